@@ -1,0 +1,72 @@
+-- The story that `make demo` tells: an application that has users gets limits.
+\set QUIET on
+\pset footer off
+\pset null '-'
+SET TimeZone = 'UTC';
+SET client_min_messages = warning;
+
+-- The application as it was before.
+CREATE TABLE app_users (
+    id    uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    email text UNIQUE NOT NULL
+);
+INSERT INTO app_users (email) VALUES ('ann@example.com'), ('bob@example.com'), ('ops@example.com');
+CREATE ROLE demo_app;
+
+\echo '== An application with three users. Install, and attach its table of users:'
+CREATE SCHEMA usage;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SELECT usage.attach_users('app_users') AS users_backfilled;
+
+\echo '== Five videos in 30 days, counted from each user''s own start. Eve signs up and makes five:'
+SELECT usage.define_usage_limit('videos_monthly', 'video', max_usage => 5,
+                                window_kind => 'anchored', period => '30 days')
+\g /dev/null
+SELECT usage.grant_usage_access('demo_app')
+\g /dev/null
+INSERT INTO app_users (email) VALUES ('eve@example.com');
+
+SELECT id AS eve FROM app_users WHERE email = 'eve@example.com' \gset
+SELECT id AS ops FROM app_users WHERE email = 'ops@example.com' \gset
+SET usage_tracking.user_id = :'eve';
+SET ROLE demo_app;
+SELECT n AS video, d.allowed, d.reason, d.used, d.max_usage, d.remaining
+FROM generate_series(1, 5) AS n,
+     LATERAL usage.consume_usage(:'eve', 'video', resource_id => 'video-' || n) AS d;
+
+\echo '== The sixth is refused. That is an answer, not an error, and says when there is room again:'
+SELECT allowed, reason, limit_type, used, reset_at::timestamptz(0)
+FROM usage.consume_usage(:'eve', 'video');
+
+\echo '== Eve cannot raise her own limit:'
+\set ON_ERROR_STOP off
+SELECT usage.set_user_limit(:'eve', 'videos_monthly', 100);
+\set ON_ERROR_STOP on
+
+\echo '== Ops is made an admin by e-mail and can:'
+RESET ROLE;
+SELECT usage.make_admin_by_email('ops@example.com')
+\g /dev/null
+SET usage_tracking.user_id = :'ops';
+SET ROLE demo_app;
+SELECT usage.set_user_limit(:'eve', 'videos_monthly', 7, reason => 'asked nicely')
+\g /dev/null
+RESET ROLE;
+SET usage_tracking.user_id = :'eve';
+SET ROLE demo_app;
+SELECT allowed, reason, used, max_usage, remaining FROM usage.consume_usage(:'eve', 'video');
+
+\echo '== 31 days later a new period has begun. No job ran:'
+RESET ROLE;
+SELECT set_config('usage_tracking.clock', (now() + interval '31 days')::text, false)
+\g /dev/null
+SET ROLE demo_app;
+SELECT allowed, reason, used, max_usage, remaining FROM usage.consume_usage(:'eve', 'video') \gset roll_
+SELECT :'roll_allowed'::boolean AS allowed, :'roll_reason' AS reason, :roll_used AS used, :roll_max_usage AS max_usage,
+       :roll_remaining AS remaining;
+
+\echo '== What the application may show, to Eve her own and to the owner everyone''s:'
+RESET ROLE;
+SELECT u.email, v.limit_type, v.used, v.max_usage, v.remaining, v.percent, v.reset_at::timestamptz(0)
+FROM usage.user_usage AS v JOIN app_users AS u ON u.id = v.user_id
+ORDER BY u.email;

@@ -1,0 +1,84 @@
+#!/bin/sh
+# run.sh shows what the extension does: `make demo`.
+#
+# It builds and installs the extension, starts a throw-away server, tells the
+# story of demo.sql and removes everything again. TRACE=file.csv then replays a
+# trace of LLM requests (columns TIMESTAMP,ContextTokens,GeneratedTokens) and
+# compares the totals with what awk makes of the same file.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+trace=''
+if [ -n "${TRACE:-}" ]; then
+    [ -r "$TRACE" ] || {
+        echo "demo: cannot read TRACE=$TRACE" >&2
+        exit 1
+    }
+    trace=$(cd "$(dirname "$TRACE")" && pwd)/$(basename "$TRACE")
+fi
+
+# shellcheck source=test/lib/server.sh
+. "$root/test/lib/server.sh"
+
+at_exit() {
+    [ "$1" = 0 ] || {
+        echo "The demo failed." >&2
+        return "$1"
+    }
+    echo "The server has stopped and its folder is removed."
+}
+
+# tell runs one of our SQL files; the user of the server may not be able to
+# read the tree, so psql gets it as a copy.
+tell() {
+    cp "$root/demo/$1.sql" "$work/$1.sql"
+    chmod 644 "$work/$1.sql"
+    as_user psql -Xq -v ON_ERROR_STOP=1 -P pager=off -d "$1" -f "$work/$1.sql"
+}
+
+# replay_trace: 20 users take turns, each with a daily limit on tokens.
+replay_trace() {
+    users=20 max_tokens=900000
+    as_user psql -Xqc 'CREATE DATABASE trace'
+    tr -d '\r' <"$trace" >"$work/trace.csv"
+    export PGOPTIONS="-c demo.users=$users -c demo.max_tokens=$max_tokens"
+    tell trace <"$work/trace.csv" >"$work/replayed"
+    unset PGOPTIONS
+    awk -F, -v users="$users" -v max="$max_tokens" '
+        NR > 1 && NF == 3 {
+            sub(/\r$/, "", $3)
+            tokens = $2 + $3
+            key = (NR - 1) % users " " substr($1, 1, 10)
+            room = max - used[key]
+            if (room < 0) room = 0
+            if (tokens > room) over += tokens - room
+            used[key] += tokens
+            sum += tokens
+            n++
+        }
+        END { printf "%.0f|%.0f|%.0f\n", n, sum, over }' "$trace" >"$work/computed"
+    {
+        echo "from|events|tokens|tokens over the limit"
+        sed 's/^/usage_events|/' "$work/replayed"
+        sed 's/^/the file, by awk|/' "$work/computed"
+    } | awk -F'|' '{ printf "%-18s %8s %12s %24s\n", $1, $2, $3, $4 }'
+    if ! cmp -s "$work/replayed" "$work/computed"; then
+        echo "They DIFFER."
+        return 1
+    fi
+    echo "They are equal."
+}
+
+"$root/test/lib/need.sh" build server
+work_begin
+make -s --no-print-directory -C "$root" all
+install_built "$root"
+server_start
+
+as_user psql -Xqc 'CREATE DATABASE demo'
+tell demo
+if [ -n "$trace" ]; then
+    echo
+    echo "== A trace of real requests: $(basename "$trace"), 20 users, each with 900000 tokens a day"
+    replay_trace
+fi

@@ -1,0 +1,144 @@
+/* access: who may see and call?
+ *
+ * The script grants nothing to anybody; grant_usage_access() does.  Every
+ * function of the extension is for one audience: "user" (each acts for himself,
+ * and admin functions check for themselves), "server", or else its owner.
+ */
+CREATE FUNCTION @extschema@._audience(OUT function regprocedure, OUT audience text) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT p.oid::regprocedure,
+           CASE WHEN p.proname = ANY (ARRAY[
+                    'current_user_id', 'is_admin', 'has_role', '_sees_all_users', '_user_usage',
+                    'check_usage_limit', 'consume_usage', 'require_usage',
+                    'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
+                    'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_user_limit'])
+                THEN 'user'
+                WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage'])
+                THEN 'server'
+                ELSE 'owner' END
+      FROM pg_catalog.pg_extension AS x
+      JOIN pg_catalog.pg_depend AS d
+        ON d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = x.oid
+       AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.deptype = 'e'
+      JOIN pg_catalog.pg_proc AS p ON p.oid = d.objid
+     WHERE x.extname = 'usage_tracking';
+END;
+COMMENT ON FUNCTION @extschema@._audience() IS
+'Internal: for whom each function of the extension is';
+
+CREATE FUNCTION @extschema@.grant_usage_access(role name, server boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    callable regprocedure;
+BEGIN
+    IF role IS NULL OR server IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('argument "%s" must not be null', CASE WHEN role IS NULL THEN 'role' ELSE 'server' END);
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
+    FOR callable IN
+        SELECT a.function FROM @extschema@._audience() AS a
+         WHERE a.audience = 'user' OR (a.audience = 'server' AND server)
+         ORDER BY a.function::text
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', callable, role);
+    END LOOP;
+    EXECUTE format('GRANT SELECT ON @extschema@.user_usage TO %I', role);
+    EXECUTE format('GRANT SELECT (user_id, plan, status, billing_period_start, billing_period_end, started_at,'
+                   ' expires_at, time_zone, anchor) ON @extschema@.user_subscriptions TO %I', role);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.grant_usage_access(name, boolean) IS
+'Lets a role use the extension: each user for himself, or with server => true for every user';
+
+/* What would let somebody do more than the rules say.  A row is a finding. */
+CREATE FUNCTION @extschema@.usage_security_check(OUT object text, OUT problem text) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    WITH home AS (
+        SELECT x.oid, x.extowner, x.extnamespace FROM pg_catalog.pg_extension AS x
+         WHERE x.extname = 'usage_tracking'
+    ), relations AS (
+        SELECT c.* FROM pg_catalog.pg_class AS c, home
+         WHERE c.oid IN (SELECT d.objid FROM pg_catalog.pg_depend AS d
+                          WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = home.oid
+                            AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e')
+            OR c.oid IN (SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
+                          WHERE i.inhparent = '@extschema@.usage_events'::regclass)
+    ), grants AS (
+        SELECT r.oid, a.grantee, a.privilege_type, ''::text AS of_column
+          FROM relations AS r, LATERAL pg_catalog.aclexplode(r.relacl) AS a
+         WHERE a.grantee <> r.relowner
+         UNION ALL
+        SELECT r.oid, a.grantee, a.privilege_type, t.attname::text
+          FROM relations AS r
+          JOIN pg_catalog.pg_attribute AS t ON t.attrelid = r.oid AND t.attacl IS NOT NULL,
+               LATERAL pg_catalog.aclexplode(t.attacl) AS a
+         WHERE a.grantee <> r.relowner
+    ), calls AS (
+        SELECT f.function, f.audience, a.grantee, p.proowner
+          FROM @extschema@._audience() AS f
+          JOIN pg_catalog.pg_proc AS p ON p.oid = f.function,
+               LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a
+         WHERE a.grantee <> p.proowner
+    )
+    SELECT g.oid::regclass::text,
+           pg_catalog.format('%s may %s%s', CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END,
+                             g.privilege_type, CASE WHEN g.of_column = '' THEN '' ELSE ' column ' || g.of_column END)
+      FROM grants AS g
+     WHERE g.grantee = 0
+        OR g.privilege_type <> 'SELECT'
+        OR NOT (g.oid = '@extschema@.user_usage'::regclass
+                OR (g.oid = '@extschema@.user_subscriptions'::regclass AND g.of_column = ANY (ARRAY[
+                    'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at',
+                    'expires_at', 'time_zone', 'anchor'])))
+     UNION ALL
+    SELECT c.function::text,
+           pg_catalog.format('%s may call it', CASE WHEN c.grantee = 0 THEN 'PUBLIC' ELSE c.grantee::regrole::text END)
+      FROM calls AS c
+     WHERE c.grantee = 0
+        OR c.audience = 'owner'
+        OR (c.audience = 'server'
+            AND NOT pg_catalog.has_function_privilege(c.grantee, '@extschema@.act_for_any_user()', 'EXECUTE'))
+     UNION ALL
+    SELECT r.oid::regclass::text, 'row security is off'
+      FROM relations AS r
+     WHERE r.relkind = ANY (ARRAY['r'::"char", 'p'::"char"]) AND NOT r.relrowsecurity
+     UNION ALL
+    SELECT r.oid::regclass::text, 'view does not run with the rights of its reader'
+      FROM relations AS r
+     WHERE r.relkind = 'v'::"char"
+       AND NOT COALESCE(r.reloptions, '{}'::text[]) @> ARRAY['security_invoker=true']
+     UNION ALL
+    SELECT r.oid::regclass::text, 'its owner is not the owner of the extension'
+      FROM relations AS r, home WHERE r.relowner <> home.extowner
+     UNION ALL
+    SELECT r.oid::regclass::text, pg_catalog.format('policy %s is not ours', p.polname)
+      FROM relations AS r JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid
+     WHERE NOT (p.polname = 'own_or_all' AND r.oid = '@extschema@.user_subscriptions'::regclass)
+     UNION ALL
+    SELECT r.oid::regclass::text, pg_catalog.format('trigger %s is not ours', t.tgname)
+      FROM relations AS r
+      JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
+      JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid
+     WHERE NOT EXISTS (SELECT FROM @extschema@._audience() AS a WHERE a.function = f.oid)
+     UNION ALL
+    SELECT r.oid::regclass::text, 'history can be changed: trigger history_is_kept is missing or disabled'
+      FROM relations AS r
+     WHERE (r.oid = '@extschema@.usage_events'::regclass OR r.relispartition) AND r.relkind <> 'i'::"char"
+       AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS t
+             WHERE t.tgrelid = r.oid AND t.tgname = ANY (ARRAY['history_is_kept', 'history_is_not_truncated'])
+               AND t.tgenabled <> 'D'::"char") < 2
+     UNION ALL
+    SELECT n.nspname::text,
+           pg_catalog.format('%s may create objects beside ours',
+                             CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END)
+      FROM home JOIN pg_catalog.pg_namespace AS n ON n.oid = home.extnamespace,
+           LATERAL pg_catalog.aclexplode(n.nspacl) AS a
+     WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner AND a.grantee <> home.extowner;
+END;
+COMMENT ON FUNCTION @extschema@.usage_security_check() IS
+'A row for each privilege, policy or trigger by which somebody could do more than the rules say; none is good';

@@ -1,0 +1,47 @@
+/* counters: how much so far?
+ *
+ * A row always equals the sum of the user's events in its window; no row means
+ * that sum itself.  src/counters.c has the locking protocol.
+ */
+CREATE TABLE @extschema@.usage_counters (
+    user_id      @user_id@ NOT NULL,
+    limit_id     bigint NOT NULL,
+    window_start timestamptz NOT NULL,
+    stripe       integer NOT NULL DEFAULT 0,
+    window_end   timestamptz NOT NULL,
+    used         numeric NOT NULL CHECK (used < 'Infinity'),
+    PRIMARY KEY (user_id, limit_id, window_start, stripe, window_end)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE @extschema@.usage_counters IS
+'How much of a limit a user has used in a window; written by the door only';
+ALTER TABLE @extschema@.usage_counters ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_counters', '');
+
+/* What is counted changes: wait for uses in flight, so that their events are
+ * summed under the new number. */
+CREATE FUNCTION @extschema@._counting_changed() RETURNS trigger
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_counting_changed';
+COMMENT ON FUNCTION @extschema@._counting_changed() IS
+'Internal: waits for uses in flight when a limit counts something else';
+CREATE TRIGGER counting_begins AFTER INSERT ON @extschema@.usage_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._counting_changed();
+ALTER TABLE @extschema@.usage_limits ENABLE ALWAYS TRIGGER counting_begins;
+CREATE TRIGGER counting_changed AFTER UPDATE ON @extschema@.usage_limits
+    FOR EACH ROW WHEN (OLD.limit_id <> NEW.limit_id)
+    EXECUTE FUNCTION @extschema@._counting_changed();
+ALTER TABLE @extschema@.usage_limits ENABLE ALWAYS TRIGGER counting_changed;
+
+CREATE FUNCTION @extschema@._clock_changed() RETURNS trigger
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_clock_changed';
+COMMENT ON FUNCTION @extschema@._clock_changed() IS
+'Internal: waits for a user''s uses in flight when his clock changes';
+CREATE TRIGGER clock_begins AFTER INSERT ON @extschema@.user_subscriptions
+    FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL)
+    EXECUTE FUNCTION @extschema@._clock_changed();
+CREATE TRIGGER clock_changed AFTER UPDATE ON @extschema@.user_subscriptions
+    FOR EACH ROW WHEN (OLD.time_zone IS DISTINCT FROM NEW.time_zone OR OLD.anchor <> NEW.anchor)
+    EXECUTE FUNCTION @extschema@._clock_changed();
+CREATE TRIGGER clock_ends AFTER DELETE ON @extschema@.user_subscriptions
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._clock_changed();

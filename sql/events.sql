@@ -1,0 +1,125 @@
+/* events: what happened?
+ *
+ * One row a fact, never changed.  Partitioned by month of occurred_at, with a
+ * DEFAULT partition, so that no event is ever refused for want of a month.
+ * The parent carries no index and no key and references nothing: a restore
+ * attaches partitions that bring their own.
+ */
+CREATE SEQUENCE @extschema@.usage_events_id_seq;
+COMMENT ON SEQUENCE @extschema@.usage_events_id_seq IS 'Ids of events';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_events_id_seq', '');
+
+CREATE TABLE @extschema@.usage_events (
+    id                 bigint NOT NULL,
+    user_id            @user_id@ NOT NULL,
+    usage_type         text COLLATE "C" NOT NULL,
+    event_subtype      text,
+    status             text NOT NULL
+                       CHECK (status = ANY (ARRAY['success', 'failed', 'cancelled', 'rate_limited'])),
+    quantity           numeric NOT NULL CHECK (quantity >= 0 AND quantity < 1e29),
+    tokens             bigint NOT NULL CHECK (tokens >= 0),
+    cost               numeric NOT NULL CHECK (cost >= 0 AND cost < 1e29),
+    overage            jsonb,
+    duration_ms        bigint CHECK (duration_ms >= 0),
+    error_message      text,
+    resource_type      text,
+    resource_id        text,
+    parent_resource_id text,
+    metadata           jsonb,
+    occurred_at        timestamptz NOT NULL,
+    recorded_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    xact_id            xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
+) PARTITION BY RANGE (occurred_at);
+COMMENT ON TABLE @extschema@.usage_events IS
+'Every use and every fact recorded, one row each, in the transaction it belongs to';
+COMMENT ON COLUMN @extschema@.usage_events.overage IS
+'What of it exceeded which limit: {limit_type: amount}; NULL if nothing';
+COMMENT ON COLUMN @extschema@.usage_events.xact_id IS
+'The transaction that recorded it, in the cluster that recorded it';
+ALTER TABLE @extschema@.usage_events ENABLE ROW LEVEL SECURITY;
+
+CREATE FUNCTION @extschema@._history_is_kept() RETURNS trigger
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_history_is_kept';
+COMMENT ON FUNCTION @extschema@._history_is_kept() IS
+'Internal: refuses to change or remove history';
+
+CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_events
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._history_is_kept();
+CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_events
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._history_is_kept();
+
+/* The one place that makes a partition what it must be. */
+CREATE FUNCTION @extschema@._furnish_partition(partition regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (user_id, occurred_at, id)', partition);
+    EXECUTE format('CREATE INDEX ON %s USING brin (id, recorded_at) WITH (autosummarize)', partition);
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition);
+    EXECUTE format('CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON %s'
+                   ' FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._history_is_kept()', partition);
+    PERFORM @extschema@._revoke_all_on(partition);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._furnish_partition(regclass) IS
+'Internal: gives a new partition of usage_events its key, index, trigger, row security and rights';
+
+CREATE TABLE @extschema@.usage_events_default PARTITION OF @extschema@.usage_events DEFAULT;
+COMMENT ON TABLE @extschema@.usage_events_default IS
+'Events of months that have no partition of their own';
+SELECT @extschema@._furnish_partition('@extschema@.usage_events_default');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_events_default', '');
+
+CREATE FUNCTION @extschema@.create_usage_partition(month date) RETURNS boolean
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_day timestamp;
+    partition text;
+BEGIN
+    IF month IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'argument "month" must not be null';
+    ELSIF NOT isfinite(month) OR month < '0001-01-01' OR month > '9999-12-31' THEN
+        RAISE EXCEPTION USING ERRCODE = 'datetime_field_overflow',
+            MESSAGE = 'argument "month" is out of range';
+    END IF;
+    first_day := date_trunc('month', month::timestamp);
+    partition := format('@extschema@.usage_events_%s', to_char(first_day, 'YYYY_MM'));
+    IF to_regclass(partition) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %s PARTITION OF @extschema@.usage_events FOR VALUES FROM (%L) TO (%L)',
+                   partition, first_day AT TIME ZONE 'UTC', (first_day + '1 month'::interval) AT TIME ZONE 'UTC');
+    PERFORM @extschema@._furnish_partition(partition::regclass);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.create_usage_partition(date) IS
+'Makes the partition of usage_events for the month of that day, in UTC; false if it is there';
+
+CREATE TABLE @extschema@.usage_keys (
+    user_id         @user_id@ NOT NULL,
+    idempotency_key text COLLATE "C" NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    function        text NOT NULL,
+    usage_type      text COLLATE "C" NOT NULL,
+    quantity        numeric NOT NULL,
+    tokens          bigint NOT NULL,
+    occurred_at     timestamptz,
+    event_id        bigint NOT NULL,
+    limit_type      text COLLATE "C",
+    used            numeric,
+    max_usage       numeric NOT NULL,
+    reset_at        timestamptz,
+    PRIMARY KEY (user_id, idempotency_key)
+);
+COMMENT ON TABLE @extschema@.usage_keys IS
+'Idempotency keys of recorded uses, with what was asked and what was answered';
+COMMENT ON COLUMN @extschema@.usage_keys.occurred_at IS
+'The time the caller gave, NULL if none';
+ALTER TABLE @extschema@.usage_keys ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_keys', '');

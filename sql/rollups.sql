@@ -1,0 +1,27 @@
+/* rollups: how was it over time?
+ *
+ * So far only the proof that counters and events agree.
+ */
+CREATE FUNCTION @extschema@.reconcile_usage(
+    OUT user_id @user_id@, OUT limit_type text, OUT window_start timestamptz, OUT window_end timestamptz,
+    OUT counted numeric, OUT recorded numeric) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 1000000
+BEGIN ATOMIC
+    SELECT c.user_id, l.limit_type, c.window_start, c.window_end, c.used, e.used
+      FROM (SELECT s.user_id, s.limit_id, s.window_start, s.window_end, pg_catalog.sum(s.used) AS used
+              FROM @extschema@.usage_counters AS s
+             GROUP BY s.user_id, s.limit_id, s.window_start, s.window_end) AS c
+      JOIN @extschema@.usage_limits AS l ON l.limit_id = c.limit_id
+     CROSS JOIN LATERAL (
+           SELECT COALESCE(pg_catalog.sum(CASE l.measure WHEN 'events' THEN 1
+                                               WHEN 'quantity' THEN v.quantity
+                                               ELSE v.tokens::numeric END), 0) AS used
+             FROM @extschema@.usage_events AS v
+            WHERE v.user_id = c.user_id
+              AND v.occurred_at >= c.window_start AND v.occurred_at < c.window_end
+              AND (l.usage_type IS NULL OR v.usage_type = l.usage_type)
+              AND v.status = ANY (l.statuses)) AS e
+     WHERE c.used <> e.used;
+END;
+COMMENT ON FUNCTION @extschema@.reconcile_usage() IS
+'Compares every counter with the events it stands for; a row for each difference, so none is good';

@@ -1,0 +1,83 @@
+/* signups: how do people come and go?
+ *
+ * Our triggers on the application's users table are all there is: which table
+ * is attached, by which columns, is read from them.
+ */
+CREATE TABLE @extschema@.deleted_users (
+    user_id    @user_id@ PRIMARY KEY,
+    on_delete  text NOT NULL CHECK (on_delete = ANY (ARRAY['anonymize', 'erase'])),
+    deleted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE @extschema@.deleted_users IS
+'Users deleted from the attached table whose usage is still to be anonymized or erased';
+ALTER TABLE @extschema@.deleted_users ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.deleted_users', '');
+
+CREATE FUNCTION @extschema@._record_signup(user_id @user_id@) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_record_signup';
+COMMENT ON FUNCTION @extschema@._record_signup(@user_id@) IS
+'Internal: gives a new user his subscription row';
+
+/* A sign-up must not fail because of us: whatever goes wrong in here is a
+ * warning, and nothing depends on the row.  lock_timeout is the function's own,
+ * so that a locked table of ours costs a sign-up no more than that. */
+CREATE FUNCTION @extschema@.handle_new_user() RETURNS trigger
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    id @user_id@;
+BEGIN
+    EXECUTE format('SELECT ($1).%I', TG_ARGV[0]) INTO id USING NEW;
+    PERFORM @extschema@._record_signup(id);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'sign-up was not recorded for usage tracking: %', SQLERRM
+        USING ERRCODE = SQLSTATE, HINT = 'attach_users() adds the missing row.';
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.handle_new_user() IS
+'Trigger on the attached users table: a new user gets a subscription; never fails';
+
+/* A deletion does fail if its mark cannot be written: a lost mark would leave
+ * personal data behind for good, and nobody would know. */
+CREATE FUNCTION @extschema@.handle_deleted_user() RETURNS trigger
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id @user_id@;
+BEGIN
+    IF TG_ARGV[1] <> 'keep' THEN
+        EXECUTE format('SELECT ($1).%I', TG_ARGV[0]) INTO id USING OLD;
+        INSERT INTO @extschema@.deleted_users (user_id, on_delete)
+        SELECT id, TG_ARGV[1] WHERE id IS NOT NULL
+            ON CONFLICT (user_id) DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.handle_deleted_user() IS
+'Trigger on the attached users table: marks the usage of a deleted user to be anonymized or erased';
+
+CREATE FUNCTION @extschema@.attach_users(
+    users regclass, id_column name DEFAULT 'id', email_column name DEFAULT 'email',
+    on_delete text DEFAULT 'anonymize') RETURNS bigint
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_attach_users';
+COMMENT ON FUNCTION @extschema@.attach_users(regclass, name, name, text) IS
+'Names the application''s users table: sign-ups get a subscription, users there are backfilled; returns how many were';
+
+CREATE FUNCTION @extschema@.detach_users() RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_detach_users';
+COMMENT ON FUNCTION @extschema@.detach_users() IS
+'Takes our triggers off the attached users table; usage stays';
+
+CREATE FUNCTION @extschema@.make_admin_by_email(email text) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_make_admin_by_email';
+COMMENT ON FUNCTION @extschema@.make_admin_by_email(text) IS
+'Gives role admin to the one user of the attached table with this email address, in whatever case';

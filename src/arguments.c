@@ -1,0 +1,196 @@
+/*
+ * arguments.c -- guards at the border between SQL and C.
+ *
+ * Each returns a good value or raises an error that names the argument and
+ * changes nothing.
+ */
+#include "compat.h"
+
+#include "arguments.h"
+#include "access/detoast.h"
+#include "errors.h"
+#include "mb/pg_wchar.h"
+#include "numbers.h"
+#include "settings.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define MAX_DECIMALS 9
+#define MAX_WHOLE_DIGITS 29
+
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define PLAIN_NAME_CHARACTERS LOWER "0123456789_-"
+#define NAME_CHARACTERS PLAIN_NAME_CHARACTERS ".:"
+
+static void
+check_name_of(const char *name, const char *argument, const char *characters)
+{
+	if (strlen(name) < NAMEDATALEN && strchr(LOWER, *name) != NULL && *name != '\0' &&
+		strspn(name, characters) == strlen(name))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" is not a valid name", argument),
+			 errhint("A name starts with a lower-case letter, continues with \"%s\", and has up to %d bytes.",
+					 characters, NAMEDATALEN - 1)));
+}
+
+/* Names of usage types and limits. */
+void
+check_name(const char *name, const char *argument)
+{
+	check_name_of(name, argument, NAME_CHARACTERS);
+}
+
+/* Names of plans and roles. */
+void
+check_plain_name(const char *name, const char *argument)
+{
+	check_name_of(name, argument, PLAIN_NAME_CHARACTERS);
+}
+
+/* Measured before it is detoasted whole: it may be of any size. */
+static char *
+short_text(Datum value, const char *argument)
+{
+	text	   *t;
+
+	if (toast_raw_datum_size(value) - VARHDRSZ <= MAX_TEXT * MAX_MULTIBYTE_CHAR_LEN)
+	{
+		t = DatumGetTextPP(value);
+		if (pg_mbstrlen_with_len(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)) <= MAX_TEXT)
+			return text_to_cstring(t);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" is too long", argument),
+			 errdetail("It may have up to %d characters.", MAX_TEXT)));
+	return NULL;
+}
+
+/* NULL, or a text of 1 to 255 characters. */
+char *
+text_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	char	   *value;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	value = short_text(PG_GETARG_DATUM(n), argument);
+	if (*value == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must not be empty", argument)));
+	return value;
+}
+
+char *
+required_text_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	check_not_null(PG_ARGISNULL(n), argument);
+	return short_text(PG_GETARG_DATUM(n), argument);
+}
+
+char *
+name_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	char	   *name = required_text_argument(fcinfo, n, argument);
+
+	check_name(name, argument);
+	return name;
+}
+
+char *
+plain_name_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	char	   *name = required_text_argument(fcinfo, n, argument);
+
+	check_plain_name(name, argument);
+	return name;
+}
+
+static void
+refuse_value(const char *argument, const char *demand)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" must be %s", argument, demand)));
+}
+
+/* A finite number that the tables can hold: up to 29 digits, 9 decimals. */
+static Numeric
+check_storable(Numeric value, const char *argument)
+{
+	Numeric		too_large;
+
+	if (numeric_is_nan(value) || numeric_is_inf(value))
+		refuse_value(argument, "a finite number");
+	too_large = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum("1e29"),
+													ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	if (num_cmp(value, too_large) >= 0 ||
+		DatumGetInt32(DirectFunctionCall1(numeric_min_scale, NumericGetDatum(value))) > MAX_DECIMALS)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"%s\" is out of range", argument),
+				 errdetail("It may have up to %d digits before and %d after the decimal point.",
+						   MAX_WHOLE_DIGITS, MAX_DECIMALS)));
+	return num_trim(value);
+}
+
+/* An amount to use up: zero or more. */
+Numeric
+amount_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	Numeric		value;
+
+	check_not_null(PG_ARGISNULL(n), argument);
+	value = PG_GETARG_NUMERIC(n);
+	if (!numeric_is_nan(value) && num_sign(value) < 0)
+		refuse_value(argument, "greater than or equal to zero");
+	return check_storable(value, argument);
+}
+
+/* A maximum: zero or more, or -1 for unlimited. */
+Numeric
+max_usage_argument(FunctionCallInfo fcinfo, int n)
+{
+	Numeric		value = PG_GETARG_NUMERIC(n);
+
+	if (!numeric_is_nan(value) && num_sign(value) < 0 && num_cmp(value, num_from(-1)) != 0)
+		refuse_value("max_usage", "greater than or equal to zero, or -1 for unlimited");
+	return check_storable(value, "max_usage");
+}
+
+int64
+count_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	check_not_null(PG_ARGISNULL(n), argument);
+	if (PG_GETARG_INT64(n) < 0)
+		refuse_value(argument, "greater than or equal to zero");
+	return PG_GETARG_INT64(n);
+}
+
+void
+check_finite_time(TimestampTz at, const char *argument)
+{
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"%s\" must be a finite time", argument)));
+}
+
+/* NULL, or the zone's name as the time zone library spells it. */
+char *
+zone_argument(FunctionCallInfo fcinfo, int n)
+{
+	pg_tz	   *zone;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	zone = find_time_zone(required_text_argument(fcinfo, n, "time_zone"));
+	if (zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone is not recognized")));
+	return pstrdup(pg_get_timezone_name(zone));
+}

@@ -1,0 +1,27 @@
+/*
+ * arguments.h -- takes an argument of an SQL function, or says what is wrong
+ * with it.
+ */
+#ifndef UT_ARGUMENTS_H
+#define UT_ARGUMENTS_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/numeric.h"
+
+#define MAX_TEXT 255			/* characters of keys, resource ids and the like */
+
+extern void check_name(const char *name, const char *argument);
+extern void check_plain_name(const char *name, const char *argument);
+extern char *name_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern char *plain_name_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern char *required_text_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern char *text_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern Numeric amount_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern Numeric max_usage_argument(FunctionCallInfo fcinfo, int n);
+extern int64 count_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern char *zone_argument(FunctionCallInfo fcinfo, int n);
+extern void check_finite_time(TimestampTz at, const char *argument);
+
+#endif							/* UT_ARGUMENTS_H */

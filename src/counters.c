@@ -1,0 +1,447 @@
+/*
+ * counters.c -- how much so far?
+ *
+ * One row counts one limit of one user over one window; a row always equals
+ * the sum of that user's events in its window, and where there is no row the
+ * sum of the events is the answer.  Whoever counts an event adds to the row of
+ * its window, creating it from the events if need be, and to every other row of
+ * that limit whose window holds the instant (windows of an earlier clock).
+ *
+ * Locking, in this order:
+ *  1. ROW EXCLUSIVE on usage_events.  A change of what is counted takes SHARE
+ *     ROW EXCLUSIVE: it waits for uses in flight, later uses wait for it and
+ *     then read the new configuration.
+ *  2. The user's clock, a lock on his bucket of CLOCKS: shared by his uses,
+ *     exclusive for a change of his zone or anchor, for the same reason.
+ *  3. Only then are configuration and terms read, with fresh snapshots.
+ *  4. The rows themselves, sorted by limit_id and window.
+ * A refusal that can be seen without locking takes no row lock.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "counters.h"
+#include "errors.h"
+#include "miscadmin.h"
+#include "numbers.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+/* So many locks at most for a transaction that counts for many users. */
+#define CLOCKS 256
+
+#define PATIENCE_MS 2000
+
+/* ---- locks ---- */
+
+static Oid
+clock_of_user(const Installation *home, Datum user_id)
+{
+	TypeCacheEntry *type = lookup_type_cache(home->user_id_type, TYPECACHE_HASH_PROC_FINFO);
+
+	return DatumGetUInt32(FunctionCall1Coll(&type->hash_proc_finfo, DEFAULT_COLLATION_OID, user_id)) % CLOCKS;
+}
+
+/* Held to the end of the transaction, as the rows are. */
+void
+lock_counting(const Installation *home, Datum user_id)
+{
+	LockRelationOid(home->usage_events, RowExclusiveLock);
+	LockDatabaseObject(home->usage_events, clock_of_user(home, user_id), 0, RowExclusiveLock);
+}
+
+static void
+be_patient_for(int milliseconds)
+{
+	char		value[32];
+
+	if (LockTimeout > 0 && LockTimeout < milliseconds)
+		return;
+	snprintf(value, sizeof(value), "%d", milliseconds);
+	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+hint_at_uses_in_flight(ErrorData *error)
+{
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		return;
+	error->message = pstrdup("could not wait for uses in flight");
+	error->hint = pstrdup("Transactions that recorded usage are still open.  Try again when they are over.");
+}
+
+/*
+ * Waits until every use in flight is over and keeps new ones out: of all users,
+ * or of those who share one clock.
+ */
+static void
+lock_out_uses(const Installation *home, bool all_users, Datum user_id)
+{
+	int			nest = NewGUCNestLevel();
+	MemoryContext caller = CurrentMemoryContext;
+
+	be_patient_for(PATIENCE_MS);
+	PG_TRY();
+	{
+		if (all_users)
+			LockRelationOid(home->usage_events, ShareRowExclusiveLock);
+		else
+			LockDatabaseObject(home->usage_events, clock_of_user(home, user_id), 0, ShareRowExclusiveLock);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		hint_at_uses_in_flight(error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	AtEOXact_GUC(true, nest);
+}
+
+/* AFTER row trigger of usage_limits, fired where what is counted changed. */
+PG_FUNCTION_INFO_V1(ut_counting_changed);
+Datum
+ut_counting_changed(PG_FUNCTION_ARGS)
+{
+	lock_out_uses(installation_of(fcinfo), true, (Datum) 0);
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER row trigger of user_subscriptions, fired where the clock changed. */
+PG_FUNCTION_INFO_V1(ut_clock_changed);
+Datum
+ut_clock_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc = trigger->tg_relation->rd_att;
+	bool		isnull;
+
+	lock_out_uses(installation_of(fcinfo), false,
+				  SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull));
+	return PointerGetDatum(NULL);
+}
+
+/* ---- arrays of the stakes, as statements want them ---- */
+
+typedef enum StakeField
+{
+	LIMIT_ID,
+	WINDOW_START,
+	WINDOW_END,
+	NEIGHBOUR_START,
+	USED,
+	AMOUNT,
+	CEILING
+} StakeField;
+
+/*
+ * Windows of the same limit that hold the instant cannot begin earlier than
+ * this: they are as long, give or take a clamped month or a zone's jump.
+ */
+static TimestampTz
+earliest_neighbour(const Stake *stake)
+{
+	TimestampTz length = stake->window.end - stake->window.start;
+
+	if (TIMESTAMP_IS_NOBEGIN(stake->window.start))
+		return DT_NOBEGIN;
+	return stake->window.start - length - 4 * USECS_PER_DAY;
+}
+
+static Datum
+stake_field(const Stake *stake, StakeField field, bool *isnull)
+{
+	*isnull = false;
+	switch (field)
+	{
+		case LIMIT_ID:
+			return Int64GetDatum(stake->limit->id);
+		case WINDOW_START:
+			return TimestampTzGetDatum(stake->window.start);
+		case WINDOW_END:
+			return TimestampTzGetDatum(stake->window.end);
+		case NEIGHBOUR_START:
+			return TimestampTzGetDatum(earliest_neighbour(stake));
+		case USED:
+			return NumericGetDatum(stake->used);
+		case AMOUNT:
+			return NumericGetDatum(stake->amount);
+		case CEILING:
+			*isnull = num_sign(stake->max_usage) < 0 || !stake->limit->is_active || !stake->limit->is_hard;
+			return NumericGetDatum(stake->max_usage);
+	}
+	return (Datum) 0;
+}
+
+static Datum
+stake_array(const Stake *stakes, int n, StakeField field)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	int			lower = 1;
+
+	for (int i = 0; i < n; i++)
+		values[i] = stake_field(&stakes[i], field, &nulls[i]);
+	if (field == LIMIT_ID)
+		return PointerGetDatum(construct_array(values, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (field < USED)
+		return PointerGetDatum(construct_array(values, n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, NUMERICOID, -1, false, TYPALIGN_INT));
+}
+
+static Stake *
+stake_of_limit(Stake *stakes, int n, int64 limit_id)
+{
+	for (int i = 0; i < n; i++)
+		if (stakes[i].limit->id == limit_id)
+			return &stakes[i];
+	elog(ERROR, "unexpected limit " INT64_FORMAT " among counters", limit_id);
+	return NULL;
+}
+
+/* ---- reading ---- */
+
+/* Every counter of these limits whose window holds the instant. */
+static Statement read_rows = {
+	"SELECT c.limit_id, c.window_start, c.window_end, c.used"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS w (limit_id, low)"
+	" JOIN @extschema@.usage_counters AS c ON c.user_id OPERATOR(pg_catalog.=) $1"
+	" AND c.limit_id OPERATOR(pg_catalog.=) w.limit_id"
+	" AND c.window_start OPERATOR(pg_catalog.>=) w.low"
+	" AND c.window_start OPERATOR(pg_catalog.<=) $4"
+	" AND c.window_end OPERATOR(pg_catalog.>) $4",
+	4, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}
+};
+
+/* The one place that says which events a limit counts, and how. */
+static Statement sum_events = {
+	"SELECT CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN pg_catalog.count(*)::pg_catalog.numeric"
+	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN pg_catalog.sum(quantity)"
+	" ELSE pg_catalog.sum(tokens) END"
+	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" AND occurred_at OPERATOR(pg_catalog.>=) $2 AND occurred_at OPERATOR(pg_catalog.<) $3"
+	" AND ($4 IS NULL OR usage_type OPERATOR(pg_catalog.=) $4)"
+	" AND status OPERATOR(pg_catalog.=) ANY ($5)",
+	6, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID}
+};
+
+static Numeric
+sum_of_events(Datum user_id, const Stake *stake, bool afresh)
+{
+	const UsageLimit *limit = stake->limit;
+	Datum		args[] = {
+		user_id,
+		TimestampTzGetDatum(stake->window.start),
+		TimestampTzGetDatum(stake->window.end),
+		limit->usage_type ? CStringGetTextDatum(limit->usage_type) : (Datum) 0,
+		PointerGetDatum(limit->statuses),
+		Int32GetDatum(limit->measure)
+	};
+	const char *nulls = limit->usage_type ? "      " : "   n  ";
+	bool		isnull;
+	Datum		sum;
+
+	if (afresh)
+		statement_look_afresh(&sum_events, args, nulls);
+	else
+		statement_look(&sum_events, args, nulls);
+	sum = result_datum(0, 1, &isnull);
+	return isnull ? num_from(0) : num_trim(DatumGetNumeric(sum));
+}
+
+static void
+note_counter(Stake *stake, uint64 row)
+{
+	bool		isnull;
+	TimestampTz start = DatumGetTimestampTz(result_datum(row, 2, &isnull));
+	TimestampTz end = DatumGetTimestampTz(result_datum(row, 3, &isnull));
+
+	if (start != stake->window.start || end != stake->window.end)
+	{
+		stake->has_neighbours = true;
+		return;
+	}
+	stake->used = num_add(stake->used, DatumGetNumeric(result_datum(row, 4, &isnull)));
+	stake->has_counter = true;
+}
+
+/* Fills "used" of each stake, from its counter or else from the events. */
+void
+read_counters(Datum user_id, TimestampTz at, Stake *stakes, int n, bool afresh)
+{
+	Datum		args[] = {
+		user_id,
+		stake_array(stakes, n, LIMIT_ID),
+		stake_array(stakes, n, NEIGHBOUR_START),
+		TimestampTzGetDatum(at)
+	};
+	uint64		rows;
+
+	for (int i = 0; i < n; i++)
+		stakes[i].used = num_from(0);
+	rows = afresh ? statement_look_afresh(&read_rows, args, NULL) : statement_look(&read_rows, args, NULL);
+	for (uint64 row = 0; row < rows; row++)
+		note_counter(stake_of_limit(stakes, n, result_int64(row, 1)), row);
+	for (int i = 0; i < n; i++)
+		if (!stakes[i].has_counter)
+			stakes[i].used = sum_of_events(user_id, &stakes[i], afresh);
+}
+
+/* ---- taking ---- */
+
+/*
+ * A row that is there decides by its latest version, whatever we read before.
+ * A row that is not is made from what we read: nobody else can have counted
+ * an event in its window without making it first.
+ */
+static Statement take_rows = {
+	"INSERT INTO @extschema@.usage_counters AS c"
+	" (user_id, limit_id, window_start, stripe, window_end, used)"
+	" SELECT $1, w.limit_id, w.window_start, 0, w.window_end, w.used OPERATOR(pg_catalog.+) w.amount"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) AS w (limit_id, window_start, window_end, used, amount)"
+	" ORDER BY w.limit_id, w.window_start"
+	" ON CONFLICT (user_id, limit_id, window_start, stripe, window_end) DO UPDATE"
+	" SET used = c.used OPERATOR(pg_catalog.+) ($6)[pg_catalog.array_position($2, c.limit_id)]"
+	" WHERE ($7)[pg_catalog.array_position($2, c.limit_id)] IS NULL"
+	" OR c.used OPERATOR(pg_catalog.+) ($6)[pg_catalog.array_position($2, c.limit_id)]"
+	" OPERATOR(pg_catalog.<=) ($7)[pg_catalog.array_position($2, c.limit_id)]"
+	" RETURNING c.limit_id, c.used",
+	7, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID,
+	NUMERICARRAYOID, NUMERICARRAYOID}
+};
+
+/* Rows of this transaction, given back because another limit refused. */
+static Statement return_rows = {
+	"UPDATE @extschema@.usage_counters AS c"
+	" SET used = c.used OPERATOR(pg_catalog.-) w.amount"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS w (limit_id, window_start, window_end, amount)"
+	" WHERE c.user_id OPERATOR(pg_catalog.=) $1 AND c.limit_id OPERATOR(pg_catalog.=) w.limit_id"
+	" AND c.window_start OPERATOR(pg_catalog.=) w.window_start"
+	" AND c.window_end OPERATOR(pg_catalog.=) w.window_end",
+	5, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID}
+};
+
+/* Rows of other windows that hold the instant; they refuse nothing. */
+static Statement add_to_neighbours = {
+	"UPDATE @extschema@.usage_counters AS c"
+	" SET used = c.used OPERATOR(pg_catalog.+) (w.amount OPERATOR(pg_catalog.*) $8)"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) AS w (limit_id, low, window_start, window_end, amount)"
+	" WHERE c.user_id OPERATOR(pg_catalog.=) $1 AND c.limit_id OPERATOR(pg_catalog.=) w.limit_id"
+	" AND c.window_start OPERATOR(pg_catalog.>=) w.low"
+	" AND c.window_start OPERATOR(pg_catalog.<=) $7 AND c.window_end OPERATOR(pg_catalog.>) $7"
+	" AND (c.window_start OPERATOR(pg_catalog.<>) w.window_start"
+	" OR c.window_end OPERATOR(pg_catalog.<>) w.window_end)",
+	8, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
+	NUMERICARRAYOID, TIMESTAMPTZOID, NUMERICOID}
+};
+
+static void
+change_neighbours(Datum user_id, TimestampTz at, Stake *stakes, int n, int sign)
+{
+	Datum		args[] = {
+		user_id,
+		stake_array(stakes, n, LIMIT_ID),
+		stake_array(stakes, n, NEIGHBOUR_START),
+		stake_array(stakes, n, WINDOW_START),
+		stake_array(stakes, n, WINDOW_END),
+		stake_array(stakes, n, AMOUNT),
+		TimestampTzGetDatum(at),
+		NumericGetDatum(num_from(sign))
+	};
+
+	for (int i = 0; i < n; i++)
+		if (stakes[i].has_neighbours)
+		{
+			statement_write(&add_to_neighbours, args, NULL);
+			return;
+		}
+}
+
+static void
+return_amounts(Datum user_id, Stake *stakes, int n)
+{
+	Datum		args[] = {
+		user_id,
+		stake_array(stakes, n, LIMIT_ID),
+		stake_array(stakes, n, WINDOW_START),
+		stake_array(stakes, n, WINDOW_END),
+		stake_array(stakes, n, AMOUNT)
+	};
+
+	if (n > 0)
+		statement_write(&return_rows, args, NULL);
+}
+
+/* The stakes that the last statement returned, "used" now as it was before. */
+static Stake *
+stakes_taken(Stake *stakes, int n, uint64 rows)
+{
+	Stake	   *taken = palloc(n * sizeof(Stake));
+
+	for (uint64 row = 0; row < rows; row++)
+	{
+		bool		isnull;
+		Stake	   *stake = stake_of_limit(stakes, n, result_int64(row, 1));
+
+		stake->used = num_sub(DatumGetNumericCopy(result_datum(row, 2, &isnull)), stake->amount);
+		taken[row] = *stake;
+	}
+	return taken;
+}
+
+/*
+ * Takes every amount or none.  False: another use was faster, one of the limits
+ * is used up; nothing is taken.
+ */
+bool
+take_from_counters(Datum user_id, TimestampTz at, Stake *stakes, int n, bool within_limits)
+{
+	Datum		args[] = {
+		user_id,
+		stake_array(stakes, n, LIMIT_ID),
+		stake_array(stakes, n, WINDOW_START),
+		stake_array(stakes, n, WINDOW_END),
+		stake_array(stakes, n, USED),
+		stake_array(stakes, n, AMOUNT),
+		stake_array(stakes, n, CEILING)
+	};
+	uint64		rows;
+	Stake	   *taken;
+
+	if (n == 0)
+		return true;
+	if (!within_limits)
+		args[6] = PointerGetDatum(construct_empty_array(NUMERICOID));
+	rows = statement_write(&take_rows, args, NULL);
+	taken = stakes_taken(stakes, n, rows);
+	if (rows < n)
+	{
+		return_amounts(user_id, taken, rows);
+		return false;
+	}
+	change_neighbours(user_id, at, stakes, n, 1);
+	return true;
+}
+
+/* Undoes a take of this transaction. */
+void
+return_to_counters(Datum user_id, TimestampTz at, Stake *stakes, int n)
+{
+	if (n == 0)
+		return;
+	return_amounts(user_id, stakes, n);
+	change_neighbours(user_id, at, stakes, n, -1);
+}

@@ -1,0 +1,220 @@
+/*
+ * events.c -- what happened?
+ *
+ * Events are only ever inserted: triggers refuse to change or remove one.  A
+ * key is kept with the answer it got, in the transaction of its event; a key
+ * whose event was rolled back or refused was never there.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "errors.h"
+#include "events.h"
+#include "numbers.h"
+#include "settings.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+static TimestampTz
+seconds_from(TimestampTz at, int64 seconds)
+{
+	return at + seconds * USECS_PER_SEC;
+}
+
+void
+check_event_time(TimestampTz occurred_at)
+{
+	TimestampTz now = usage_now();
+
+	if (occurred_at < seconds_from(now, -(int64) setting_max_event_age))
+		ereport(ERROR,
+				(errcode(ERRCODE_UT_EVENT_TIME),
+				 errmsg("event is too old"),
+				 errdetail("Events may lie back as far as usage_tracking.max_event_age."),
+				 errhint("Raise the setting in the session that loads history.")));
+	if (occurred_at > seconds_from(now, setting_max_event_lead))
+		ereport(ERROR,
+				(errcode(ERRCODE_UT_EVENT_TIME),
+				 errmsg("event is too far ahead"),
+				 errdetail("Events may lie ahead as far as usage_tracking.max_event_lead.")));
+}
+
+int64
+next_event_id(const Installation *home)
+{
+	return nextval_internal(get_relname_relid("usage_events_id_seq", home->schema), false);
+}
+
+static Datum
+text_or_null(const char *value, char *null)
+{
+	*null = value == NULL ? 'n' : ' ';
+	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+static Statement insert_row = {
+	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, status, quantity, tokens, cost,"
+	" occurred_at, event_subtype, duration_ms, error_message, resource_type, resource_id,"
+	" parent_resource_id, metadata, overage)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::pg_catalog.jsonb)",
+	16, {INT8OID, USER_ID, TEXTOID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID,
+	TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID}
+};
+
+void
+insert_event(const Event *event)
+{
+	char		nulls[17] = "                ";
+	Datum		args[] = {
+		Int64GetDatum(event->id),
+		event->user_id,
+		CStringGetTextDatum(event->usage_type),
+		CStringGetTextDatum(event->status),
+		NumericGetDatum(event->quantity),
+		Int64GetDatum(event->tokens),
+		NumericGetDatum(event->cost),
+		TimestampTzGetDatum(event->occurred_at),
+		text_or_null(event->event_subtype, &nulls[8]),
+		Int64GetDatum(event->duration_ms),
+		text_or_null(event->error_message, &nulls[10]),
+		text_or_null(event->resource_type, &nulls[11]),
+		text_or_null(event->resource_id, &nulls[12]),
+		text_or_null(event->parent_resource_id, &nulls[13]),
+		PointerGetDatum(event->metadata),
+		text_or_null(event->overage, &nulls[15])
+	};
+
+	nulls[9] = event->has_duration ? ' ' : 'n';
+	nulls[14] = event->metadata == NULL ? 'n' : ' ';
+	statement_write(&insert_row, args, nulls);
+}
+
+/* ---- idempotency keys ---- */
+
+/* Keys older than this are forgotten; a late event's key is still known. */
+static TimestampTz
+oldest_key(void)
+{
+	return seconds_from(usage_now(), -(int64) Max(setting_idempotency_retention, setting_max_event_age));
+}
+
+static Statement find_key = {
+	"SELECT event_id, limit_type, used, max_usage, reset_at,"
+	" function OPERATOR(pg_catalog.=) $4 AND usage_type OPERATOR(pg_catalog.=) $5"
+	" AND quantity OPERATOR(pg_catalog.=) $6 AND tokens OPERATOR(pg_catalog.=) $7"
+	" AND ((occurred_at IS NULL AND $8 IS NULL) OR occurred_at OPERATOR(pg_catalog.=) $8) IS TRUE"
+	" FROM @extschema@.usage_keys WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" AND idempotency_key OPERATOR(pg_catalog.=) $2 AND recorded_at OPERATOR(pg_catalog.>=) $3",
+	8, {USER_ID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, NUMERICOID, INT8OID, TIMESTAMPTZOID}
+};
+
+static Statement put_key = {
+	"INSERT INTO @extschema@.usage_keys AS k (user_id, idempotency_key, recorded_at, function,"
+	" usage_type, quantity, tokens, occurred_at, event_id, limit_type, used, max_usage, reset_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+	" ON CONFLICT (user_id, idempotency_key) DO UPDATE SET recorded_at = EXCLUDED.recorded_at,"
+	" function = EXCLUDED.function, usage_type = EXCLUDED.usage_type,"
+	" quantity = EXCLUDED.quantity, tokens = EXCLUDED.tokens, occurred_at = EXCLUDED.occurred_at,"
+	" event_id = EXCLUDED.event_id, limit_type = EXCLUDED.limit_type, used = EXCLUDED.used,"
+	" max_usage = EXCLUDED.max_usage, reset_at = EXCLUDED.reset_at"
+	" WHERE k.recorded_at OPERATOR(pg_catalog.<) $14",
+	14, {USER_ID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, NUMERICOID, INT8OID, TIMESTAMPTZOID,
+	INT8OID, TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static void
+refuse_other_content(void)
+{
+	Refusal		refusal = {
+		.sqlstate = ERRCODE_UT_KEY_REUSED,
+		.http_status = 409,
+		.http_text = "Conflict",
+		.message = "idempotency key was used for another request",
+		.hint = "Use a new key for every request; repeat a key only to repeat the request."
+	};
+
+	raise_refusal(&refusal);
+}
+
+/* False if the key is new; an error if it stands for something else. */
+bool
+find_first_answer(const Event *event, FirstAnswer *answer)
+{
+	char		nulls[9] = "        ";
+	Datum		args[] = {
+		event->user_id,
+		CStringGetTextDatum(event->idempotency_key),
+		TimestampTzGetDatum(oldest_key()),
+		CStringGetTextDatum(event->function),
+		CStringGetTextDatum(event->usage_type),
+		NumericGetDatum(event->quantity),
+		Int64GetDatum(event->tokens),
+		TimestampTzGetDatum(event->occurred_at)
+	};
+	bool		isnull;
+	Datum		value;
+
+	nulls[7] = event->has_own_time ? ' ' : 'n';
+	if (statement_look_afresh(&find_key, args, nulls) == 0)
+		return false;
+	if (!DatumGetBool(result_datum(0, 6, &isnull)))
+		refuse_other_content();
+	answer->event_id = result_int64(0, 1);
+	answer->limit_type = result_text(0, 2);
+	value = result_datum(0, 3, &isnull);
+	answer->used = isnull ? NULL : DatumGetNumericCopy(value);
+	value = result_datum(0, 4, &isnull);
+	answer->max_usage = DatumGetNumericCopy(value);
+	value = result_datum(0, 5, &isnull);
+	answer->reset_at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	return true;
+}
+
+/* False if somebody else recorded the key meanwhile: his answer counts. */
+bool
+keep_first_answer(const Event *event, const FirstAnswer *answer)
+{
+	char		nulls[15] = "              ";
+	Datum		args[] = {
+		event->user_id,
+		CStringGetTextDatum(event->idempotency_key),
+		TimestampTzGetDatum(usage_now()),
+		CStringGetTextDatum(event->function),
+		CStringGetTextDatum(event->usage_type),
+		NumericGetDatum(event->quantity),
+		Int64GetDatum(event->tokens),
+		TimestampTzGetDatum(event->occurred_at),
+		Int64GetDatum(answer->event_id),
+		text_or_null(answer->limit_type, &nulls[9]),
+		NumericGetDatum(answer->used),
+		NumericGetDatum(answer->max_usage),
+		TimestampTzGetDatum(answer->reset_at),
+		TimestampTzGetDatum(oldest_key())
+	};
+
+	nulls[7] = event->has_own_time ? ' ' : 'n';
+	nulls[10] = answer->used == NULL ? 'n' : ' ';
+	nulls[12] = answer->reset_at == DT_NOEND ? 'n' : ' ';
+	return statement_write(&put_key, args, nulls) > 0;
+}
+
+/* ---- append-only ---- */
+
+/* BEFORE trigger: rows for UPDATE and DELETE, statements for TRUNCATE. */
+PG_FUNCTION_INFO_V1(ut_history_is_kept);
+Datum
+ut_history_is_kept(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_RESTRICT_VIOLATION),
+			 errmsg("rows of table \"%s\" cannot be changed or removed",
+					RelationGetRelationName(trigger->tg_relation)),
+			 errhint("Record a correcting event instead.")));
+	return PointerGetDatum(NULL);
+}

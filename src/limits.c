@@ -1,0 +1,342 @@
+/*
+ * limits.c -- how much may they?
+ *
+ * The configuration (usage_types, usage_limits, plan_limits) is small and kept
+ * whole in each backend.  Statement triggers on those tables send an
+ * invalidation; the next current_config() reads them again with a snapshot of
+ * that moment, at every isolation level.  What belongs to one user is read at
+ * each call.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "limits.h"
+#include "numbers.h"
+#include "plans.h"
+#include "settings.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static MemoryContext config_context = NULL;
+static Config config;
+static bool config_valid = false;
+
+static void
+forget_config(void)
+{
+	config_valid = false;
+}
+
+void
+limits_init(void)
+{
+	on_config_change(forget_config);
+}
+
+/*
+ * ---- reading the configuration ----
+ *
+ * Each loader runs its query, which leaves SPI's context current, and then
+ * allocates in the one that is to be kept.
+ */
+
+static Statement read_types = {
+	"SELECT usage_type FROM @extschema@.usage_types ORDER BY usage_type COLLATE pg_catalog.\"C\"",
+	0
+};
+
+static Statement read_limits = {
+	"SELECT limit_id, limit_type, usage_type, max_usage, window_kind, period, measure,"
+	" enforcement OPERATOR(pg_catalog.=) 'hard', is_active, time_zone, statuses"
+	" FROM @extschema@.usage_limits ORDER BY limit_type COLLATE pg_catalog.\"C\"",
+	0
+};
+
+static Statement read_plan_limits = {
+	"SELECT limit_type, plan, max_usage FROM @extschema@.plan_limits"
+	" ORDER BY limit_type COLLATE pg_catalog.\"C\"",
+	0
+};
+
+static Numeric
+result_numeric(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = result_datum(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetNumericCopy(value);
+}
+
+static bool
+result_bool(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetBool(result_datum(row, column, &isnull));
+}
+
+static char *
+copy_text(const char *text)
+{
+	return text == NULL ? NULL : pstrdup(text);
+}
+
+static Measure
+measure_from_name(const char *name)
+{
+	if (strcmp(name, "events") == 0)
+		return MEASURE_EVENTS;
+	return strcmp(name, "tokens") == 0 ? MEASURE_TOKENS : MEASURE_QUANTITY;
+}
+
+static void
+read_statuses(UsageLimit *limit, uint64 row, int column)
+{
+	bool		isnull;
+	Datum	   *names;
+
+	limit->statuses = DatumGetArrayTypePCopy(result_datum(row, column, &isnull));
+	deconstruct_array(limit->statuses, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &limit->nstatuses);
+	limit->status_names = palloc(limit->nstatuses * sizeof(char *));
+	for (int i = 0; i < limit->nstatuses; i++)
+		limit->status_names[i] = TextDatumGetCString(names[i]);
+}
+
+static void
+read_limit(UsageLimit *limit, uint64 row)
+{
+	bool		isnull;
+	Datum		period;
+	char	   *zone;
+
+	limit->id = result_int64(row, 1);
+	limit->name = copy_text(result_text(row, 2));
+	limit->usage_type = copy_text(result_text(row, 3));
+	limit->max_usage = result_numeric(row, 4);
+	if (!window_kind_from_name(result_text(row, 5), &limit->kind))
+		elog(ERROR, "unrecognized window kind of limit \"%s\"", limit->name);
+	period = result_datum(row, 6, &isnull);
+	if (!isnull)
+		limit->period = *DatumGetIntervalP(period);
+	limit->measure = measure_from_name(result_text(row, 7));
+	limit->is_hard = result_bool(row, 8);
+	limit->is_active = result_bool(row, 9);
+	zone = result_text(row, 10);
+	limit->zone = zone == NULL ? NULL : find_time_zone(zone);
+	read_statuses(limit, row, 11);
+}
+
+static void
+load_types(Config *into, MemoryContext keep)
+{
+	into->ntypes = statement_look_afresh(&read_types, NULL, NULL);
+	MemoryContextSwitchTo(keep);
+	into->usage_types = palloc(into->ntypes * sizeof(char *));
+	for (int i = 0; i < into->ntypes; i++)
+		into->usage_types[i] = copy_text(result_text(i, 1));
+}
+
+static void
+load_limits(Config *into, MemoryContext keep)
+{
+	into->nlimits = statement_look_afresh(&read_limits, NULL, NULL);
+	MemoryContextSwitchTo(keep);
+	into->limits = palloc0(into->nlimits * sizeof(UsageLimit));
+	for (int i = 0; i < into->nlimits; i++)
+		read_limit(&into->limits[i], i);
+}
+
+/* Both lists are in the order of limit names. */
+static void
+load_plan_limits(Config *into, MemoryContext keep)
+{
+	uint64		rows = statement_look_afresh(&read_plan_limits, NULL, NULL);
+	PlanLimit  *all;
+
+	MemoryContextSwitchTo(keep);
+	all = palloc(rows * sizeof(PlanLimit));
+	for (uint64 row = 0; row < rows; row++)
+	{
+		UsageLimit *limit = (UsageLimit *) find_limit(into, result_text(row, 1));
+
+		all[row].plan = copy_text(result_text(row, 2));
+		all[row].max_usage = result_numeric(row, 3);
+		if (limit == NULL)
+			continue;			/* its limit was made since the last query */
+		if (limit->nplans++ == 0)
+			limit->plans = &all[row];
+	}
+}
+
+static void
+load_config(void)
+{
+	MemoryContext fresh = AllocSetContextCreate(CurrentMemoryContext, "usage_tracking configuration",
+												ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = CurrentMemoryContext;
+	Config		loaded = {0};
+
+	load_types(&loaded, fresh);
+	load_limits(&loaded, fresh);
+	load_plan_limits(&loaded, fresh);
+	MemoryContextSwitchTo(caller);
+
+	MemoryContextSetParent(fresh, CacheMemoryContext);	/* complete: keep it */
+	if (config_context != NULL)
+		MemoryContextDelete(config_context);
+	config_context = fresh;
+	config = loaded;
+}
+
+/*
+ * The configuration as of now; the caller is connected to SPI as the owner.
+ * The answer holds until the next call.
+ */
+const Config *
+current_config(void)
+{
+	AcceptInvalidationMessages();
+	while (!config_valid)
+	{
+		config_valid = true;	/* first: a change may arrive while we read */
+		PG_TRY();
+		{
+			load_config();
+		}
+		PG_CATCH();
+		{
+			config_valid = false;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	return &config;
+}
+
+static int
+compare_limit(const void *name, const void *limit)
+{
+	return strcmp(name, ((const UsageLimit *) limit)->name);
+}
+
+const UsageLimit *
+find_limit(const Config *in, const char *name)
+{
+	if (in->nlimits == 0)
+		return NULL;
+	return bsearch(name, in->limits, in->nlimits, sizeof(UsageLimit), compare_limit);
+}
+
+static int
+compare_type(const void *name, const void *usage_type)
+{
+	return strcmp(name, *(char *const *) usage_type);
+}
+
+bool
+is_usage_type(const Config *in, const char *name)
+{
+	return in->ntypes > 0 &&
+		bsearch(name, in->usage_types, in->ntypes, sizeof(char *), compare_type) != NULL;
+}
+
+bool
+limit_covers(const UsageLimit *limit, const char *usage_type)
+{
+	return limit->usage_type == NULL || strcmp(limit->usage_type, usage_type) == 0;
+}
+
+bool
+limit_counts_status(const UsageLimit *limit, const char *status)
+{
+	for (int i = 0; i < limit->nstatuses; i++)
+		if (strcmp(limit->status_names[i], status) == 0)
+			return true;
+	return false;
+}
+
+/* ---- one user's terms ---- */
+
+static Statement read_terms = {
+	"SELECT s.plan, s.status, s.expires_at, s.time_zone, s.anchor, l.limit_type, l.max_usage"
+	" FROM (SELECT) AS one"
+	" LEFT JOIN @extschema@.user_subscriptions AS s ON s.user_id OPERATOR(pg_catalog.=) $1"
+	" LEFT JOIN @extschema@.user_limits AS l ON l.user_id OPERATOR(pg_catalog.=) $1"
+	" AND (l.expires_at IS NULL OR l.expires_at OPERATOR(pg_catalog.>) $2)",
+	2, {USER_ID, TIMESTAMPTZOID}
+};
+
+static void
+read_subscription(UserTerms *terms, TimestampTz now)
+{
+	bool		no_end;
+	bool		isnull;
+	Datum		anchor = result_datum(0, 5, &isnull);
+	Datum		end = result_datum(0, 3, &no_end);
+	char	   *zone;
+
+	terms->is_known = !isnull;
+	terms->plan = setting_default_plan;
+	terms->anchor = now;		/* what his first use would make it */
+	if (!terms->is_known)
+		return;
+	terms->anchor = DatumGetTimestampTz(anchor);
+	terms->plan = plan_in_force(result_text(0, 1), result_text(0, 2),
+								no_end ? DT_NOEND : DatumGetTimestampTz(end), now);
+	zone = result_text(0, 4);
+	terms->zone = zone == NULL ? NULL : find_time_zone(zone);
+}
+
+static void
+read_overrides(UserTerms *terms, uint64 rows)
+{
+	terms->overrides = palloc(rows * sizeof(Override));
+	for (uint64 row = 0; row < rows; row++)
+	{
+		Override	override = {result_text(row, 6), result_numeric(row, 7)};
+
+		if (override.limit_type != NULL)
+			terms->overrides[terms->noverrides++] = override;
+	}
+}
+
+/* Allocated in SPI's context: gone when the caller leaves the owner's role. */
+UserTerms
+terms_of_user(Datum user_id, TimestampTz now, bool afresh)
+{
+	UserTerms	terms = {false};
+	Datum		args[] = {user_id, TimestampTzGetDatum(now)};
+	uint64		rows;
+
+	rows = afresh ? statement_look_afresh(&read_terms, args, NULL)
+		: statement_look(&read_terms, args, NULL);
+	read_subscription(&terms, now);
+	read_overrides(&terms, rows);
+	return terms;
+}
+
+/* Override, else plan, else the limit's own; negative is unlimited. */
+Numeric
+max_usage_of(const UsageLimit *limit, const UserTerms *terms)
+{
+	for (int i = 0; i < terms->noverrides; i++)
+		if (strcmp(terms->overrides[i].limit_type, limit->name) == 0)
+			return terms->overrides[i].max_usage;
+	for (int i = 0; i < limit->nplans; i++)
+		if (strcmp(limit->plans[i].plan, terms->plan) == 0)
+			return limit->plans[i].max_usage;
+	return limit->max_usage;
+}
+
+Window
+window_of(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
+{
+	pg_tz	   *zone = limit->zone != NULL ? limit->zone : terms->zone;
+
+	return window_at(limit->kind, &limit->period,
+					 zone != NULL ? zone : default_time_zone(),
+					 terms->anchor, at);
+}

@@ -1,0 +1,83 @@
+/*
+ * limits.h -- what is limited, and how much one user may.
+ */
+#ifndef UT_LIMITS_H
+#define UT_LIMITS_H
+
+#include "postgres.h"
+
+#include "query.h"
+#include "utils/numeric.h"
+#include "window.h"
+
+typedef enum Measure
+{
+	MEASURE_EVENTS,
+	MEASURE_QUANTITY,
+	MEASURE_TOKENS
+} Measure;
+
+typedef struct PlanLimit
+{
+	char	   *plan;
+	Numeric		max_usage;
+} PlanLimit;
+
+/* One row of usage_limits with its rows of plan_limits. */
+typedef struct UsageLimit
+{
+	int64		id;
+	char	   *name;
+	char	   *usage_type;		/* NULL: every type */
+	Numeric		max_usage;
+	WindowKind	kind;
+	Interval	period;
+	Measure		measure;
+	bool		is_hard;
+	bool		is_active;
+	pg_tz	   *zone;			/* NULL: the user's, else the default */
+	ArrayType  *statuses;		/* which events count */
+	char	  **status_names;
+	int			nstatuses;
+	PlanLimit  *plans;
+	int			nplans;
+} UsageLimit;
+
+/* The small tables as last committed. */
+typedef struct Config
+{
+	UsageLimit	   *limits;			/* by name */
+	int			nlimits;
+	char	  **usage_types;	/* sorted */
+	int			ntypes;
+} Config;
+
+typedef struct Override
+{
+	char	   *limit_type;
+	Numeric		max_usage;
+} Override;
+
+/* What is particular to one user. */
+typedef struct UserTerms
+{
+	bool		is_known;		/* has a subscription row */
+	const char *plan;
+	pg_tz	   *zone;			/* NULL if he has none */
+	TimestampTz anchor;
+	Override   *overrides;
+	int			noverrides;
+} UserTerms;
+
+extern void limits_init(void);
+extern const Config *current_config(void);
+extern const UsageLimit *find_limit(const Config *config, const char *name);
+extern bool is_usage_type(const Config *config, const char *name);
+extern bool limit_covers(const UsageLimit *limit, const char *usage_type);
+extern bool limit_counts_status(const UsageLimit *limit, const char *status);
+
+extern UserTerms terms_of_user(Datum user_id, TimestampTz now, bool afresh);
+extern Numeric max_usage_of(const UsageLimit *limit, const UserTerms *terms);
+extern Window window_of(const UsageLimit *limit, const UserTerms *terms, TimestampTz at);
+
+#endif							/* UT_LIMITS_H */

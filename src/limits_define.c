@@ -1,0 +1,425 @@
+/*
+ * limits_define.c -- how limits come to be: the triggers of the limit tables
+ * and the functions that change them.
+ *
+ * limit_id is a new number whenever what is counted changes, so that counters
+ * of the old meaning are never read for the new one.
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "arguments.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "errors.h"
+#include "limits.h"
+#include "plans.h"
+#include "settings.h"
+#include "users.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/* ---- triggers ---- */
+
+static TriggerData *
+check_trigger(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function can only be called as a trigger")));
+	return (TriggerData *) fcinfo->context;
+}
+
+/*
+ * Tells every backend, this one included, that a configuration table changed.
+ * A plain INSERT or UPDATE sends no relation invalidation by itself.
+ */
+PG_FUNCTION_INFO_V1(ut_config_changed);
+Datum
+ut_config_changed(PG_FUNCTION_ARGS)
+{
+	CacheInvalidateRelcache(check_trigger(fcinfo)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+static Datum
+column_of(HeapTuple row, TupleDesc desc, const char *name, bool *isnull)
+{
+	return SPI_getbinval(row, desc, SPI_fnumber(desc, name), isnull);
+}
+
+static void
+check_period_column(HeapTuple row, TupleDesc desc)
+{
+	WindowKind	kind;
+	bool		isnull;
+	Datum		name = column_of(row, desc, "window_kind", &isnull);
+	Datum		period;
+
+	if (isnull || !window_kind_from_name(TextDatumGetCString(name), &kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("window kind must be calendar, anchored, or lifetime")));
+	period = column_of(row, desc, "period", &isnull);
+	if (kind == WINDOW_LIFETIME)
+		return;
+	if (isnull || !period_fits_kind(kind, DatumGetIntervalP(period)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("period does not suit window kind \"%s\"", TextDatumGetCString(name)),
+				 kind == WINDOW_CALENDAR ?
+				 errhint("A calendar period is an hour, a day, a week, a month, a quarter or a year.") :
+				 errhint("An anchored period is a positive number of months, of days, or of a shorter unit, from a second to 100 years.")));
+}
+
+/* The zone as the time zone library spells it, or unchanged. */
+static HeapTuple
+with_canonical_zone(HeapTuple row, TupleDesc desc)
+{
+	int			column = SPI_fnumber(desc, "time_zone");
+	bool		isnull;
+	Datum		value = SPI_getbinval(row, desc, column, &isnull);
+	pg_tz	   *zone;
+
+	if (isnull)
+		return row;
+	zone = find_time_zone(TextDatumGetCString(value));
+	if (zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone is not recognized")));
+	value = CStringGetTextDatum(pg_get_timezone_name(zone));
+	return heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull);
+}
+
+static const char *const counted_columns[] = {
+	"usage_type", "measure", "window_kind", "period", "time_zone", "statuses"
+};
+
+static bool
+same_value(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
+{
+	bool		a_null;
+	bool		b_null;
+	Datum		a_value = SPI_getbinval(a, desc, column, &a_null);
+	Datum		b_value = SPI_getbinval(b, desc, column, &b_null);
+	Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
+
+	if (a_null || b_null)
+		return a_null && b_null;
+	return datum_image_eq(a_value, b_value, attribute->attbyval, attribute->attlen);
+}
+
+static bool
+counts_the_same(HeapTuple a, HeapTuple b, TupleDesc desc)
+{
+	for (int i = 0; i < lengthof(counted_columns); i++)
+		if (!same_value(a, b, desc, SPI_fnumber(desc, counted_columns[i])))
+			return false;
+	return true;
+}
+
+static HeapTuple
+with_new_number(HeapTuple row, TupleDesc desc, Oid schema)
+{
+	int			column = SPI_fnumber(desc, "limit_id");
+	bool		isnull = false;
+	Datum		number = Int64GetDatum(nextval_internal(get_relname_relid("usage_limits_limit_id_seq", schema), false));
+
+	return heap_modify_tuple_by_cols(row, desc, 1, &column, &number, &isnull);
+}
+
+/*
+ * BEFORE row trigger of usage_limits: checks what a CHECK cannot, and numbers
+ * anew a limit that counts something else from now on.  Reads no table but
+ * the sequence, so that a restore may fire it.
+ */
+PG_FUNCTION_INFO_V1(ut_limit_changes);
+Datum
+ut_limit_changes(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = check_trigger(fcinfo);
+	const Installation *home = installation_of(fcinfo);
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	bool		update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	HeapTuple	row = update ? trigger->tg_newtuple : trigger->tg_trigtuple;
+
+	check_period_column(row, desc);
+	row = with_canonical_zone(row, desc);
+	if (update && !counts_the_same(trigger->tg_trigtuple, row, desc))
+		row = with_new_number(row, desc, home->schema);
+	return PointerGetDatum(row);
+}
+
+/* ---- define_* and set_* ---- */
+
+static Statement add_type = {
+	"INSERT INTO @extschema@.usage_types AS t (usage_type, description) VALUES ($1, $2)"
+	" ON CONFLICT (usage_type) DO UPDATE SET description = EXCLUDED.description"
+	" WHERE $3 AND (t.description OPERATOR(pg_catalog.=) EXCLUDED.description) IS NOT TRUE"
+	" AND EXCLUDED.description IS NOT NULL",
+	3, {TEXTOID, TEXTOID, BOOLOID}
+};
+
+static void
+check_not_a_limit(const char *name)
+{
+	if (find_limit(current_config(), name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("\"%s\" is already the name of a usage limit", name)));
+}
+
+static void
+check_not_a_type(const char *name)
+{
+	if (is_usage_type(current_config(), name))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("\"%s\" is already the name of a usage type", name)));
+}
+
+/*
+ * Registers a type; a description given changes that of a type there is.  A
+ * type that stays as it is is not touched: its readers would reload.
+ */
+static void
+register_type(const char *usage_type, bool describe, Datum description, bool no_description)
+{
+	Datum		args[] = {CStringGetTextDatum(usage_type), description, BoolGetDatum(describe)};
+
+	check_not_a_limit(usage_type);
+	if (is_usage_type(current_config(), usage_type) && (!describe || no_description))
+		return;
+	statement_write(&add_type, args, no_description ? " n " : "   ");
+}
+
+PG_FUNCTION_INFO_V1(ut_define_usage_type);
+Datum
+ut_define_usage_type(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	char	   *usage_type;
+	Disguise	before;
+
+	check_is_admin(home);
+	usage_type = name_argument(fcinfo, 0, "usage_type");
+	become_owner(home, &before);
+	register_type(usage_type, true, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
+	become_caller(&before);
+	PG_RETURN_VOID();
+}
+
+/* The same definition again is no change: compared column by column. */
+static Statement put_limit = {
+	"INSERT INTO @extschema@.usage_limits AS l (limit_type, usage_type, max_usage, window_kind,"
+	" period, measure, enforcement, time_zone, is_active, description, statuses)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+	" ON CONFLICT (limit_type) DO UPDATE SET usage_type = EXCLUDED.usage_type,"
+	" max_usage = EXCLUDED.max_usage, window_kind = EXCLUDED.window_kind,"
+	" period = EXCLUDED.period, measure = EXCLUDED.measure, enforcement = EXCLUDED.enforcement,"
+	" time_zone = EXCLUDED.time_zone, is_active = EXCLUDED.is_active,"
+	" description = EXCLUDED.description, statuses = EXCLUDED.statuses"
+	" WHERE ROW(l.usage_type, l.max_usage, l.window_kind, l.period, l.measure, l.enforcement,"
+	" l.time_zone, l.is_active, l.description, l.statuses)::pg_catalog.text OPERATOR(pg_catalog.<>)"
+	" ROW(EXCLUDED.usage_type, EXCLUDED.max_usage, EXCLUDED.window_kind, EXCLUDED.period,"
+	" EXCLUDED.measure, EXCLUDED.enforcement, EXCLUDED.time_zone, EXCLUDED.is_active,"
+	" EXCLUDED.description, EXCLUDED.statuses)::pg_catalog.text",
+	11, {TEXTOID, TEXTOID, NUMERICOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
+	TEXTOID, TEXTARRAYOID}
+};
+
+enum LimitArgument
+{
+	ARG_LIMIT_TYPE, ARG_USAGE_TYPE, ARG_MAX_USAGE, ARG_WINDOW_KIND, ARG_PERIOD, ARG_MEASURE,
+	ARG_ENFORCEMENT, ARG_TIME_ZONE, ARG_IS_ACTIVE, ARG_DESCRIPTION, ARG_STATUSES, LIMIT_ARGUMENTS
+};
+
+static void
+check_one_of(FunctionCallInfo fcinfo, int n, const char *argument, const char *const *allowed)
+{
+	char	   *value = required_text_argument(fcinfo, n, argument);
+
+	for (; *allowed != NULL; allowed++)
+		if (strcmp(value, *allowed) == 0)
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" is not one of the known values", argument)));
+}
+
+static void
+check_statuses(FunctionCallInfo fcinfo, int n)
+{
+	static const char *const known[] = {"success", "failed", "cancelled", "rate_limited"};
+	Datum	   *names;
+	bool	   *nulls;
+	int			count;
+
+	check_not_null(PG_ARGISNULL(n), "statuses");
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		bool		found = false;
+
+		for (int k = 0; k < lengthof(known) && !nulls[i]; k++)
+			found = found || strcmp(TextDatumGetCString(names[i]), known[k]) == 0;
+		if (!found)
+			count = 0;
+	}
+	if (count == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"statuses\" must list success, failed, cancelled, or rate_limited")));
+}
+
+static void
+check_limit_arguments(FunctionCallInfo fcinfo)
+{
+	static const char *const kinds[] = {"calendar", "anchored", "lifetime", NULL};
+	static const char *const measures[] = {"events", "quantity", "tokens", NULL};
+	static const char *const enforcements[] = {"hard", "soft", NULL};
+
+	name_argument(fcinfo, ARG_LIMIT_TYPE, "limit_type");
+	if (!PG_ARGISNULL(ARG_USAGE_TYPE))
+		name_argument(fcinfo, ARG_USAGE_TYPE, "usage_type");
+	check_not_null(PG_ARGISNULL(ARG_MAX_USAGE), "max_usage");
+	check_one_of(fcinfo, ARG_WINDOW_KIND, "window_kind", kinds);
+	check_one_of(fcinfo, ARG_MEASURE, "measure", measures);
+	check_one_of(fcinfo, ARG_ENFORCEMENT, "enforcement", enforcements);
+	check_not_null(PG_ARGISNULL(ARG_IS_ACTIVE), "is_active");
+	check_statuses(fcinfo, ARG_STATUSES);
+}
+
+static void
+put_one_limit(FunctionCallInfo fcinfo)
+{
+	Datum		args[LIMIT_ARGUMENTS];
+	char		nulls[LIMIT_ARGUMENTS + 1] = {0};
+	char	   *name = TextDatumGetCString(PG_GETARG_DATUM(ARG_LIMIT_TYPE));
+
+	for (int i = 0; i < LIMIT_ARGUMENTS; i++)
+	{
+		args[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+	if (strcmp(TextDatumGetCString(args[ARG_WINDOW_KIND]), "lifetime") == 0)
+		nulls[ARG_PERIOD] = 'n';
+	if (!PG_ARGISNULL(ARG_TIME_ZONE))
+		args[ARG_TIME_ZONE] = CStringGetTextDatum(zone_argument(fcinfo, ARG_TIME_ZONE));
+	args[ARG_MAX_USAGE] = NumericGetDatum(max_usage_argument(fcinfo, ARG_MAX_USAGE));
+	check_not_a_type(name);
+	if (!PG_ARGISNULL(ARG_USAGE_TYPE))
+		register_type(TextDatumGetCString(args[ARG_USAGE_TYPE]), false, (Datum) 0, true);
+	statement_write(&put_limit, args, nulls);
+}
+
+PG_FUNCTION_INFO_V1(ut_define_usage_limit);
+Datum
+ut_define_usage_limit(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Disguise	before;
+
+	check_is_admin(home);
+	check_limit_arguments(fcinfo);
+	become_owner(home, &before);
+	put_one_limit(fcinfo);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}
+
+static void
+check_limit_exists(const char *limit_type)
+{
+	if (find_limit(current_config(), limit_type) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UT_UNREGISTERED),
+				 errmsg("usage limit \"%s\" does not exist", limit_type),
+				 errhint("Define it with define_usage_limit().")));
+}
+
+static Statement put_plan_limit = {
+	"INSERT INTO @extschema@.plan_limits AS p (plan, limit_type, max_usage) VALUES ($1, $2, $3)"
+	" ON CONFLICT (plan, limit_type) DO UPDATE SET max_usage = EXCLUDED.max_usage"
+	" WHERE p.max_usage OPERATOR(pg_catalog.<>) EXCLUDED.max_usage",
+	3, {TEXTOID, TEXTOID, NUMERICOID}
+};
+
+static Statement drop_plan_limit = {
+	"DELETE FROM @extschema@.plan_limits"
+	" WHERE plan OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) $2",
+	2, {TEXTOID, TEXTOID}
+};
+
+PG_FUNCTION_INFO_V1(ut_set_plan_limit);
+Datum
+ut_set_plan_limit(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[3];
+	Disguise	before;
+
+	check_is_admin(home);
+	args[0] = CStringGetTextDatum(plain_name_argument(fcinfo, 0, "plan"));
+	args[1] = CStringGetTextDatum(name_argument(fcinfo, 1, "limit_type"));
+	if (!PG_ARGISNULL(2))
+		args[2] = NumericGetDatum(max_usage_argument(fcinfo, 2));
+	become_owner(home, &before);
+	check_limit_exists(TextDatumGetCString(args[1]));
+	check_plan_exists(TextDatumGetCString(args[0]));
+	statement_write(PG_ARGISNULL(2) ? &drop_plan_limit : &put_plan_limit, args, NULL);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}
+
+static Statement put_user_limit = {
+	"INSERT INTO @extschema@.user_limits (user_id, limit_type, max_usage, expires_at, reason)"
+	" VALUES ($1, $2, $3, $4, $5)"
+	" ON CONFLICT (user_id, limit_type) DO UPDATE SET max_usage = EXCLUDED.max_usage,"
+	" expires_at = EXCLUDED.expires_at, reason = EXCLUDED.reason",
+	5, {USER_ID, TEXTOID, NUMERICOID, TIMESTAMPTZOID, TEXTOID}
+};
+
+static Statement drop_user_limit = {
+	"DELETE FROM @extschema@.user_limits"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) $2",
+	2, {USER_ID, TEXTOID}
+};
+
+PG_FUNCTION_INFO_V1(ut_set_user_limit);
+Datum
+ut_set_user_limit(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[5] = {0};
+	char		nulls[6] = "     ";
+	char	   *reason;
+	Disguise	before;
+
+	check_is_admin_or_server(home);
+	check_not_null(PG_ARGISNULL(0), "user_id");
+	args[0] = PG_GETARG_DATUM(0);
+	args[1] = CStringGetTextDatum(name_argument(fcinfo, 1, "limit_type"));
+	if (!PG_ARGISNULL(2))
+		args[2] = NumericGetDatum(max_usage_argument(fcinfo, 2));
+	args[3] = PG_GETARG_DATUM(3);
+	nulls[3] = PG_ARGISNULL(3) ? 'n' : ' ';
+	reason = text_argument(fcinfo, 4, "reason");
+	nulls[4] = reason == NULL ? 'n' : ' ';
+	if (reason != NULL)
+		args[4] = CStringGetTextDatum(reason);
+
+	become_owner(home, &before);
+	check_limit_exists(TextDatumGetCString(args[1]));
+	statement_write(PG_ARGISNULL(2) ? &drop_user_limit : &put_user_limit, args, nulls);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}

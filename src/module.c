@@ -1,0 +1,20 @@
+/*
+ * module.c -- the library's entry: each part makes itself ready.
+ */
+#include "compat.h"
+
+#include "limits.h"
+#include "query.h"
+#include "settings.h"
+
+UT_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_init();
+	query_init();
+	limits_init();
+}

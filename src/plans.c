@@ -1,0 +1,158 @@
+/*
+ * plans.c -- what did they sign up for?
+ *
+ * A user's row is made at sign-up or at his first use, whichever comes first;
+ * it carries his clock (zone and anchor) as well.  A row without a plan means
+ * usage_tracking.default_plan, at the moment of reading.
+ */
+#include "compat.h"
+
+#include "arguments.h"
+#include "catalog/pg_type.h"
+#include "errors.h"
+#include "plans.h"
+#include "settings.h"
+#include "users.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Statuses under which a subscription gives its plan until it expires. */
+static const char *const paid_statuses[] = {
+	"active", "trialing", "past_due", "cancelled"
+};
+
+const char *
+plan_in_force(const char *plan, const char *status, TimestampTz expires_at, TimestampTz now)
+{
+	if (plan == NULL || now >= expires_at)
+		return setting_default_plan;
+	for (int i = 0; i < lengthof(paid_statuses); i++)
+		if (strcmp(status, paid_statuses[i]) == 0)
+			return plan;
+	return setting_default_plan;
+}
+
+static Statement add_subscription = {
+	"INSERT INTO @extschema@.user_subscriptions (user_id, started_at, anchor) VALUES ($1, $2, $2)"
+	" ON CONFLICT (user_id) DO NOTHING",
+	2, {USER_ID, TIMESTAMPTZOID}
+};
+
+/* False if somebody else did so first; the caller is the owner already. */
+bool
+note_first_use(Datum user_id, TimestampTz at)
+{
+	Datum		args[] = {user_id, TimestampTzGetDatum(at)};
+
+	return statement_write(&add_subscription, args, NULL) > 0;
+}
+
+static Statement find_plan = {
+	"SELECT FROM @extschema@.plans WHERE plan OPERATOR(pg_catalog.=) $1",
+	1, {TEXTOID}
+};
+
+void
+check_plan_exists(const char *plan)
+{
+	Datum		args[] = {CStringGetTextDatum(plan)};
+
+	if (statement_look_afresh(&find_plan, args, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UT_UNREGISTERED),
+				 errmsg("plan \"%s\" does not exist", plan),
+				 errhint("Insert it into table \"plans\", or call install_default_plans().")));
+}
+
+static Statement set_plan = {
+	"UPDATE @extschema@.user_subscriptions SET plan = $2, status = 'active', expires_at = $3,"
+	" billing_period_start = $4, billing_period_end = $5"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1",
+	5, {USER_ID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static Statement set_clock = {
+	"UPDATE @extschema@.user_subscriptions"
+	" SET time_zone = COALESCE($2, time_zone), anchor = COALESCE($3, anchor)"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" AND (time_zone OPERATOR(pg_catalog.=) $2 AND anchor OPERATOR(pg_catalog.=) $3) IS NOT TRUE",
+	3, {USER_ID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static Datum
+time_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (PG_ARGISNULL(n))
+		return (Datum) 0;
+	check_finite_time(PG_GETARG_TIMESTAMPTZ(n), argument);
+	return PG_GETARG_DATUM(n);
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+static void
+check_billing_period(FunctionCallInfo fcinfo, int start, int end)
+{
+	if (PG_ARGISNULL(start) != PG_ARGISNULL(end) ||
+		(!PG_ARGISNULL(start) && PG_GETARG_TIMESTAMPTZ(start) >= PG_GETARG_TIMESTAMPTZ(end)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("billing period must have both a start and a later end")));
+}
+
+PG_FUNCTION_INFO_V1(ut_set_user_plan);
+Datum
+ut_set_user_plan(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[5];
+	char		nulls[6] = "     ";
+	char	   *plan;
+	Disguise	before;
+
+	check_is_admin_or_server(home);
+	check_not_null(PG_ARGISNULL(0), "user_id");
+	plan = plain_name_argument(fcinfo, 1, "plan");
+	check_billing_period(fcinfo, 3, 4);
+	args[0] = PG_GETARG_DATUM(0);
+	args[1] = CStringGetTextDatum(plan);
+	args[2] = time_argument(fcinfo, 2, "expires_at");
+	args[3] = time_argument(fcinfo, 3, "billing_period_start");
+	args[4] = time_argument(fcinfo, 4, "billing_period_end");
+	for (int i = 2; i < 5; i++)
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+
+	become_owner(home, &before);
+	check_plan_exists(plan);
+	note_first_use(args[0], usage_now());
+	statement_write(&set_plan, args, nulls);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(ut_set_user_clock);
+Datum
+ut_set_user_clock(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[3] = {0};
+	char		nulls[4] = "   ";
+	char	   *zone;
+	Disguise	before;
+
+	check_is_admin_or_server(home);
+	check_not_null(PG_ARGISNULL(0), "user_id");
+	zone = zone_argument(fcinfo, 1);
+	args[0] = PG_GETARG_DATUM(0);
+	if (zone != NULL)
+		args[1] = CStringGetTextDatum(zone);
+	args[2] = time_argument(fcinfo, 2, "anchor");
+	nulls[1] = zone == NULL ? 'n' : ' ';
+	nulls[2] = PG_ARGISNULL(2) ? 'n' : ' ';
+
+	become_owner(home, &before);
+	note_first_use(args[0], usage_now());
+	statement_write(&set_clock, args, nulls);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,267 @@
+/*
+ * query.c -- kept plans, run with the rights of the extension's owner.
+ *
+ * Functions of this library run as their caller and decide for themselves what
+ * he may do.  Only around SQL on the extension's own tables do they become the
+ * extension's owner; around SQL on a table of the application they become the
+ * owner of *that table*, restricted, so that the application's triggers,
+ * defaults and policies never run with our rights.
+ *
+ * Plans name the schema.  When the installation moves (schema renamed,
+ * extension re-created elsewhere) the generation changes and a statement is
+ * prepared anew; everything else PostgreSQL's plan cache notices by itself.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "errors.h"
+#include "query.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+static Installation home = {InvalidOid};
+static NameData home_schema_name;
+static bool home_valid = false;
+static uint64 home_generation = 0;
+static config_changed_callback config_changed = NULL;
+
+static const char *const config_table_names[] = {
+	"usage_types", "usage_limits", "plan_limits", "plans"
+};
+
+static bool
+is_config_table(Oid relation)
+{
+	for (int i = 0; i < lengthof(home.config_tables); i++)
+		if (home.config_tables[i] == relation)
+			return true;
+	return false;
+}
+
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid || relation == home.usage_events)
+		home_valid = false;
+	if (relation == InvalidOid || is_config_table(relation))
+	{
+		home_valid = false;
+		if (config_changed != NULL)
+			config_changed();
+	}
+}
+
+static void
+schema_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	home_valid = false;
+}
+
+void
+query_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+}
+
+/* Registers the one listener for changes of the configuration tables. */
+void
+on_config_change(config_changed_callback callback)
+{
+	config_changed = callback;
+}
+
+static Oid
+type_of_user_ids(Oid schema)
+{
+	Oid			table = get_relname_relid("user_subscriptions", schema);
+	AttrNumber	column = get_attnum(table, "user_id");
+
+	return get_atttype(table, column);
+}
+
+static void
+find_home(Oid schema)
+{
+	char	   *name = get_namespace_name(schema);
+	Oid			type = type_of_user_ids(schema);
+
+	if (name == NULL || !OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of extension \"usage_tracking\" are missing")));
+	if (schema != home.schema || type != home.user_id_type ||
+		strcmp(name, NameStr(home_schema_name)) != 0)
+	{
+		home_generation++;
+		if (config_changed != NULL)
+			config_changed();
+	}
+	home.schema = schema;
+	home.user_id_type = type;
+	namestrcpy(&home_schema_name, name);
+	home.usage_events = get_relname_relid("usage_events", schema);
+	for (int i = 0; i < lengthof(config_table_names); i++)
+		home.config_tables[i] = get_relname_relid(config_table_names[i], schema);
+}
+
+/* The installation that the called function belongs to. */
+const Installation *
+installation_of(FunctionCallInfo fcinfo)
+{
+	HeapTuple	tuple;
+	Form_pg_proc function;
+	Oid			schema;
+
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
+	function = (Form_pg_proc) GETSTRUCT(tuple);
+	schema = function->pronamespace;
+	home.owner = function->proowner;
+	ReleaseSysCache(tuple);
+
+	if (!home_valid || schema != home.schema)
+	{
+		home_valid = true;		/* first: a change may arrive while we look */
+		find_home(schema);
+	}
+	return &home;
+}
+
+static void
+become(Oid user, int more_context, Disguise *before)
+{
+	GetUserIdAndSecContext(&before->user, &before->context);
+	SetUserIdAndSecContext(user, before->context | SECURITY_LOCAL_USERID_CHANGE | more_context);
+	SPI_connect();
+}
+
+void
+become_owner(const Installation *installation, Disguise *before)
+{
+	become(installation->owner, 0, before);
+}
+
+/* The table's owner may well be the end of the application's own code. */
+void
+become_table_owner(Oid table_owner, Disguise *before)
+{
+	become(table_owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS, before);
+}
+
+void
+become_caller(const Disguise *before)
+{
+	SPI_finish();
+	SetUserIdAndSecContext(before->user, before->context);
+}
+
+static char *
+sql_with_schema(const char *sql)
+{
+	static const char placeholder[] = "@extschema@";
+	const char *schema = quote_identifier(NameStr(home_schema_name));
+	const char *at;
+	StringInfoData result;
+
+	initStringInfo(&result);
+	while ((at = strstr(sql, placeholder)) != NULL)
+	{
+		appendBinaryStringInfo(&result, sql, at - sql);
+		appendStringInfoString(&result, schema);
+		sql = at + strlen(placeholder);
+	}
+	appendStringInfoString(&result, sql);
+	return result.data;
+}
+
+/*
+ * A generic plan always: planning a custom one costs more than any of our
+ * statements, and partitions are pruned at run time as well.
+ */
+static void
+statement_prepare(Statement *statement)
+{
+	Oid			argtypes[MAX_STATEMENT_ARGS];
+	SPIPlanPtr	plan;
+	SPIPlanPtr	stale = statement->plan;
+
+	for (int i = 0; i < statement->nargs; i++)
+		argtypes[i] = statement->argtypes[i] == USER_ID ? home.user_id_type : statement->argtypes[i];
+	plan = SPI_prepare_cursor(sql_with_schema(statement->sql), statement->nargs, argtypes,
+							  CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed for \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	statement->plan = plan;
+	statement->generation = home_generation;
+	if (stale != NULL)
+		SPI_freeplan(stale);
+}
+
+static uint64
+statement_run(Statement *statement, Datum *args, const char *nulls,
+			  Snapshot snapshot, bool read_only)
+{
+	int			rc;
+
+	if (statement->plan == NULL || statement->generation != home_generation)
+		statement_prepare(statement);
+	rc = SPI_execute_snapshot(statement->plan, args, nulls, snapshot, InvalidSnapshot,
+							  read_only, true, 0);
+	if (rc < 0)
+		elog(ERROR, "SPI failed for \"%s\": %s", statement->sql, SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+/* Reads what the calling query sees. */
+uint64
+statement_look(Statement *statement, Datum *args, const char *nulls)
+{
+	return statement_run(statement, args, nulls, InvalidSnapshot, true);
+}
+
+/*
+ * Reads what is committed at this instant, and what this transaction did, at
+ * any isolation level.  For use after taking the lock that makes it stay true.
+ */
+uint64
+statement_look_afresh(Statement *statement, Datum *args, const char *nulls)
+{
+	if (!IsInParallelMode() && !RecoveryInProgress())
+		CommandCounterIncrement();
+	return statement_run(statement, args, nulls, GetLatestSnapshot(), true);
+}
+
+uint64
+statement_write(Statement *statement, Datum *args, const char *nulls)
+{
+	return statement_run(statement, args, nulls, InvalidSnapshot, false);
+}
+
+/* One value of the last result; by reference only until the next statement. */
+Datum
+result_datum(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+char *
+result_text(uint64 row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+int64
+result_int64(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt64(result_datum(row, column, &isnull));
+}

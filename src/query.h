@@ -1,0 +1,66 @@
+/*
+ * query.h -- the one way to SPI, and where this installation lives.
+ */
+#ifndef UT_QUERY_H
+#define UT_QUERY_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+
+#define MAX_STATEMENT_ARGS 20
+
+/* Stands for the type of user ids, which differs between installations. */
+#define USER_ID InvalidOid
+
+/* The installation whose function was called; found from its namespace. */
+typedef struct Installation
+{
+	Oid			schema;
+	Oid			owner;
+	Oid			user_id_type;
+	Oid			usage_events;
+	Oid			config_tables[4];
+} Installation;
+
+/*
+ * One constant statement, prepared at most once a session.  "@extschema@"
+ * stands for the schema; operators and functions are written qualified, and
+ * values are parameters.
+ */
+typedef struct Statement
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[MAX_STATEMENT_ARGS];
+	SPIPlanPtr	plan;
+	uint64		generation;
+} Statement;
+
+/* Who the session was before it became the owner of some tables. */
+typedef struct Disguise
+{
+	Oid			user;
+	int			context;
+} Disguise;
+
+typedef void (*config_changed_callback) (void);
+
+extern void query_init(void);
+extern const Installation *installation_of(FunctionCallInfo fcinfo);
+extern void on_config_change(config_changed_callback callback);
+
+extern void become_owner(const Installation *home, Disguise *before);
+extern void become_table_owner(Oid table_owner, Disguise *before);
+extern void become_caller(const Disguise *before);
+
+extern uint64 statement_look(Statement *statement, Datum *args, const char *nulls);
+extern uint64 statement_look_afresh(Statement *statement, Datum *args, const char *nulls);
+extern uint64 statement_write(Statement *statement, Datum *args, const char *nulls);
+
+extern Datum result_datum(uint64 row, int column, bool *isnull);
+extern char *result_text(uint64 row, int column);
+extern int64 result_int64(uint64 row, int column);
+
+#endif							/* UT_QUERY_H */

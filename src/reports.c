@@ -1,0 +1,108 @@
+/*
+ * reports.c -- what do I show?
+ *
+ * The figures come from the same stakes that decide, so what is shown is what
+ * will be decided.
+ */
+#include "compat.h"
+
+#include "funcapi.h"
+#include "numbers.h"
+#include "settings.h"
+#include "usage.h"
+#include "users.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define USER_USAGE_COLUMNS 12
+
+static const char *const measure_names[] = {"events", "quantity", "tokens"};
+
+static void
+check_may_see(const Installation *home, bool user_is_null, Datum user_id)
+{
+	if (user_is_null || !is_app_admin(home))
+		check_may_act_for(home, user_is_null, user_id);
+}
+
+static Numeric
+percent_of(const Stake *stake)
+{
+	Datum		ratio;
+
+	if (num_sign(stake->max_usage) == 0)
+		return num_from(100);
+	ratio = DirectFunctionCall2(numeric_div, NumericGetDatum(num_mul(stake->used, num_from(100))),
+								NumericGetDatum(stake->max_usage));
+	return DatumGetNumeric(DirectFunctionCall2(numeric_round, ratio, Int32GetDatum(1)));
+}
+
+static Numeric
+remaining_of(const Stake *stake)
+{
+	Numeric		rest = num_sub(stake->max_usage, stake->used);
+
+	return num_sign(rest) < 0 ? num_from(0) : rest;
+}
+
+static void
+put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
+{
+	const UsageLimit *limit = stake->limit;
+	bool		unlimited = num_sign(stake->max_usage) < 0;
+	Datum		values[USER_USAGE_COLUMNS] = {0};
+	bool		nulls[USER_USAGE_COLUMNS] = {false};
+
+	values[0] = CStringGetTextDatum(limit->name);
+	if (!(nulls[1] = limit->usage_type == NULL))
+		values[1] = CStringGetTextDatum(limit->usage_type);
+	values[2] = CStringGetTextDatum(measure_names[limit->measure]);
+	values[3] = NumericGetDatum(stake->used);
+	values[4] = NumericGetDatum(stake->max_usage);
+	if (!(nulls[5] = nulls[6] = unlimited))
+	{
+		values[5] = NumericGetDatum(remaining_of(stake));
+		values[6] = NumericGetDatum(percent_of(stake));
+	}
+	values[7] = TimestampTzGetDatum(stake->window.start);
+	nulls[7] = TIMESTAMP_IS_NOBEGIN(stake->window.start);
+	values[8] = TimestampTzGetDatum(stake->window.end);
+	nulls[8] = TIMESTAMP_IS_NOEND(stake->window.end);
+	values[9] = CStringGetTextDatum(limit->is_hard ? "hard" : "soft");
+	values[10] = BoolGetDatum(limit->is_active && setting_enforce_limits && setting_enabled);
+	values[11] = CStringGetTextDatum(terms->plan);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+put_rows(ReturnSetInfo *result, Datum user_id)
+{
+	const Config *config = current_config();
+	TimestampTz now = usage_now();
+	UserTerms	terms = terms_of_user(user_id, now, false);
+	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake)), config->nlimits};
+
+	for (int i = 0; i < stakes.n; i++)
+		stakes.all[i] = stake_in(&config->limits[i], &terms, now);
+	if (stakes.n > 0)
+		read_counters(user_id, now, stakes.all, stakes.n, false);
+	for (int i = 0; i < stakes.n; i++)
+		put_row(result, &terms, &stakes.all[i]);
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+PG_FUNCTION_INFO_V1(ut_user_usage);
+Datum
+ut_user_usage(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Disguise	before;
+
+	check_may_see(home, PG_ARGISNULL(0), PG_GETARG_DATUM(0));
+	InitMaterializedSRF(fcinfo, 0);
+	become_owner(home, &before);
+	put_rows((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_DATUM(0));
+	become_caller(&before);
+	return (Datum) 0;
+}

@@ -1,0 +1,234 @@
+/*
+ * settings.c -- defines the settings and answers what they mean.
+ *
+ * All are for superusers, or those granted SET on them, but error_style, which
+ * only changes how the caller's own errors look.
+ */
+#include "compat.h"
+
+#include <limits.h>
+
+#include "settings.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+bool		setting_enabled = true;
+bool		setting_enforce_limits = true;
+char	   *setting_default_plan = NULL;
+char	   *setting_identity = NULL;
+char	   *setting_user_id = NULL;
+char	   *setting_user_id_setting = NULL;
+int			setting_idempotency_retention = 35 * SECS_PER_DAY;
+int			setting_max_event_age = 35 * SECS_PER_DAY;
+int			setting_max_event_lead = 5 * SECS_PER_MINUTE;
+
+static char *setting_time_zone = NULL;
+static char *setting_clock = NULL;
+
+/* The parsed clock; DT_NOBEGIN while it runs free. */
+static TimestampTz fixed_clock = DT_NOBEGIN;
+
+typedef enum ErrorStyle
+{
+	ERROR_STYLE_AUTO,
+	ERROR_STYLE_SQL,
+	ERROR_STYLE_POSTGREST
+} ErrorStyle;
+
+static int	setting_error_style = ERROR_STYLE_AUTO;
+
+static const struct config_enum_entry error_styles[] = {
+	{"auto", ERROR_STYLE_AUTO, false},
+	{"sql", ERROR_STYLE_SQL, false},
+	{"postgrest", ERROR_STYLE_POSTGREST, false},
+	{NULL, 0, false}
+};
+
+/*
+ * Zone names go to pg_tzset() only, never to anything printf-like; the
+ * characters are limited all the same, because POSIX zone texts may hold any.
+ */
+pg_tz *
+find_time_zone(const char *name)
+{
+	pg_tz	   *zone;
+
+	if (*name == '\0' || strlen(name) > TZ_STRLEN_MAX ||
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			   "0123456789_+-/") != strlen(name))
+		return NULL;
+	zone = pg_tzset(name);
+	if (zone == NULL || !pg_tz_acceptable(zone))
+		return NULL;
+	return zone;
+}
+
+pg_tz *
+default_time_zone(void)
+{
+	return find_time_zone(setting_time_zone);
+}
+
+static bool
+check_time_zone(char **newval, void **extra, GucSource source)
+{
+	if (find_time_zone(*newval) != NULL)
+		return true;
+	GUC_check_errdetail("The time zone is not recognized.");
+	return false;
+}
+
+static bool
+parse_instant(const char *text, TimestampTz *instant)
+{
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	int			nf;
+	int			dtype;
+	int			tz;
+	fsec_t		fsec;
+	struct pg_tm tm;
+
+	return ParseDateTime(text, work, sizeof(work), field, ftype, MAXDATEFIELDS, &nf) == 0 &&
+		ut_decode_date_time(field, ftype, nf, &dtype, &tm, &fsec, &tz) == 0 &&
+		dtype == DTK_DATE &&
+		tm2timestamp(&tm, fsec, &tz, instant) == 0;
+}
+
+static bool
+check_clock(char **newval, void **extra, GucSource source)
+{
+	TimestampTz instant = DT_NOBEGIN;
+	TimestampTz *kept;
+
+	if (**newval != '\0' && !parse_instant(*newval, &instant))
+	{
+		GUC_check_errdetail("The clock is either empty or a date and time.");
+		return false;
+	}
+	kept = malloc(sizeof(TimestampTz));
+	if (kept == NULL)
+		return false;
+	*kept = instant;
+	*extra = kept;
+	return true;
+}
+
+static void
+assign_clock(const char *newval, void *extra)
+{
+	fixed_clock = *(TimestampTz *) extra;
+}
+
+/* The instant at which a use happens: not now(), which is the transaction's. */
+TimestampTz
+usage_now(void)
+{
+	return TIMESTAMP_IS_NOBEGIN(fixed_clock) ? GetCurrentTimestamp() : fixed_clock;
+}
+
+bool
+errors_for_postgrest(void)
+{
+	const char *method;
+
+	if (setting_error_style != ERROR_STYLE_AUTO)
+		return setting_error_style == ERROR_STYLE_POSTGREST;
+	method = GetConfigOption("request.method", true, false);
+	return method != NULL && *method != '\0';
+}
+
+static void
+define_switches(void)
+{
+	DefineCustomBoolVariable("usage_tracking.enabled",
+							 "Records usage.",
+							 "When off, nothing is recorded and everything is allowed.",
+							 &setting_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("usage_tracking.enforce_limits",
+							 "Refuses uses that do not fit a hard limit.",
+							 "When off, usage is recorded and nothing is refused.",
+							 &setting_enforce_limits, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("usage_tracking.error_style",
+							 "Sets the form of refusals: SQL errors, or errors as PostgREST reads them.",
+							 "\"auto\" chooses by whether request.method is set.",
+							 &setting_error_style, ERROR_STYLE_AUTO, error_styles,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_identity(void)
+{
+	DefineCustomStringVariable("usage_tracking.identity",
+							   "Lists the sources that may say who the user is.",
+							   "Of user_id, jwt and setting, the first that is set counts.",
+							   &setting_identity, "user_id,jwt", PGC_SUSET, GUC_LIST_INPUT,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("usage_tracking.user_id",
+							   "Sets the user on whose behalf the session acts.",
+							   "Grant SET on it to the role the application logs in as.",
+							   &setting_user_id, "", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("usage_tracking.user_id_setting",
+							   "Names the setting that the identity source \"setting\" reads.",
+							   NULL,
+							   &setting_user_id_setting, "", PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_defaults(void)
+{
+	DefineCustomStringVariable("usage_tracking.default_plan",
+							   "Sets the plan of users without a plan of their own.",
+							   NULL,
+							   &setting_default_plan, "free", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("usage_tracking.time_zone",
+							   "Sets the time zone of windows whose limit and user name none.",
+							   NULL,
+							   &setting_time_zone, "UTC", PGC_SUSET, 0, check_time_zone, NULL, NULL);
+	DefineCustomStringVariable("usage_tracking.clock",
+							   "Stops the extension's clock at an instant, for tests.",
+							   "Empty lets it run.",
+							   &setting_clock, "", PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							   check_clock, assign_clock, NULL);
+}
+
+static void
+define_periods(void)
+{
+	DefineCustomIntVariable("usage_tracking.idempotency_retention",
+							"Sets how long an idempotency key is remembered.",
+							"Never less than usage_tracking.max_event_age.",
+							&setting_idempotency_retention, 35 * SECS_PER_DAY, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("usage_tracking.max_event_age",
+							"Sets how far back an event may have happened.",
+							"Raise it in a session that loads history.",
+							&setting_max_event_age, 35 * SECS_PER_DAY, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("usage_tracking.max_event_lead",
+							"Sets how far ahead of the clock an event may be.",
+							NULL,
+							&setting_max_event_lead, 5 * SECS_PER_MINUTE, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+void
+settings_init(void)
+{
+	define_switches();
+	define_identity();
+	define_defaults();
+	define_periods();
+	MarkGUCPrefixReserved("usage_tracking");
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+PG_FUNCTION_INFO_V1(ut_usage_now);
+Datum
+ut_usage_now(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(usage_now());
+}

@@ -1,0 +1,27 @@
+/*
+ * settings.h -- every usage_tracking.* setting, and the clock they may move.
+ */
+#ifndef UT_SETTINGS_H
+#define UT_SETTINGS_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "pgtime.h"
+
+extern bool setting_enabled;
+extern bool setting_enforce_limits;
+extern char *setting_default_plan;
+extern char *setting_identity;
+extern char *setting_user_id;
+extern char *setting_user_id_setting;
+extern int	setting_idempotency_retention;	/* seconds, as are the next two */
+extern int	setting_max_event_age;
+extern int	setting_max_event_lead;
+
+extern void settings_init(void);
+extern pg_tz *default_time_zone(void);
+extern bool errors_for_postgrest(void);
+extern TimestampTz usage_now(void);
+extern pg_tz *find_time_zone(const char *name);
+
+#endif							/* UT_SETTINGS_H */

@@ -1,0 +1,493 @@
+/*
+ * signups.c -- how do people come and go?
+ *
+ * Which table of the application holds the users is kept nowhere but in our
+ * trigger on it: the catalog is the state, so it cannot come apart from a dump,
+ * a rename or a drop.  The trigger's arguments are the names of the columns.
+ *
+ * SQL on that table runs as the table's owner, restricted; DDL on it runs as
+ * the caller, who must own it.
+ */
+#include "compat.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "arguments.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "errors.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "parser/parse_type.h"
+#include "plans.h"
+#include "query.h"
+#include "settings.h"
+#include "users.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define SIGNUP_TRIGGER "usage_tracking_signup"
+#define DELETE_TRIGGER "usage_tracking_delete"
+#define BACKFILL_ROWS 10000
+
+/* The application's table of users, as our trigger names it. */
+typedef struct UsersTable
+{
+	Oid			relation;
+	char	   *id_column;
+	char	   *email_column;
+	char	   *on_delete;
+} UsersTable;
+
+/* ---- which table is attached ---- */
+
+static Statement find_attached = {
+	"SELECT t.tgrelid FROM pg_catalog.pg_trigger AS t"
+	" JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid"
+	" WHERE p.proname OPERATOR(pg_catalog.=) 'handle_new_user' AND p.pronargs OPERATOR(pg_catalog.=) 0"
+	" AND p.pronamespace OPERATOR(pg_catalog.=) $1 AND t.tgparentid OPERATOR(pg_catalog.=) 0",
+	1, {OIDOID}
+};
+
+static bool
+read_trigger(UsersTable *users, Relation relation)
+{
+	TriggerDesc *triggers = relation->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (strcmp(trigger->tgname, SIGNUP_TRIGGER) != 0 || trigger->tgnargs != 3)
+			continue;
+		users->relation = RelationGetRelid(relation);
+		users->id_column = pstrdup(trigger->tgargs[0]);
+		users->email_column = pstrdup(trigger->tgargs[1]);
+		users->on_delete = pstrdup(trigger->tgargs[2]);
+		return true;
+	}
+	return false;
+}
+
+static bool
+find_users_table(const Installation *home, UsersTable *users)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		args[] = {ObjectIdGetDatum(home->schema)};
+	Disguise	before;
+	Oid			relid = InvalidOid;
+	Relation	relation;
+	bool		found;
+	bool		isnull;
+
+	become_owner(home, &before);
+	if (statement_look_afresh(&find_attached, args, NULL) > 0)
+		relid = DatumGetObjectId(result_datum(0, 1, &isnull));
+	become_caller(&before);
+	if (!OidIsValid(relid))
+		return false;
+	MemoryContextSwitchTo(caller);
+	relation = table_open(relid, AccessShareLock);
+	found = read_trigger(users, relation);
+	table_close(relation, NoLock);
+	return found;
+}
+
+static void
+check_attached(bool attached)
+{
+	if (!attached)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no users table is attached"),
+				 errhint("Attach one with attach_users().")));
+}
+
+static char *
+qualified_name(Oid relation)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
+}
+
+/* Locks the table against renaming and answers who owns it. */
+static Oid
+lock_users_table(Oid relid, LOCKMODE mode)
+{
+	Relation	relation = table_open(relid, mode);
+	Oid			owner = relation->rd_rel->relowner;
+
+	table_close(relation, NoLock);
+	return owner;
+}
+
+/* ---- checks before attaching ---- */
+
+static void
+check_is_table(Oid relid)
+{
+	char		kind = get_rel_relkind(relid);
+
+	if (kind == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("users table does not exist")));
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", get_rel_name(relid))));
+	if (!ut_owns_relation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+}
+
+static Oid
+type_of_column(Oid relid, const char *column)
+{
+	AttrNumber	number = get_attnum(relid, column);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" does not exist", column, get_rel_name(relid))));
+	return getBaseType(get_atttype(relid, number));
+}
+
+static const char *
+extension_for(Oid type)
+{
+	switch (type)
+	{
+		case UUIDOID:
+			return "usage_tracking";
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return "usage_tracking_bigint";
+		default:
+			return "usage_tracking_text";
+	}
+}
+
+static void
+check_columns(const Installation *home, const UsersTable *users)
+{
+	Oid			id_type = type_of_column(users->relation, users->id_column);
+	char		category;
+	bool		preferred;
+
+	if (id_type != home->user_id_type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" has type %s, but user ids of this extension have type %s",
+						users->id_column, get_rel_name(users->relation),
+						format_type_be(id_type), format_type_be(home->user_id_type)),
+				 errhint("The extension for such a table is \"%s\".", extension_for(id_type))));
+	get_type_category_preferred(type_of_column(users->relation, users->email_column), &category, &preferred);
+	if (category != TYPCATEGORY_STRING)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" is not a text", users->email_column,
+						get_rel_name(users->relation))));
+}
+
+static void
+check_on_delete(const char *on_delete)
+{
+	if (strcmp(on_delete, "anonymize") != 0 && strcmp(on_delete, "erase") != 0 && strcmp(on_delete, "keep") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"on_delete\" must be anonymize, erase, or keep")));
+}
+
+static void
+check_same_attachment(const UsersTable *attached, const UsersTable *wanted)
+{
+	if (attached->relation == wanted->relation &&
+		strcmp(attached->id_column, wanted->id_column) == 0 &&
+		strcmp(attached->email_column, wanted->email_column) == 0 &&
+		strcmp(attached->on_delete, wanted->on_delete) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is already attached, or attached otherwise", get_rel_name(attached->relation)),
+			 errhint("Call detach_users() first.")));
+}
+
+/* ---- attaching ---- */
+
+static void
+run_ddl(const char *command)
+{
+	int			rc;
+
+	SPI_connect();
+	rc = SPI_execute(command, false, 0);
+	if (rc != SPI_OK_UTILITY)
+		elog(ERROR, "could not execute \"%s\": %s", command, SPI_result_code_string(rc));
+	SPI_finish();
+}
+
+static void
+create_triggers(const Installation *home, const UsersTable *users)
+{
+	const char *schema = quote_identifier(get_namespace_name(home->schema));
+	const char *table = qualified_name(users->relation);
+
+	run_ddl(psprintf("CREATE TRIGGER %s AFTER INSERT ON %s FOR EACH ROW"
+					 " EXECUTE FUNCTION %s.handle_new_user(%s, %s, %s)",
+					 SIGNUP_TRIGGER, table, schema,
+					 quote_literal_cstr(users->id_column), quote_literal_cstr(users->email_column),
+					 quote_literal_cstr(users->on_delete)));
+	run_ddl(psprintf("CREATE TRIGGER %s AFTER DELETE ON %s FOR EACH ROW"
+					 " EXECUTE FUNCTION %s.handle_deleted_user(%s, %s)",
+					 DELETE_TRIGGER, table, schema,
+					 quote_literal_cstr(users->id_column), quote_literal_cstr(users->on_delete)));
+}
+
+static Statement add_subscriptions = {
+	"INSERT INTO @extschema@.user_subscriptions (user_id, started_at, anchor)"
+	" SELECT id, $2, $2 FROM pg_catalog.unnest($1) AS u (id) WHERE id IS NOT NULL"
+	" ON CONFLICT (user_id) DO NOTHING",
+	2, {USER_ID, TIMESTAMPTZOID}
+};
+
+/* One batch of ids, read as the table's owner, written as ours. */
+static int64
+add_batch(const Installation *home, SPITupleTable *batch)
+{
+	int16		length;
+	bool		byval;
+	char		align;
+	Datum	   *ids = palloc(batch->numvals * sizeof(Datum));
+	bool	   *nulls = palloc(batch->numvals * sizeof(bool));
+	int			n = batch->numvals;
+	int			lower = 1;
+	Datum		args[2];
+	Disguise	before;
+	int64		added;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = SPI_getbinval(batch->vals[i], batch->tupdesc, 1, &nulls[i]);
+	get_typlenbyvalalign(home->user_id_type, &length, &byval, &align);
+	args[0] = PointerGetDatum(construct_md_array(ids, nulls, 1, &n, &lower, home->user_id_type,
+												 length, byval, align));
+	args[1] = TimestampTzGetDatum(usage_now());
+	add_subscriptions.argtypes[0] = get_array_type(home->user_id_type);
+	become_owner(home, &before);
+	added = statement_write(&add_subscriptions, args, NULL);
+	become_caller(&before);
+	return added;
+}
+
+/* The cursor's snapshot is taken after the trigger is there: none is missed. */
+static int64
+backfill(const Installation *home, const UsersTable *users, Oid table_owner)
+{
+	char	   *command = psprintf("SELECT %s::%s FROM %s", quote_identifier(users->id_column),
+								   format_type_be_qualified(home->user_id_type), qualified_name(users->relation));
+	Disguise	before;
+	Portal		cursor;
+	int64		added = 0;
+
+	become_table_owner(table_owner, &before);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	cursor = SPI_cursor_open_with_args(NULL, command, 0, NULL, NULL, NULL, true, CURSOR_OPT_NO_SCROLL);
+	PopActiveSnapshot();
+	for (;;)
+	{
+		SPI_cursor_fetch(cursor, true, BACKFILL_ROWS);
+		if (SPI_processed == 0)
+			break;
+		added += add_batch(home, SPI_tuptable);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(cursor);
+	become_caller(&before);
+	return added;
+}
+
+static Statement prepare_home = {
+	"SELECT @extschema@.install_default_plans(), @extschema@.create_usage_partition(month::pg_catalog.date)"
+	" FROM pg_catalog.generate_series($1::pg_catalog.timestamp,"
+	" $1::pg_catalog.timestamp OPERATOR(pg_catalog.+) '1 month'::pg_catalog.interval,"
+	" '1 month'::pg_catalog.interval) AS month",
+	1, {TIMESTAMPOID}
+};
+
+/* The plans, and a place for the events of this month and the next. */
+static void
+furnish(const Installation *home)
+{
+	Datum		now = TimestampTzGetDatum(usage_now());
+	Datum		args[1];
+	Disguise	before;
+
+	args[0] = DirectFunctionCall2(timestamptz_zone, CStringGetTextDatum("UTC"), now);
+	become_owner(home, &before);
+	statement_write(&prepare_home, args, NULL);
+	become_caller(&before);
+}
+
+static UsersTable
+wanted_table(FunctionCallInfo fcinfo)
+{
+	UsersTable	users;
+
+	for (int i = 0; i < 4; i++)
+	{
+		static const char *const names[] = {"users", "id_column", "email_column", "on_delete"};
+
+		check_not_null(PG_ARGISNULL(i), names[i]);
+	}
+	users.relation = PG_GETARG_OID(0);
+	users.id_column = pstrdup(NameStr(*PG_GETARG_NAME(1)));
+	users.email_column = pstrdup(NameStr(*PG_GETARG_NAME(2)));
+	users.on_delete = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	return users;
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+PG_FUNCTION_INFO_V1(ut_attach_users);
+Datum
+ut_attach_users(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	UsersTable	wanted = wanted_table(fcinfo);
+	UsersTable	attached;
+
+	check_on_delete(wanted.on_delete);
+	check_is_table(wanted.relation);
+	check_columns(home, &wanted);
+	if (find_users_table(home, &attached))
+		check_same_attachment(&attached, &wanted);
+	else
+	{
+		create_triggers(home, &wanted);
+		furnish(home);
+	}
+	PG_RETURN_INT64(backfill(home, &wanted, lock_users_table(wanted.relation, AccessShareLock)));
+}
+
+PG_FUNCTION_INFO_V1(ut_detach_users);
+Datum
+ut_detach_users(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	UsersTable	users;
+	const char *table;
+
+	check_attached(find_users_table(home, &users));
+	check_is_table(users.relation);
+	table = qualified_name(users.relation);
+	run_ddl(psprintf("DROP TRIGGER %s ON %s", SIGNUP_TRIGGER, table));
+	run_ddl(psprintf("DROP TRIGGER %s ON %s", DELETE_TRIGGER, table));
+	PG_RETURN_VOID();
+}
+
+static Statement forget_deletion = {
+	"DELETE FROM @extschema@.deleted_users WHERE user_id OPERATOR(pg_catalog.=) $1",
+	1, {USER_ID}
+};
+
+/* Called by the trigger function handle_new_user(), as the extension's owner. */
+PG_FUNCTION_INFO_V1(ut_record_signup);
+Datum
+ut_record_signup(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[1];
+	Disguise	before;
+
+	check_is_server(home);
+	check_not_null(PG_ARGISNULL(0), "user_id");
+	args[0] = PG_GETARG_DATUM(0);
+	become_owner(home, &before);
+	note_first_use(args[0], usage_now());
+	statement_write(&forget_deletion, args, NULL);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}
+
+/* ---- make_admin_by_email ---- */
+
+/* Supabase keeps when an address was confirmed; an unconfirmed one proves nothing. */
+static const char *
+confirmation_column(Oid relation)
+{
+	return get_attnum(relation, "email_confirmed_at") > 0 ? "email_confirmed_at IS NOT NULL" : "true";
+}
+
+static char *
+query_by_email(const Installation *home, const UsersTable *users)
+{
+	return psprintf("SELECT %s::%s, %s FROM %s"
+					" WHERE pg_catalog.lower(%s::pg_catalog.text COLLATE pg_catalog.\"default\")"
+					" OPERATOR(pg_catalog.=) pg_catalog.lower($1 COLLATE pg_catalog.\"default\") LIMIT 2",
+					quote_identifier(users->id_column), format_type_be_qualified(home->user_id_type),
+					confirmation_column(users->relation), qualified_name(users->relation),
+					quote_identifier(users->email_column));
+}
+
+static void
+check_one_match(uint64 matches, bool confirmed)
+{
+	if (matches == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("no user has this email address")));
+	if (matches > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("more than one user has this email address"),
+				 errhint("Grant the role by id, with grant_role().")));
+	if (!confirmed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this email address is not confirmed"),
+				 errhint("Grant the role by id, with grant_role().")));
+}
+
+static Datum
+user_by_email(const Installation *home, const UsersTable *users, char *email)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			argtypes[] = {TEXTOID};
+	Datum		args[] = {CStringGetTextDatum(email)};
+	char	   *command = query_by_email(home, users);
+	Disguise	before;
+	bool		isnull;
+	bool		no_id;
+	Datum		user_id;
+	bool		confirmed;
+
+	become_table_owner(lock_users_table(users->relation, AccessShareLock), &before);
+	SPI_execute_with_args(command, 1, argtypes, args, NULL, true, 2);
+	confirmed = SPI_processed == 1 && DatumGetBool(result_datum(0, 2, &isnull));
+	check_one_match(SPI_processed, confirmed);
+	user_id = result_datum(0, 1, &no_id);
+	check_not_null(no_id, users->id_column);
+	MemoryContextSwitchTo(caller);
+	user_id = SPI_datumTransfer(user_id, get_typbyval(home->user_id_type), get_typlen(home->user_id_type));
+	become_caller(&before);
+	return user_id;
+}
+
+PG_FUNCTION_INFO_V1(ut_make_admin_by_email);
+Datum
+ut_make_admin_by_email(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	UsersTable	users;
+	char	   *email;
+
+	check_may_manage_roles(home);
+	email = required_text_argument(fcinfo, 0, "email");
+	check_attached(find_users_table(home, &users));
+	give_role(home, user_by_email(home, &users, email), "admin");
+	PG_RETURN_VOID();
+}

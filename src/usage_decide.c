@@ -1,0 +1,353 @@
+/*
+ * usage_decide.c -- which of several limits answers, and what it says.
+ *
+ * Reads and writes nothing: stakes in, decision out.
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "errors.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "numbers.h"
+#include "settings.h"
+#include "usage.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+/* ---- stakes ---- */
+
+Numeric
+amount_of(const UsageLimit *limit, const Event *event)
+{
+	switch (limit->measure)
+	{
+		case MEASURE_EVENTS:
+			return num_from(event->takes_nothing ? 0 : 1);
+		case MEASURE_QUANTITY:
+			return event->quantity;
+		case MEASURE_TOKENS:
+			return num_from(event->tokens);
+	}
+	return num_from(0);
+}
+
+Stake
+stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
+{
+	Stake		stake = {limit};
+
+	stake.window = window_of(limit, terms, at);
+	stake.max_usage = max_usage_of(limit, terms);
+	stake.amount = num_from(0);
+	return stake;
+}
+
+Stakes
+stakes_of_event(const Config *config, const UserTerms *terms, const Event *event)
+{
+	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake)), 0};
+
+	for (int i = 0; i < config->nlimits; i++)
+	{
+		const UsageLimit *limit = &config->limits[i];
+		Stake	   *stake = &stakes.all[stakes.n];
+
+		if (!limit_covers(limit, event->usage_type) || !limit_counts_status(limit, event->status))
+			continue;
+		*stake = stake_in(limit, terms, event->occurred_at);
+		stake->amount = amount_of(limit, event);
+		stakes.n++;
+	}
+	return stakes;
+}
+
+Stakes
+stakes_that_change(const Stakes *stakes)
+{
+	Stakes		changing = {palloc(stakes->n * sizeof(Stake)), 0};
+
+	for (int i = 0; i < stakes->n; i++)
+		if (num_sign(stakes->all[i].amount) != 0)
+			changing.all[changing.n++] = stakes->all[i];
+	return changing;
+}
+
+/* ---- one stake ---- */
+
+static bool
+is_unlimited(const Stake *stake)
+{
+	return num_sign(stake->max_usage) < 0;
+}
+
+static Numeric
+used_after(const Stake *stake)
+{
+	return num_add(stake->used, stake->amount);
+}
+
+/* A use that takes nothing from a limit fits it, however full it is. */
+static bool
+fits(const Stake *stake)
+{
+	return is_unlimited(stake) || num_sign(stake->amount) == 0 ||
+		num_cmp(used_after(stake), stake->max_usage) <= 0;
+}
+
+static bool
+is_enforced(const Stake *stake)
+{
+	return stake->limit->is_active && setting_enforce_limits;
+}
+
+static bool
+denies(const Stake *stake)
+{
+	return !fits(stake) && is_enforced(stake) && stake->limit->is_hard;
+}
+
+static const char *
+reason_of(const Stake *stake)
+{
+	if (is_unlimited(stake))
+		return "unlimited";
+	if (fits(stake))
+		return "ok";
+	if (!is_enforced(stake))
+		return "not_enforced";
+	return stake->limit->is_hard ? "limit_reached" : "overage";
+}
+
+/* ---- which one binds ---- */
+
+/* Of those that deny: the one that resets last, then by name. */
+static const Stake *
+last_denial(const Stakes *stakes)
+{
+	const Stake *binding = NULL;
+
+	for (int i = 0; i < stakes->n; i++)
+	{
+		const Stake *stake = &stakes->all[i];
+
+		if (denies(stake) &&
+			(binding == NULL || stake->window.end > binding->window.end))
+			binding = stake;
+	}
+	return binding;
+}
+
+/* An inactive limit that fits says nothing, unless it is all there is. */
+static int
+precedence(const Stake *stake)
+{
+	if (!fits(stake))
+		return 0;
+	if (is_unlimited(stake))
+		return 3;
+	return stake->limit->is_active ? 1 : 2;
+}
+
+static Numeric
+at_least_zero(Numeric value)
+{
+	return num_sign(value) < 0 ? num_from(0) : value;
+}
+
+/* remaining(a) / max(a) < remaining(b) / max(b), without dividing */
+static bool
+is_tighter(const Stake *a, const Stake *b, bool taken)
+{
+	Numeric		rest_a;
+	Numeric		rest_b;
+
+	if (precedence(a) != precedence(b))
+		return precedence(a) < precedence(b);
+	if (is_unlimited(a))
+		return false;
+	rest_a = at_least_zero(num_sub(a->max_usage, taken ? used_after(a) : a->used));
+	rest_b = at_least_zero(num_sub(b->max_usage, taken ? used_after(b) : b->used));
+	if (num_sign(a->max_usage) == 0 || num_sign(b->max_usage) == 0)
+		return num_sign(rest_a) == 0 && num_sign(rest_b) != 0;
+	return num_cmp(num_mul(rest_a, b->max_usage), num_mul(rest_b, a->max_usage)) < 0;
+}
+
+static const Stake *
+tightest(const Stakes *stakes, bool taken)
+{
+	const Stake *binding = NULL;
+
+	for (int i = 0; i < stakes->n; i++)
+		if (binding == NULL || is_tighter(&stakes->all[i], binding, taken))
+			binding = &stakes->all[i];
+	return binding;
+}
+
+/* Stakes come in the order of limit names, so the first of equals wins. */
+Decision
+decide(const Stakes *stakes, bool taken)
+{
+	const Stake *binding = last_denial(stakes);
+	Decision	decision = {true, "unlimited", 0, NULL, NULL, num_from(-1), DT_NOEND};
+
+	if (binding != NULL)
+		decision.allowed = false;
+	else
+		binding = tightest(stakes, taken);
+	if (binding == NULL)
+		return decision;
+	decision.reason = reason_of(binding);
+	decision.limit_type = binding->limit->name;
+	decision.used = taken ? used_after(binding) : binding->used;
+	decision.max_usage = binding->max_usage;
+	decision.reset_at = binding->window.end;
+	return decision;
+}
+
+/* With usage_tracking.enabled off. */
+Decision
+decision_not_made(void)
+{
+	Decision	decision = {true, "not_enforced", 0, NULL, NULL, num_from(-1), DT_NOEND};
+
+	return decision;
+}
+
+Decision
+decision_replayed(const FirstAnswer *answer)
+{
+	Decision	decision = {true, "replayed", answer->event_id, answer->limit_type,
+	answer->used, answer->max_usage, answer->reset_at};
+
+	return decision;
+}
+
+FirstAnswer
+answer_to_keep(const Decision *decision)
+{
+	FirstAnswer answer = {decision->id, (char *) decision->limit_type, decision->used,
+	decision->max_usage, decision->reset_at};
+
+	return answer;
+}
+
+/* {limit_type: amount beyond it} of this use, or NULL. */
+char *
+overage_of(const Stakes *stakes)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	for (int i = 0; i < stakes->n; i++)
+	{
+		const Stake *stake = &stakes->all[i];
+		Numeric		beyond;
+
+		if (fits(stake) || !stake->limit->is_active)
+			continue;
+		beyond = num_sub(used_after(stake), stake->max_usage);
+		if (num_cmp(beyond, stake->amount) > 0)
+			beyond = stake->amount;
+		appendStringInfoChar(&json, json.len == 0 ? '{' : ',');
+		escape_json(&json, stake->limit->name);
+		appendStringInfo(&json, ":%s", num_text(beyond));
+	}
+	if (json.len == 0)
+		return NULL;
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
+/* ---- the answer as SQL sees it ---- */
+
+static int64
+seconds_until(TimestampTz at)
+{
+	int64		left = at - usage_now();
+
+	return left <= 0 ? 0 : (left + USECS_PER_SEC - 1) / USECS_PER_SEC;
+}
+
+static Numeric
+remaining_of(const Decision *decision)
+{
+	return at_least_zero(num_sub(decision->max_usage, decision->used));
+}
+
+/* Allocated in the current context, which the caller sees to. */
+Datum
+decision_datum(FunctionCallInfo fcinfo, const Decision *d)
+{
+	TupleDesc	desc;
+	Datum		values[9] = {0};
+	bool		nulls[9] = {false};
+	bool		limited = d->limit_type != NULL && num_sign(d->max_usage) >= 0;
+	bool		never = TIMESTAMP_IS_NOEND(d->reset_at);
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != lengthof(values))
+		elog(ERROR, "return type must be usage_decision");
+	values[0] = BoolGetDatum(d->allowed);
+	values[1] = CStringGetTextDatum(d->reason);
+	values[2] = Int64GetDatum(d->id);
+	nulls[2] = d->id == 0;
+	if (!(nulls[3] = d->limit_type == NULL))
+		values[3] = CStringGetTextDatum(d->limit_type);
+	if (!(nulls[4] = d->used == NULL))
+		values[4] = NumericGetDatum(d->used);
+	values[5] = NumericGetDatum(d->max_usage);
+	if (!(nulls[6] = !limited))
+		values[6] = NumericGetDatum(remaining_of(d));
+	values[7] = TimestampTzGetDatum(d->reset_at);
+	nulls[7] = never;
+	nulls[8] = d->allowed || never;
+	if (!nulls[8])
+		values[8] = Int32GetDatum((int32) Min(seconds_until(d->reset_at), PG_INT32_MAX));
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* Rate limit headers as in draft-ietf-httpapi-ratelimit-headers-10. */
+static char *
+limit_headers(const Decision *d)
+{
+	StringInfoData json;
+	char	   *quota = num_text(DatumGetNumeric(DirectFunctionCall1(numeric_floor, NumericGetDatum(d->max_usage))));
+	char	   *rest = num_text(DatumGetNumeric(DirectFunctionCall1(numeric_floor, NumericGetDatum(remaining_of(d)))));
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"RateLimit-Policy\":\"\\\"%s\\\";q=%s\",\"RateLimit\":\"\\\"%s\\\";r=%s",
+					 d->limit_type, quota, d->limit_type, rest);
+	if (TIMESTAMP_IS_NOEND(d->reset_at))
+		appendStringInfoString(&json, "\"}");
+	else
+		appendStringInfo(&json, ";t=" INT64_FORMAT "\",\"Retry-After\":\"" INT64_FORMAT "\"}",
+						 seconds_until(d->reset_at), seconds_until(d->reset_at));
+	return json.data;
+}
+
+static char *
+limit_detail(const Decision *d)
+{
+	if (TIMESTAMP_IS_NOEND(d->reset_at))
+		return psprintf("Used %s of %s; it never resets.", num_text(d->used), num_text(d->max_usage));
+	return psprintf("Used %s of %s; resets at %s.", num_text(d->used), num_text(d->max_usage),
+					timestamptz_to_str(d->reset_at));
+}
+
+void
+raise_limit_reached(const Decision *d)
+{
+	Refusal		refusal = {
+		.sqlstate = ERRCODE_UT_LIMIT_REACHED,
+		.http_status = 429,
+		.http_text = "Too Many Requests",
+		.message = psprintf("usage limit \"%s\" reached", d->limit_type),
+		.detail = limit_detail(d),
+		.hint = "Wait for the reset, or have the limit raised.",
+		.limit_type = d->limit_type,
+		.headers = limit_headers(d)
+	};
+
+	raise_refusal(&refusal);
+}

@@ -1,0 +1,23 @@
+/*
+ * users.h -- who calls, and whom he may act for.
+ */
+#ifndef UT_USERS_H
+#define UT_USERS_H
+
+#include "postgres.h"
+
+#include "query.h"
+
+extern bool current_user_datum(const Installation *home, Datum *user_id);
+extern bool is_server_role(const Installation *home);
+extern bool is_owner_role(const Installation *home);
+extern bool is_app_admin(const Installation *home);
+extern void check_may_act_for(const Installation *home, bool user_is_null, Datum user_id);
+extern void check_is_server(const Installation *home);
+extern void check_is_admin(const Installation *home);
+extern void check_is_admin_or_server(const Installation *home);
+extern void give_role(const Installation *home, Datum user_id, const char *role);
+extern void check_may_manage_roles(const Installation *home);
+extern bool same_user(const Installation *home, Datum a, Datum b);
+
+#endif							/* UT_USERS_H */

@@ -1,0 +1,30 @@
+/*
+ * window.h -- which window holds an instant.
+ */
+#ifndef UT_WINDOW_H
+#define UT_WINDOW_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "pgtime.h"
+
+typedef enum WindowKind
+{
+	WINDOW_CALENDAR,
+	WINDOW_ANCHORED,
+	WINDOW_LIFETIME
+} WindowKind;
+
+/* Half-open: start <= instant < end. */
+typedef struct Window
+{
+	TimestampTz start;
+	TimestampTz end;
+} Window;
+
+extern bool window_kind_from_name(const char *name, WindowKind *kind);
+extern bool period_fits_kind(WindowKind kind, const Interval *period);
+extern Window window_at(WindowKind kind, const Interval *period, pg_tz *zone,
+						TimestampTz anchor, TimestampTz at);
+
+#endif							/* UT_WINDOW_H */

@@ -1,0 +1,207 @@
+#!/bin/sh
+# run.sh runs every test there is: `make test`.
+#
+# It builds and installs the extension, copies the tree to a folder of an
+# unprivileged user, starts a throw-away server and runs there
+#   regress    test/sql/*.sql        pg_regress, against expected/
+#   isolation  test/specs/*.spec     pg_isolation_regress
+#   pgtap      test/pgtap/*.sql      pg_prove, each file in a new database `pgtap`
+#   tap        test/t/*.pl           prove, with servers of their own
+#   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long
+# ONLY="regress tap" runs some of them. The last line counts single tests: a
+# regress file, a spec, an assertion. A runner that fails without a failed test,
+# or runs nothing where there are files, is a failed test.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+: "${ONLY:=regress isolation pgtap tap stress}"
+: "${UT_STRESS_SECONDS:=8}"
+export UT_STRESS_SECONDS
+
+passed=0 failed=0 skipped=0 complete=false
+
+at_exit() {
+    $complete || {
+        echo "The tests did not run to their end."
+        failed=$((failed + 1))
+    }
+    [ "$skipped" = 0 ] || echo "$skipped skipped: see above"
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}
+
+# shellcheck source=test/lib/server.sh
+. "$root/test/lib/server.sh"
+
+needs='build server'
+for kind in $ONLY; do
+    case $kind in
+    regress | isolation) ;;
+    pgtap | tap | stress) needs="$needs $kind" ;;
+    *)
+        echo "run.sh: ONLY is some of: regress isolation pgtap tap stress" >&2
+        exit 2
+        ;;
+    esac
+done
+
+has_files() { [ -e "$1" ]; }
+
+# report KIND STATUS LOG adds what one runner did to the totals. The counters
+# below leave "passed failed skipped seconds" in $work/count.
+report() {
+    read -r p f s <"$work/count"
+    why=''
+    if [ "$f" = 0 ] && [ "$2" != 0 ]; then
+        why="the runner ended with status $2"
+    elif [ "$((p + f + s))" = 0 ]; then
+        why='no test was run'
+    fi
+    [ -z "$why" ] || f=$((f + 1))
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    printf '%-28s %4d ok' "$1" "$p"
+    [ "$s" = 0 ] || printf ', %d SKIPPED' "$s"
+    [ "$f" = 0 ] || printf ', %d NOT OK' "$f"
+    echo "${why:+ ($why)}"
+    [ "$s" = 0 ] || grep -i '# *skip\|skipped: ' "$3" | sort | uniq -c | sort -rn | head -n 10
+    [ "$f" = 0 ] || {
+        show_failure "$3"
+        return 1
+    }
+}
+
+show_failure() {
+    echo "---- $1"
+    case $1 in
+    */regress.log | */isolation.log) grep -v ' \.\.\. ok  *[0-9]* ms$' "$1" | tail -n 60 ;;
+    *) grep -v '^ok ' "$1" | tail -n 60 ;;
+    esac
+    [ ! -s test/regression.diffs ] || {
+        echo "---- regression.diffs"
+        head -n 200 test/regression.diffs
+    }
+    echo "---- the server's last lines"
+    grep -v ' LOG:  ' "$work/server.log" | tail -n 25
+    echo "----"
+}
+
+# count_regress reads pg_regress of 15 ("test x ... ok") and of 16 and later
+# (TAP). A psql that crashed after the right output is a failure too.
+count_regress() {
+    awk '
+        / \.\.\. (ok|FAILED|failed)/ {
+            if ($0 ~ / \.\.\. ok/ && $0 !~ /test process|exited with|terminated by/) p++; else f++
+        }
+        /^ok [0-9]/ { p++ }
+        /^not ok [0-9]/ { f++ }
+        END { print p + 0, f + 0, 0 }' "$1" >"$work/count"
+}
+
+count_tap() {
+    awk '
+        /^test\/.* \.\.+ skipped: / { s++ }
+        /^(not )?ok / {
+            if (toupper($0) ~ /# *SKIP/) s++
+            else if (/^ok / || toupper($0) ~ /# *TODO/) p++
+            else f++
+        }
+        END { print p + 0, f + 0, s + 0 }' "$1" >"$work/count"
+}
+
+# run_regress KIND OTHER PATTERN: make installcheck without the variable OTHER.
+run_regress() {
+    # A left-over result would hide a missing test.
+    rm -rf test/results test/regression.diffs test/regression.out
+    log=$work/$1.log status=0
+    as_user make -s --no-print-directory installcheck "$2=" TAP_TESTS= >"$log" 2>&1 || status=$?
+    count_regress "$log"
+    for file in $3; do
+        name=$(basename "${file%.*}")
+        if [ -e "$file" ] && [ -z "${REGRESS:-}${ISOLATION:-}" ] && ! grep -Eq "(^| )$name +(\.\.\.|[0-9])" "$log"; then
+            echo "$file was not run" >>"$log"
+            status=1
+        fi
+    done
+    report "$1" "$status" "$log" || {
+        # For whoever has to look at them or take them over.
+        rm -rf "$root/test/results"
+        cp -R test/results "$root/test/results" 2>/dev/null || true
+    }
+}
+
+run_pgtap() {
+    as_user psql -Xqc 'CREATE DATABASE pgtap_template'
+    as_user psql -Xqd pgtap_template -c 'CREATE EXTENSION pgtap'
+    for file in test/pgtap/*.sql; do
+        log=$work/pgtap.log status=0
+        as_user psql -Xqc 'CREATE DATABASE pgtap TEMPLATE pgtap_template'
+        as_user pg_prove --verbose --dbname pgtap "$file" >"$log" 2>&1 || status=$?
+        count_tap "$log"
+        report "pgtap/$(basename "$file")" "$status" "$log" || true
+        as_user psql -Xqc 'DROP DATABASE pgtap WITH (FORCE)'
+    done
+}
+
+run_tap() {
+    pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+    for file in test/t/*.pl; do
+        log=$work/tap.log status=0 own=$work/tap/$(basename "$file" .pl)
+        as_user mkdir -p "$own/tmp_check"
+        as_user env PERL5LIB="$pgxs/src/test/perl:$PWD/test/t" PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
+            TESTDIR="$own" TESTDATADIR="$own/tmp_check" TESTLOGDIR="$own/tmp_check/log" \
+            prove --verbose "$file" >"$log" 2>&1 || status=$?
+        count_tap "$log"
+        report "t/$(basename "$file")" "$status" "$log" || {
+            tail -n 40 "$own"/tmp_check/log/regress_log_* 2>/dev/null || true
+        }
+        as_user rm -rf "$own"
+    done
+}
+
+run_stress() {
+    log=$work/stress.log status=0
+    as_user psql -Xqc 'CREATE DATABASE stress'
+    as_user env PGDATABASE=stress make -s --no-print-directory -C test/stress check >"$log" 2>&1 || status=$?
+    count_tap "$log"
+    # Programs that speak no TAP are one test.
+    read -r p f s <"$work/count"
+    [ "$((p + f + s))" != 0 ] || [ "$status" != 0 ] || echo '1 0 0' >"$work/count"
+    report stress "$status" "$log" || true
+}
+
+# copy_tree makes $work/tree: what git knows or would take, and the built script.
+copy_tree() {
+    (
+        cd "$root"
+        if [ -e .git ]; then
+            git -c safe.directory="$root" ls-files -co --exclude-standard -z
+        else
+            find . \( -type f -o -type l \) ! -name '*.o' ! -name '*.so' ! -path './test/results/*' -print0
+        fi
+        find sql -name '*--*.sql' -print0
+    ) >"$work/files"
+    tar -C "$root" --null --files-from="$work/files" --ignore-failed-read -cf "$work/tree.tar" 2>/dev/null
+    as_user mkdir "$work/tree"
+    as_user tar -C "$work/tree" -xf - <"$work/tree.tar"
+    rm "$work/tree.tar"
+}
+
+# shellcheck disable=SC2086 # a list of words
+"$root/test/lib/need.sh" $needs
+work_begin
+make -s --no-print-directory -C "$root" all
+install_built "$root"
+server_start
+copy_tree
+cd "$work/tree"
+
+for kind in $ONLY; do
+    case $kind in
+    regress) ! has_files test/sql/*.sql || run_regress regress ISOLATION 'test/sql/*.sql' ;;
+    isolation) ! has_files test/specs/*.spec || run_regress isolation REGRESS 'test/specs/*.spec' ;;
+    pgtap) ! has_files test/pgtap/*.sql || run_pgtap ;;
+    tap) ! has_files test/t/*.pl || run_tap ;;
+    stress) ! has_files test/stress/Makefile || run_stress ;;
+    esac
+done
+complete=true
