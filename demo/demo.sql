@@ -1,7 +1,6 @@
 -- The story that `make demo` tells: an application that has users gets limits.
 \set QUIET on
 \pset footer off
-\pset null '-'
 SET TimeZone = 'UTC';
 SET client_min_messages = warning;
 
@@ -14,11 +13,16 @@ INSERT INTO app_users (email) VALUES ('ann@example.com'), ('bob@example.com'), (
 CREATE ROLE demo_app;
 
 \echo '== An application with three users. Install, and attach its table of users:'
+\echo '   CREATE SCHEMA usage; CREATE EXTENSION usage_tracking SCHEMA usage;'
+\echo '   SELECT usage.attach_users(\'app_users\');'
 CREATE SCHEMA usage;
 CREATE EXTENSION usage_tracking SCHEMA usage;
 SELECT usage.attach_users('app_users') AS users_backfilled;
 
-\echo '== Five videos in 30 days, counted from each user''s own start. Eve signs up and makes five:'
+\echo '== Five videos in 30 days, counted from each user\'s own start:'
+\echo '   SELECT usage.define_usage_limit(\'videos_monthly\', \'video\', max_usage => 5,'
+\echo '                                   window_kind => \'anchored\', period => \'30 days\');'
+\echo '   Eve signs up and makes five: SELECT * FROM usage.consume_usage(eve, \'video\');'
 SELECT usage.define_usage_limit('videos_monthly', 'video', max_usage => 5,
                                 window_kind => 'anchored', period => '30 days')
 \g /dev/null
@@ -34,16 +38,21 @@ SELECT n AS video, d.allowed, d.reason, d.used, d.max_usage, d.remaining
 FROM generate_series(1, 5) AS n,
      LATERAL usage.consume_usage(:'eve', 'video', resource_id => 'video-' || n) AS d;
 
-\echo '== The sixth is refused. That is an answer, not an error, and says when there is room again:'
+\echo '== The sixth is refused: an answer, not an error, with the time when there is room again:'
 SELECT allowed, reason, limit_type, used, reset_at::timestamptz(0)
 FROM usage.consume_usage(:'eve', 'video');
 
 \echo '== Eve cannot raise her own limit:'
 \set ON_ERROR_STOP off
 SELECT usage.set_user_limit(:'eve', 'videos_monthly', 100);
+SELECT set_config('demo.refusal', :'SQLSTATE', false)
+\g /dev/null
 \set ON_ERROR_STOP on
 
-\echo '== Ops is made an admin by e-mail and can:'
+\echo
+\echo '== Ops is made an admin and can. Eve goes on:'
+\echo '   SELECT usage.make_admin_by_email(\'ops@example.com\');'
+\echo '   SELECT usage.set_user_limit(eve, \'videos_monthly\', 7, reason => \'asked nicely\');'
 RESET ROLE;
 SELECT usage.make_admin_by_email('ops@example.com')
 \g /dev/null
@@ -61,12 +70,20 @@ RESET ROLE;
 SELECT set_config('usage_tracking.clock', (now() + interval '31 days')::text, false)
 \g /dev/null
 SET ROLE demo_app;
-SELECT allowed, reason, used, max_usage, remaining FROM usage.consume_usage(:'eve', 'video') \gset roll_
-SELECT :'roll_allowed'::boolean AS allowed, :'roll_reason' AS reason, :roll_used AS used, :roll_max_usage AS max_usage,
-       :roll_remaining AS remaining;
+SELECT allowed, reason, used, max_usage, remaining FROM usage.consume_usage(:'eve', 'video');
 
-\echo '== What the application may show, to Eve her own and to the owner everyone''s:'
+\echo '== What to show: Eve sees her own, the owner sees all. SELECT * FROM usage.user_usage;'
+SELECT limit_type, used, max_usage, remaining, percent, reset_at::timestamptz(0) FROM usage.user_usage;
 RESET ROLE;
-SELECT u.email, v.limit_type, v.used, v.max_usage, v.remaining, v.percent, v.reset_at::timestamptz(0)
+SELECT u.email, v.used, v.max_usage, v.remaining, v.percent, v.reset_at::timestamptz(0)
 FROM usage.user_usage AS v JOIN app_users AS u ON u.id = v.user_id
 ORDER BY u.email;
+
+-- A demo that went wrong must not look right.
+DO $$
+BEGIN
+    ASSERT (SELECT count(*) FROM usage.usage_events) = 7, 'seven videos were made';
+    ASSERT (SELECT array_agg(used ORDER BY used) FROM usage.user_usage) = '{0,0,0,1}', 'one of them now';
+    ASSERT current_setting('demo.refusal') = '42501', 'a user cannot change a limit';
+END;
+$$;

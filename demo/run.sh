@@ -8,6 +8,8 @@
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
+users=20
+max_tokens=900000
 trace=''
 if [ -n "${TRACE:-}" ]; then
     [ -r "$TRACE" ] || {
@@ -28,21 +30,20 @@ at_exit() {
     echo "The server has stopped and its folder is removed."
 }
 
-# tell runs one of our SQL files; the user of the server may not be able to
-# read the tree, so psql gets it as a copy.
+# tell runs SQL in the database of that name. The server's user may not be able to
+# read our files, so they are handed over.
 tell() {
-    cp "$root/demo/$1.sql" "$work/$1.sql"
-    chmod 644 "$work/$1.sql"
-    as_user psql -Xq -v ON_ERROR_STOP=1 -P pager=off -d "$1" -f "$work/$1.sql"
+    as_user psql -Xq -v ON_ERROR_STOP=1 -P pager=off -d "$@"
 }
 
-# replay_trace: 20 users take turns, each with a daily limit on tokens.
+# replay_trace: the users take turns, each with a daily limit on tokens.
 replay_trace() {
-    users=20 max_tokens=900000
     as_user psql -Xqc 'CREATE DATABASE trace'
     tr -d '\r' <"$trace" >"$work/trace.csv"
     export PGOPTIONS="-c demo.users=$users -c demo.max_tokens=$max_tokens"
-    tell trace <"$work/trace.csv" >"$work/replayed"
+    cp "$root/demo/trace.sql" "$work/trace.sql"
+    chmod 644 "$work/trace.sql"
+    tell trace -f "$work/trace.sql" <"$work/trace.csv" >"$work/replayed"
     unset PGOPTIONS
     awk -F, -v users="$users" -v max="$max_tokens" '
         NR > 1 && NF == 3 {
@@ -76,9 +77,8 @@ install_built "$root"
 server_start
 
 as_user psql -Xqc 'CREATE DATABASE demo'
-tell demo
+tell demo <"$root/demo/demo.sql"
 if [ -n "$trace" ]; then
-    echo
-    echo "== A trace of real requests: $(basename "$trace"), 20 users, each with 900000 tokens a day"
+    echo "== A trace of real requests: $(basename "$trace"), $users users, each with $max_tokens tokens a day:"
     replay_trace
 fi

@@ -17,12 +17,13 @@ BEGIN ATOMIC
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage'])
                 THEN 'server'
                 ELSE 'owner' END
-      FROM pg_catalog.pg_extension AS x
+      FROM pg_catalog.pg_depend AS us
       JOIN pg_catalog.pg_depend AS d
-        ON d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = x.oid
+        ON d.refclassid = us.refclassid AND d.refobjid = us.refobjid
        AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.deptype = 'e'
       JOIN pg_catalog.pg_proc AS p ON p.oid = d.objid
-     WHERE x.extname = 'usage_tracking';
+     WHERE us.classid = 'pg_catalog.pg_class'::regclass AND us.objid = '@extschema@.usage_events'::regclass
+       AND us.deptype = 'e';
 END;
 COMMENT ON FUNCTION @extschema@._audience() IS
 'Internal: for whom each function of the extension is';
@@ -59,8 +60,11 @@ CREATE FUNCTION @extschema@.usage_security_check(OUT object text, OUT problem te
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     WITH home AS (
-        SELECT x.oid, x.extowner, x.extnamespace FROM pg_catalog.pg_extension AS x
-         WHERE x.extname = 'usage_tracking'
+        SELECT x.oid, x.extowner, x.extnamespace
+          FROM pg_catalog.pg_extension AS x
+          JOIN pg_catalog.pg_depend AS us ON us.refobjid = x.oid AND us.deptype = 'e'
+         WHERE us.refclassid = 'pg_catalog.pg_extension'::regclass
+           AND us.classid = 'pg_catalog.pg_class'::regclass AND us.objid = '@extschema@.usage_events'::regclass
     ), relations AS (
         SELECT c.* FROM pg_catalog.pg_class AS c, home
          WHERE c.oid IN (SELECT d.objid FROM pg_catalog.pg_depend AS d

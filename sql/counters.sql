@@ -9,7 +9,7 @@ CREATE TABLE @extschema@.usage_counters (
     window_start timestamptz NOT NULL,
     stripe       integer NOT NULL DEFAULT 0,
     window_end   timestamptz NOT NULL,
-    used         numeric NOT NULL CHECK (used < 'Infinity'),
+    used         numeric NOT NULL,
     PRIMARY KEY (user_id, limit_id, window_start, stripe, window_end)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE @extschema@.usage_counters IS

@@ -5,19 +5,18 @@ DO $$
 DECLARE
     relation regclass;
     callable regprocedure;
-    type     regtype;
     grantee  oid;
 BEGIN
     FOR relation IN
         SELECT c.oid FROM pg_catalog.pg_class AS c
-         WHERE c.relnamespace OPERATOR(pg_catalog.=) '@extschema@'::pg_catalog.regnamespace
+          JOIN pg_catalog.pg_depend AS d ON d.objid OPERATOR(pg_catalog.=) c.oid
+          JOIN pg_catalog.pg_depend AS us ON us.refobjid OPERATOR(pg_catalog.=) d.refobjid
+         WHERE us.objid OPERATOR(pg_catalog.=) '@extschema@.usage_events'::pg_catalog.regclass
+           AND us.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+           AND us.deptype OPERATOR(pg_catalog.=) 'e' AND d.deptype OPERATOR(pg_catalog.=) 'e'
+           AND d.classid OPERATOR(pg_catalog.=) us.classid
+           AND d.refclassid OPERATOR(pg_catalog.=) us.refclassid
            AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,S}')
-           AND c.oid OPERATOR(pg_catalog.=) ANY (
-               SELECT d.objid FROM pg_catalog.pg_depend AS d, pg_catalog.pg_extension AS x
-                WHERE x.extname OPERATOR(pg_catalog.=) 'usage_tracking'
-                  AND d.refobjid OPERATOR(pg_catalog.=) x.oid
-                  AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
-                  AND d.deptype OPERATOR(pg_catalog.=) 'e')
     LOOP
         PERFORM @extschema@._revoke_all_on(relation);
     END LOOP;

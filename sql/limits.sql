@@ -92,6 +92,31 @@ CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @e
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
 ALTER TABLE @extschema@.plan_limits ENABLE ALWAYS TRIGGER config_changed;
 
+/* check_usage_limit() takes either name, so one must not be both. */
+CREATE FUNCTION @extschema@._names_are_distinct() RETURNS trigger
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    shared text;
+BEGIN
+    SELECT t.usage_type INTO shared
+      FROM @extschema@.usage_types AS t JOIN @extschema@.usage_limits AS l ON l.limit_type = t.usage_type
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+            MESSAGE = format('"%s" cannot be both a usage type and a usage limit', shared);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._names_are_distinct() IS
+'Internal: refuses one name for a usage type and a limit';
+CREATE TRIGGER names_are_distinct AFTER INSERT OR UPDATE ON @extschema@.usage_types
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._names_are_distinct();
+CREATE TRIGGER names_are_distinct AFTER INSERT OR UPDATE ON @extschema@.usage_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._names_are_distinct();
+
 CREATE FUNCTION @extschema@._usage_window(
     window_kind text, period interval, time_zone text, anchor timestamptz, at timestamptz,
     OUT window_start timestamptz, OUT window_end timestamptz)

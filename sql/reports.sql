@@ -8,7 +8,7 @@ CREATE FUNCTION @extschema@._user_usage(
     OUT limit_type text, OUT usage_type text, OUT measure text, OUT used numeric, OUT max_usage numeric,
     OUT remaining numeric, OUT percent numeric, OUT window_start timestamptz, OUT reset_at timestamptz,
     OUT enforcement text, OUT is_enforced boolean, OUT plan text) RETURNS SETOF record
-LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 100 ROWS 10
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 10
 AS 'MODULE_PATHNAME', 'ut_user_usage';
 COMMENT ON FUNCTION @extschema@._user_usage(@user_id@) IS
 'Internal: every limit of one user as it stands; read view user_usage instead';

@@ -20,7 +20,7 @@ COMMENT ON TYPE @extschema@.usage_decision IS
 CREATE FUNCTION @extschema@.check_usage_limit(
     user_id @user_id@, name text, quantity numeric DEFAULT 1,
     tokens bigint DEFAULT 0, cost numeric DEFAULT 0) RETURNS @extschema@.usage_decision
-LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 50
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 50
 AS 'MODULE_PATHNAME', 'ut_check_usage_limit';
 COMMENT ON FUNCTION @extschema@.check_usage_limit(@user_id@, text, numeric, bigint, numeric) IS
 'Whether a use of this type, or under this limit, would be allowed now; takes nothing';

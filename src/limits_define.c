@@ -168,24 +168,6 @@ static Statement add_type = {
 	3, {TEXTOID, TEXTOID, BOOLOID}
 };
 
-static void
-check_not_a_limit(const char *name)
-{
-	if (find_limit(current_config(), name) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("\"%s\" is already the name of a usage limit", name)));
-}
-
-static void
-check_not_a_type(const char *name)
-{
-	if (is_usage_type(current_config(), name))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("\"%s\" is already the name of a usage type", name)));
-}
-
 /*
  * Registers a type; a description given changes that of a type there is.  A
  * type that stays as it is is not touched: its readers would reload.
@@ -195,7 +177,6 @@ register_type(const char *usage_type, bool describe, Datum description, bool no_
 {
 	Datum		args[] = {CStringGetTextDatum(usage_type), description, BoolGetDatum(describe)};
 
-	check_not_a_limit(usage_type);
 	if (is_usage_type(current_config(), usage_type) && (!describe || no_description))
 		return;
 	statement_write(&add_type, args, no_description ? " n " : "   ");
@@ -303,7 +284,6 @@ put_one_limit(FunctionCallInfo fcinfo)
 {
 	Datum		args[LIMIT_ARGUMENTS];
 	char		nulls[LIMIT_ARGUMENTS + 1] = {0};
-	char	   *name = TextDatumGetCString(PG_GETARG_DATUM(ARG_LIMIT_TYPE));
 
 	for (int i = 0; i < LIMIT_ARGUMENTS; i++)
 	{
@@ -315,7 +295,6 @@ put_one_limit(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(ARG_TIME_ZONE))
 		args[ARG_TIME_ZONE] = CStringGetTextDatum(zone_argument(fcinfo, ARG_TIME_ZONE));
 	args[ARG_MAX_USAGE] = NumericGetDatum(max_usage_argument(fcinfo, ARG_MAX_USAGE));
-	check_not_a_type(name);
 	if (!PG_ARGISNULL(ARG_USAGE_TYPE))
 		register_type(TextDatumGetCString(args[ARG_USAGE_TYPE]), false, (Datum) 0, true);
 	statement_write(&put_limit, args, nulls);

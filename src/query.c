@@ -19,6 +19,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -201,8 +202,28 @@ statement_prepare(Statement *statement)
 	SPI_keepplan(plan);
 	statement->plan = plan;
 	statement->generation = home_generation;
+	statement->is_planned = false;
 	if (stale != NULL)
 		SPI_freeplan(stale);
+}
+
+/*
+ * Every statement of ours finds its few rows by an index.  A plan kept from the
+ * time when the tables were empty would scan them whole, so while a plan is
+ * made the other ways are closed; the plan then suits tables of any size.
+ */
+static int
+steer_planner(void)
+{
+	static const char *const closed[] = {
+		"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"
+	};
+	int			nest = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(closed); i++)
+		(void) set_config_option(closed[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest;
 }
 
 static uint64
@@ -210,13 +231,19 @@ statement_run(Statement *statement, Datum *args, const char *nulls,
 			  Snapshot snapshot, bool read_only)
 {
 	int			rc;
+	int			nest = 0;
 
 	if (statement->plan == NULL || statement->generation != home_generation)
 		statement_prepare(statement);
+	if (!statement->is_planned || !SPI_plan_is_valid(statement->plan))
+		nest = steer_planner();
 	rc = SPI_execute_snapshot(statement->plan, args, nulls, snapshot, InvalidSnapshot,
 							  read_only, true, 0);
 	if (rc < 0)
 		elog(ERROR, "SPI failed for \"%s\": %s", statement->sql, SPI_result_code_string(rc));
+	if (nest > 0)
+		AtEOXact_GUC(true, nest);
+	statement->is_planned = true;
 	return SPI_processed;
 }
 
@@ -229,13 +256,13 @@ statement_look(Statement *statement, Datum *args, const char *nulls)
 
 /*
  * Reads what is committed at this instant, and what this transaction did, at
- * any isolation level.  For use after taking the lock that makes it stay true.
+ * any isolation level.  For use after taking the lock that makes it stay true;
+ * never in a parallel query, which is why our functions are not safe there.
  */
 uint64
 statement_look_afresh(Statement *statement, Datum *args, const char *nulls)
 {
-	if (!IsInParallelMode() && !RecoveryInProgress())
-		CommandCounterIncrement();
+	CommandCounterIncrement();
 	return statement_run(statement, args, nulls, GetLatestSnapshot(), true);
 }
 

@@ -35,7 +35,8 @@ typedef struct Statement
 	int			nargs;
 	Oid			argtypes[MAX_STATEMENT_ARGS];
 	SPIPlanPtr	plan;
-	uint64		generation;
+	uint64		generation;		/* of the installation the plan names */
+	bool		is_planned;		/* has run since it was prepared */
 } Statement;
 
 /* Who the session was before it became the owner of some tables. */

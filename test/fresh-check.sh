@@ -25,14 +25,14 @@ child=''
 # unshare ignores milder signals.
 finish() {
     status=$?
+    trap '' HUP INT TERM
     trap - EXIT
     [ -z "$child" ] || { kill -KILL "$child" && wait "$child"; } 2>/dev/null || true
     rm -rf --one-file-system "$machine"
     exit "$status"
 }
 trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' HUP TERM
+trap 'trap "" HUP INT TERM; exit 143' HUP INT TERM
 
 # make_base makes the bare system from the mirrors, and with the proxies, that
 # apt uses here.

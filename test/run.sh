@@ -25,6 +25,7 @@ at_exit() {
         echo "The tests did not run to their end."
         failed=$((failed + 1))
     }
+    [ "$((passed + failed + skipped))" != 0 ] || failed=1
     [ "$skipped" = 0 ] || echo "$skipped skipped: see above"
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]

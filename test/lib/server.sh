@@ -40,25 +40,29 @@ work_begin() {
         run_as=postgres
         id postgres >/dev/null 2>&1 || run_as=nobody
     fi
-    # A socket's path may have 107 bytes.
+    # A socket's path may have 107 bytes, those of the TAP tests included.
     work_base=${TMPDIR:-/tmp}
-    [ "${#work_base}" -le 70 ] && as_user test -x "$work_base" || work_base=/tmp
+    [ "${#work_base}" -le 40 ] && as_user test -x "$work_base" || work_base=/tmp
     work=$(mktemp -d "$work_base/usage_tracking.XXXXXX")
     trap work_exit EXIT
-    trap 'exit 129' HUP
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    # Signals come in pairs, from make and from who stops make.
+    trap 'trap "" HUP INT TERM; exit 129' HUP
+    trap 'trap "" HUP INT TERM; exit 130' INT
+    trap 'trap "" HUP INT TERM; exit 143' TERM
 
     [ -z "$run_as" ] || chown "$run_as" "$work"
     bindir=$("$PG_CONFIG" --bindir)
     PATH=$bindir:$PATH
     cd "$work" || return 1
+    # What a killed test leaves goes with the rest.
+    as_user mkdir "$work/tmp"
+    export TMPDIR="$work/tmp"
 }
 
 work_exit() {
     work_status=$?
-    trap - EXIT
     trap '' HUP INT TERM
+    trap - EXIT
     exec >&4 2>&5
     work_end
     if command -v at_exit >/dev/null; then
