@@ -198,21 +198,24 @@ ut_define_usage_type(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The same definition again is no change: compared column by column. */
-static Statement put_limit = {
-	"INSERT INTO @extschema@.usage_limits AS l (limit_type, usage_type, max_usage, window_kind,"
+static Statement add_limit = {
+	"INSERT INTO @extschema@.usage_limits (limit_type, usage_type, max_usage, window_kind,"
 	" period, measure, enforcement, time_zone, is_active, description, statuses)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-	" ON CONFLICT (limit_type) DO UPDATE SET usage_type = EXCLUDED.usage_type,"
-	" max_usage = EXCLUDED.max_usage, window_kind = EXCLUDED.window_kind,"
-	" period = EXCLUDED.period, measure = EXCLUDED.measure, enforcement = EXCLUDED.enforcement,"
-	" time_zone = EXCLUDED.time_zone, is_active = EXCLUDED.is_active,"
-	" description = EXCLUDED.description, statuses = EXCLUDED.statuses"
-	" WHERE ROW(l.usage_type, l.max_usage, l.window_kind, l.period, l.measure, l.enforcement,"
-	" l.time_zone, l.is_active, l.description, l.statuses)::pg_catalog.text OPERATOR(pg_catalog.<>)"
-	" ROW(EXCLUDED.usage_type, EXCLUDED.max_usage, EXCLUDED.window_kind, EXCLUDED.period,"
-	" EXCLUDED.measure, EXCLUDED.enforcement, EXCLUDED.time_zone, EXCLUDED.is_active,"
-	" EXCLUDED.description, EXCLUDED.statuses)::pg_catalog.text",
+	" ON CONFLICT (limit_type) DO NOTHING",
+	11, {TEXTOID, TEXTOID, NUMERICOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
+	TEXTOID, TEXTARRAYOID}
+};
+
+/* The same definition again is no change: compared as rows, NULLs included. */
+static Statement change_limit = {
+	"UPDATE @extschema@.usage_limits SET usage_type = $2, max_usage = $3, window_kind = $4,"
+	" period = $5, measure = $6, enforcement = $7, time_zone = $8, is_active = $9,"
+	" description = $10, statuses = $11"
+	" WHERE limit_type OPERATOR(pg_catalog.=) $1"
+	" AND ROW(usage_type, max_usage, window_kind, period, measure, enforcement, time_zone,"
+	" is_active, description, statuses)::pg_catalog.text OPERATOR(pg_catalog.<>)"
+	" ROW($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)::pg_catalog.text",
 	11, {TEXTOID, TEXTOID, NUMERICOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
 	TEXTOID, TEXTARRAYOID}
 };
@@ -297,7 +300,9 @@ put_one_limit(FunctionCallInfo fcinfo)
 	args[ARG_MAX_USAGE] = NumericGetDatum(max_usage_argument(fcinfo, ARG_MAX_USAGE));
 	if (!PG_ARGISNULL(ARG_USAGE_TYPE))
 		register_type(TextDatumGetCString(args[ARG_USAGE_TYPE]), false, (Datum) 0, true);
-	statement_write(&put_limit, args, nulls);
+	if (find_limit(current_config(), TextDatumGetCString(args[ARG_LIMIT_TYPE])) == NULL)
+		statement_write(&add_limit, args, nulls);
+	statement_write(&change_limit, args, nulls);
 }
 
 PG_FUNCTION_INFO_V1(ut_define_usage_limit);

@@ -79,7 +79,7 @@ inside='
             read -r stat <"$process/stat" || continue
             case $stat in
             "1 "* | *") Z "*) ;;
-            *) left="$left $stat;" ;;
+            *) left="$left ${stat%%)*})" ;;
             esac
         done 2>/dev/null
         [ -n "$left" ] || break
