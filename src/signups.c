@@ -22,6 +22,7 @@
 #include "plans.h"
 #include "query.h"
 #include "settings.h"
+#include "signups.h"
 #include "users.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -33,15 +34,6 @@
 #define SIGNUP_TRIGGER "usage_tracking_signup"
 #define DELETE_TRIGGER "usage_tracking_delete"
 #define BACKFILL_ROWS 10000
-
-/* The application's table of users, as our trigger names it. */
-typedef struct UsersTable
-{
-	Oid			relation;
-	char	   *id_column;
-	char	   *email_column;
-	char	   *on_delete;
-} UsersTable;
 
 /* ---- which table is attached ---- */
 
@@ -73,7 +65,7 @@ read_trigger(UsersTable *users, Relation relation)
 	return false;
 }
 
-static bool
+bool
 find_users_table(const Installation *home, UsersTable *users)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -97,7 +89,7 @@ find_users_table(const Installation *home, UsersTable *users)
 	return found;
 }
 
-static void
+void
 check_attached(bool attached)
 {
 	if (!attached)
@@ -107,14 +99,14 @@ check_attached(bool attached)
 				 errhint("Attach one with attach_users().")));
 }
 
-static char *
+char *
 qualified_name(Oid relation)
 {
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
 }
 
 /* Locks the table against renaming and answers who owns it. */
-static Oid
+Oid
 lock_users_table(Oid relid, LOCKMODE mode)
 {
 	Relation	relation = table_open(relid, mode);
@@ -410,84 +402,5 @@ ut_record_signup(PG_FUNCTION_ARGS)
 	note_first_use(args[0], usage_now());
 	statement_write(&forget_deletion, args, NULL);
 	become_caller(&before);
-	PG_RETURN_VOID();
-}
-
-/* ---- make_admin_by_email ---- */
-
-/* Supabase keeps when an address was confirmed; an unconfirmed one proves nothing. */
-static const char *
-confirmation_column(Oid relation)
-{
-	return get_attnum(relation, "email_confirmed_at") > 0 ? "email_confirmed_at IS NOT NULL" : "true";
-}
-
-static char *
-query_by_email(const Installation *home, const UsersTable *users)
-{
-	return psprintf("SELECT %s::%s, %s FROM %s"
-					" WHERE pg_catalog.lower(%s::pg_catalog.text COLLATE pg_catalog.\"default\")"
-					" OPERATOR(pg_catalog.=) pg_catalog.lower($1 COLLATE pg_catalog.\"default\") LIMIT 2",
-					quote_identifier(users->id_column), format_type_be_qualified(home->user_id_type),
-					confirmation_column(users->relation), qualified_name(users->relation),
-					quote_identifier(users->email_column));
-}
-
-static void
-check_one_match(uint64 matches, bool confirmed)
-{
-	if (matches == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("no user has this email address")));
-	if (matches > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_CARDINALITY_VIOLATION),
-				 errmsg("more than one user has this email address"),
-				 errhint("Grant the role by id, with grant_role().")));
-	if (!confirmed)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this email address is not confirmed"),
-				 errhint("Grant the role by id, with grant_role().")));
-}
-
-static Datum
-user_by_email(const Installation *home, const UsersTable *users, char *email)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	Oid			argtypes[] = {TEXTOID};
-	Datum		args[] = {CStringGetTextDatum(email)};
-	char	   *command = query_by_email(home, users);
-	Disguise	before;
-	bool		isnull;
-	bool		no_id;
-	Datum		user_id;
-	bool		confirmed;
-
-	become_table_owner(lock_users_table(users->relation, AccessShareLock), &before);
-	SPI_execute_with_args(command, 1, argtypes, args, NULL, true, 2);
-	confirmed = SPI_processed == 1 && DatumGetBool(result_datum(0, 2, &isnull));
-	check_one_match(SPI_processed, confirmed);
-	user_id = result_datum(0, 1, &no_id);
-	check_not_null(no_id, users->id_column);
-	MemoryContextSwitchTo(caller);
-	user_id = SPI_datumTransfer(user_id, get_typbyval(home->user_id_type), get_typlen(home->user_id_type));
-	become_caller(&before);
-	return user_id;
-}
-
-PG_FUNCTION_INFO_V1(ut_make_admin_by_email);
-Datum
-ut_make_admin_by_email(PG_FUNCTION_ARGS)
-{
-	const Installation *home = installation_of(fcinfo);
-	UsersTable	users;
-	char	   *email;
-
-	check_may_manage_roles(home);
-	email = required_text_argument(fcinfo, 0, "email");
-	check_attached(find_users_table(home, &users));
-	give_role(home, user_by_email(home, &users, email), "admin");
 	PG_RETURN_VOID();
 }

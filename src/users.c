@@ -1,11 +1,11 @@
 /*
- * users.c -- who is it?
+ * users.c -- who is it, and what may he do?
  *
- * The identity comes from settings only, in the order usage_tracking.identity
- * lists them; the first source that is set decides.  Whatever it holds, looking
- * never fails: empty or malformed is nobody.  What a role may do for others
- * comes from the privileges of current_user and from user_roles, never from
- * what a token claims.
+ * Whom a role may act for comes from the privileges of current_user, who is an
+ * admin from user_roles; nothing a token claims plays a part.
+ *
+ * Locking: whoever takes a role away holds SHARE ROW EXCLUSIVE on user_roles
+ * before he looks whether an admin is left.
  */
 #include "compat.h"
 
@@ -14,203 +14,14 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "query.h"
-#include "settings.h"
 #include "storage/lmgr.h"
 #include "users.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
-#include "utils/uuid.h"
-#include "utils/varlena.h"
-
-#define MAX_CLAIMS_BYTES 65536
-#define MAX_CLAIMS_DEPTH 64
-
-/* ---- reading an id out of a text ---- */
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-/* uuid_in() would raise an error; only the form with four hyphens is taken. */
-static bool
-parse_uuid(const char *text, pg_uuid_t *uuid)
-{
-	if (strlen(text) != 36)
-		return false;
-	for (int i = 0, n = 0; i < 36; i++)
-	{
-		bool		hyphen = (i == 8 || i == 13 || i == 18 || i == 23);
-
-		if (hyphen != (text[i] == '-') || (!hyphen && hex_digit(text[i]) < 0))
-			return false;
-		if (hyphen)
-			continue;
-		if (n % 2 == 0)
-			uuid->data[n / 2] = hex_digit(text[i]) << 4;
-		else
-			uuid->data[n / 2] |= hex_digit(text[i]);
-		n++;
-	}
-	return true;
-}
-
-static bool
-parse_user_id(const Installation *home, const char *text, Datum *user_id)
-{
-	pg_uuid_t  *uuid;
-
-	if (home->user_id_type != UUIDOID)
-		return false;
-	uuid = palloc(sizeof(pg_uuid_t));
-	if (!parse_uuid(text, uuid))
-		return false;
-	*user_id = UUIDPGetDatum(uuid);
-	return true;
-}
-
-/* ---- the subject of a JSON Web Token ---- */
-
-typedef struct Claims
-{
-	JsonLexContext *lexer;
-	bool		at_subject;		/* inside the value of the outermost "sub" */
-	char	   *subject;
-} Claims;
-
-static JsonActionResult
-claim_starts(void *state, char *name, bool isnull)
-{
-	Claims	   *claims = state;
-
-	if (claims->lexer->lex_level == 1 && strcmp(name, "sub") == 0)
-	{
-		claims->at_subject = true;
-		claims->subject = NULL;
-	}
-	JSON_ACTION_DONE;
-}
-
-static JsonActionResult
-claim_ends(void *state, char *name, bool isnull)
-{
-	Claims	   *claims = state;
-
-	if (claims->lexer->lex_level == 1)
-		claims->at_subject = false;
-	JSON_ACTION_DONE;
-}
-
-static JsonActionResult
-claim_value(void *state, char *token, JsonTokenType type)
-{
-	Claims	   *claims = state;
-
-	if (claims->at_subject && claims->lexer->lex_level == 1 && type == JSON_TOKEN_STRING)
-		claims->subject = token;
-	JSON_ACTION_DONE;
-}
-
-/*
- * The parser itself reports errors by its return value, but for stack depth
- * and, on servers with another encoding than UTF-8, Unicode escapes.  Neither
- * occurs in an honest token.
- */
-static bool
-is_safe_to_parse(const char *claims)
-{
-	int			depth = 0;
-
-	if (strlen(claims) > MAX_CLAIMS_BYTES)
-		return false;
-	if (GetDatabaseEncoding() != PG_UTF8 && strstr(claims, "\\u") != NULL)
-		return false;
-	for (const char *c = claims; *c; c++)
-	{
-		if ((*c == '{' || *c == '[') && ++depth > MAX_CLAIMS_DEPTH)
-			return false;
-		if ((*c == '}' || *c == ']') && depth > 0)
-			depth--;
-	}
-	return true;
-}
-
-static const char *
-subject_of_claims(const char *text)
-{
-	Claims		claims = {NULL, false, NULL};
-	JsonSemAction actions;
-
-	if (!is_safe_to_parse(text))
-		return NULL;
-	claims.lexer = ut_json_lexer(pstrdup(text), strlen(text), GetDatabaseEncoding());
-	memset(&actions, 0, sizeof(actions));
-	actions.semstate = &claims;
-	actions.object_field_start = claim_starts;
-	actions.object_field_end = claim_ends;
-	actions.scalar = claim_value;
-	if (pg_parse_json(claims.lexer, &actions) != JSON_SUCCESS)
-		return NULL;
-	return claims.subject;
-}
-
-/* ---- the sources, in their order ---- */
-
-static const char *
-setting_or_empty(const char *name)
-{
-	const char *value = *name == '\0' ? NULL : GetConfigOption(name, true, false);
-
-	return value == NULL ? "" : value;
-}
-
-/* True if this source is set at all; *text is then its id, or NULL. */
-static bool
-ask_source(const char *source, const char **text)
-{
-	const char *value;
-
-	if (pg_strcasecmp(source, "user_id") == 0)
-		*text = value = setting_user_id;
-	else if (pg_strcasecmp(source, "setting") == 0)
-		*text = value = setting_or_empty(setting_user_id_setting);
-	else if (pg_strcasecmp(source, "jwt") == 0)
-	{
-		value = setting_or_empty("request.jwt.claims");
-		*text = *value == '\0' ? NULL : subject_of_claims(value);
-	}
-	else
-		return false;
-	return *value != '\0';
-}
-
-bool
-current_user_datum(const Installation *home, Datum *user_id)
-{
-	List	   *sources;
-	ListCell   *cell;
-	const char *text = NULL;
-
-	if (!SplitIdentifierString(pstrdup(setting_identity), ',', &sources))
-		return false;
-	foreach(cell, sources)
-		if (ask_source(lfirst(cell), &text))
-			return text != NULL && parse_user_id(home, text, user_id);
-	return false;
-}
 
 bool
 same_user(const Installation *home, Datum a, Datum b)

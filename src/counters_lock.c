@@ -1,0 +1,120 @@
+/*
+ * counters_lock.c -- who waits for whom when usage is counted.
+ *
+ * Locking, in this order:
+ *  1. ROW EXCLUSIVE on usage_events.  A change of what is counted takes SHARE
+ *     ROW EXCLUSIVE: it waits for uses in flight, later uses wait for it and
+ *     then read the new configuration.
+ *  2. The user's clock, a lock on his bucket of CLOCKS: shared by his uses,
+ *     exclusive for a change of his zone or anchor, for the same reason.
+ *  3. Only then are configuration and terms read, with fresh snapshots.
+ *  4. The rows themselves, sorted by limit_id and window.
+ * A refusal that can be seen without locking takes no row lock.
+ */
+#include "compat.h"
+
+#include "catalog/pg_collation.h"
+#include "commands/trigger.h"
+#include "counters.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/typcache.h"
+
+/* So many locks at most for a transaction that counts for many users. */
+#define CLOCKS 256
+
+#define PATIENCE_MS 2000
+
+static Oid
+clock_of_user(const Installation *home, Datum user_id)
+{
+	TypeCacheEntry *type = lookup_type_cache(home->user_id_type, TYPECACHE_HASH_PROC_FINFO);
+
+	return DatumGetUInt32(FunctionCall1Coll(&type->hash_proc_finfo, DEFAULT_COLLATION_OID, user_id)) % CLOCKS;
+}
+
+/* Held to the end of the transaction, as the rows are. */
+void
+lock_counting(const Installation *home, Datum user_id)
+{
+	LockRelationOid(home->usage_events, RowExclusiveLock);
+	LockDatabaseObject(home->usage_events, clock_of_user(home, user_id), 0, RowExclusiveLock);
+}
+
+static void
+be_patient_for(int milliseconds)
+{
+	char		value[32];
+
+	if (LockTimeout > 0 && LockTimeout < milliseconds)
+		return;
+	snprintf(value, sizeof(value), "%d", milliseconds);
+	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+hint_at_uses_in_flight(ErrorData *error)
+{
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		return;
+	error->message = pstrdup("could not wait for uses in flight");
+	error->hint = pstrdup("Transactions that recorded usage are still open.  Try again when they are over.");
+}
+
+/*
+ * Waits until every use in flight is over and keeps new ones out: of all users,
+ * or of those who share one clock.
+ */
+static void
+lock_out_uses(const Installation *home, bool all_users, Datum user_id)
+{
+	int			nest = NewGUCNestLevel();
+	MemoryContext caller = CurrentMemoryContext;
+
+	be_patient_for(PATIENCE_MS);
+	PG_TRY();
+	{
+		if (all_users)
+			LockRelationOid(home->usage_events, ShareRowExclusiveLock);
+		else
+			LockDatabaseObject(home->usage_events, clock_of_user(home, user_id), 0, ShareRowExclusiveLock);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		hint_at_uses_in_flight(error);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	AtEOXact_GUC(true, nest);
+}
+
+/* AFTER row trigger of usage_limits, fired where what is counted changed. */
+PG_FUNCTION_INFO_V1(ut_counting_changed);
+Datum
+ut_counting_changed(PG_FUNCTION_ARGS)
+{
+	lock_out_uses(installation_of(fcinfo), true, (Datum) 0);
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER row trigger of user_subscriptions, fired where the clock changed. */
+PG_FUNCTION_INFO_V1(ut_clock_changed);
+Datum
+ut_clock_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc = trigger->tg_relation->rd_att;
+	bool		isnull;
+
+	lock_out_uses(installation_of(fcinfo), false,
+				  SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull));
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,69 @@
+/*
+ * stress.h -- what the parts of the stress test share.
+ */
+#ifndef UT_STRESS_H
+#define UT_STRESS_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CLIENTS 32
+
+/* As in setup.sql. */
+#define HOT_USER 0
+#define FIRST_COLD_USER 1
+#define COLD_USERS 1000
+#define FIRST_FACT_USER 2001
+#define FACT_USERS 40
+
+#define USER_ID_FORMAT "00000000-0000-4000-8000-%012d"
+
+/* What happened, so that a run in which nothing happened is no success. */
+typedef struct Figures
+{
+	long		recorded;		/* uses whose COMMIT was answered */
+	long		facts;			/* of these, by track_usage */
+	long		replayed;		/* of these, by an earlier use of the key */
+	long		denied;
+	long		undone;			/* taken, then rolled back */
+	long		unknown;		/* COMMIT sent, answer not read */
+	long		cuts;			/* connections we cut */
+	long		lost;			/* connections cut by somebody else */
+	long		cancelled;
+	long		retried;		/* after a serialization failure */
+	long		deadlocks;
+} Figures;
+
+/* In memory shared by all processes. */
+typedef struct Shared
+{
+	uint64_t	seed;
+	int64_t		began_ms;
+	volatile bool stop;
+	Figures		figures[CLIENTS];
+	char		fault[CLIENTS][500];	/* the first one of each client */
+} Shared;
+
+/* What the monitor saw while the clients were running. */
+typedef struct Watch
+{
+	long		snapshots;
+	long		over;			/* snapshots in which somebody was over */
+	long		miscounted;		/* in which counters were not events */
+	long		used_up;		/* times the hot user had nothing left */
+	long		redefined;		/* times a limit counted something else */
+	char		first[500];		/* what was wrong, the first time */
+} Watch;
+
+extern int64_t now_ms(void);
+extern uint64_t mix(uint64_t seed, uint64_t number);
+extern long value_of(PGconn *conn, const char *sql);
+extern void must(PGconn *conn, const char *sql);
+extern PGconn *must_connect(const char *name);
+extern void describe(PGconn *conn, const char *sql, char *into, size_t size);
+
+extern void run_client(Shared *shared, int number);
+extern bool verdict(PGconn *conn, Shared *shared, const Watch *watch, int crashed);
+
+#endif							/* UT_STRESS_H */
