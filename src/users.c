@@ -83,11 +83,11 @@ is_app_admin(const Installation *home)
 }
 
 static void
-refuse_caller(void)
+refuse_caller(const char *message)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for this user or function")));
+			 errmsg_internal("%s", message)));
 }
 
 /* "No such user" and "not yours" are one answer. */
@@ -100,28 +100,28 @@ check_may_act_for(const Installation *home, bool user_is_null, Datum user_id)
 		check_not_null(user_is_null, "user_id");
 	else if (user_is_null || !current_user_datum(home, &myself) ||
 			 !same_user(home, user_id, myself))
-		refuse_caller();
+		refuse_caller("permission denied to act for this user");
 }
 
 void
 check_is_server(const Installation *home)
 {
 	if (!is_server_role(home))
-		refuse_caller();
+		refuse_caller("must be a server role to do this");
 }
 
 void
 check_is_admin(const Installation *home)
 {
 	if (!is_owner_role(home) && !is_app_admin(home))
-		refuse_caller();
+		refuse_caller("must be an admin to do this");
 }
 
 void
 check_is_admin_or_server(const Installation *home)
 {
 	if (!is_server_role(home) && !is_app_admin(home))
-		refuse_caller();
+		refuse_caller("must be an admin or a server role to do this");
 }
 
 /* ---- everything below only translates between SQL and the above ---- */
