@@ -101,6 +101,39 @@ $$;
 COMMENT ON FUNCTION @extschema@.create_usage_partition(date) IS
 'Makes the partition of usage_events for the month of that day, in UTC; false if it is there';
 
+CREATE FUNCTION @extschema@._usage_now() RETURNS timestamptz
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ut_usage_now';
+COMMENT ON FUNCTION @extschema@._usage_now() IS
+'Internal: the instant at which a use would happen now';
+
+CREATE FUNCTION @extschema@._prepare_partitions(
+    months integer, stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_month timestamp := date_trunc('month', @extschema@._usage_now() AT TIME ZONE 'UTC');
+BEGIN
+    done := 0;
+    "left" := 0;
+    FOR ahead IN 0 .. months - 1 LOOP
+        IF clock_timestamp() > stop_at THEN
+            "left" := "left" + 1;
+            CONTINUE;
+        END IF;
+        BEGIN
+            done := done + @extschema@.create_usage_partition(
+                               (this_month + make_interval(months => ahead))::date)::integer;
+        EXCEPTION WHEN lock_not_available OR check_violation THEN
+            "left" := "left" + 1;  -- in use, or its events are in the DEFAULT partition
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._prepare_partitions(integer, timestamptz) IS
+'Internal: makes the partitions of this month and the next ones; what is in use is left';
+
 CREATE TABLE @extschema@.usage_keys (
     user_id         @user_id@ NOT NULL,
     idempotency_key text COLLATE "C" NOT NULL,

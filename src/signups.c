@@ -303,24 +303,19 @@ backfill(const Installation *home, const UsersTable *users, Oid table_owner)
 }
 
 static Statement prepare_home = {
-	"SELECT @extschema@.install_default_plans(), @extschema@.create_usage_partition(month::pg_catalog.date)"
-	" FROM pg_catalog.generate_series($1::pg_catalog.timestamp,"
-	" $1::pg_catalog.timestamp OPERATOR(pg_catalog.+) '1 month'::pg_catalog.interval,"
-	" '1 month'::pg_catalog.interval) AS month",
-	1, {TIMESTAMPOID}
+	"SELECT @extschema@.install_default_plans(), p.done"
+	" FROM @extschema@._prepare_partitions(2, 'infinity') AS p",
+	0
 };
 
 /* The plans, and a place for the events of this month and the next. */
 static void
 furnish(const Installation *home)
 {
-	Datum		now = TimestampTzGetDatum(usage_now());
-	Datum		args[1];
 	Disguise	before;
 
-	args[0] = DirectFunctionCall2(timestamptz_zone, CStringGetTextDatum("UTC"), now);
 	become_owner(home, &before);
-	statement_write(&prepare_home, args, NULL);
+	statement_write(&prepare_home, NULL, NULL);
 	become_caller(&before);
 }
 
