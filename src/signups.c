@@ -10,15 +10,12 @@
  */
 #include "compat.h"
 
-#include "access/genam.h"
 #include "access/table.h"
 #include "arguments.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "errors.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "parser/parse_type.h"
 #include "plans.h"
 #include "query.h"
 #include "settings.h"

@@ -7,11 +7,8 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "arguments.h"
-#include "catalog/pg_type.h"
 #include "errors.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "numbers.h"

@@ -11,7 +11,6 @@
 
 #include "arguments.h"
 #include "catalog/objectaddress.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "miscadmin.h"

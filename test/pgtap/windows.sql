@@ -177,7 +177,7 @@ SELECT pg_temp.none_wrong(wrong, total, 'calendar hour in ' || zone)
                        AND pg_temp.hour_label(window_end, zone) <> pg_temp.hour_label(at, zone)
                        AND NOT EXISTS (SELECT FROM changes AS c WHERE c.zone = i.zone
                                           AND c.at > window_start AND c.at < window_end))) AS wrong
-          FROM instants AS i, interval '1 microsecond' AS us,
+          FROM instants AS i, (VALUES (interval '1 microsecond')) AS tick (us),
                LATERAL (SELECT * FROM usage._usage_window('calendar', '1 hour', zone, at, at)) AS w
          GROUP BY zone ORDER BY zone) AS compared;
 
@@ -187,7 +187,7 @@ SELECT pg_temp.none_wrong(wrong, total, 'every ' || period || ' from the anchor'
                pg_temp.texts(format('at %s in %s: [%s, %s)', at, zone, window_start, window_end) ORDER BY at)
                FILTER (WHERE NOT (window_start <= at AND at < window_end AND window_end - window_start = period
                        AND mod(extract(epoch FROM window_start - anchor), extract(epoch FROM period)) = 0)) AS wrong
-          FROM instants, timestamptz '2019-03-31 00:59:59.987654Z' AS anchor,
+          FROM instants, (VALUES (timestamptz '2019-03-31 00:59:59.987654Z')) AS first (anchor),
                unnest(ARRAY['1 second', '00:01:01.5', '1 hour', '7 hours', '24 hours', '1000:00']::interval[]) AS period,
                LATERAL (SELECT * FROM usage._usage_window('anchored', period, zone, anchor, at)) AS w
          GROUP BY period ORDER BY period) AS compared;
