@@ -89,6 +89,7 @@ BEGIN
     END IF;
     first_day := date_trunc('month', month::timestamp);
     partition := format('@extschema@.usage_events_%s', to_char(first_day, 'YYYY_MM'));
+    LOCK TABLE @extschema@.usage_events IN SHARE UPDATE EXCLUSIVE MODE;  -- one partition is made at a time
     IF to_regclass(partition) IS NOT NULL THEN
         RETURN false;
     END IF;
@@ -96,6 +97,10 @@ BEGIN
                    partition, first_day AT TIME ZONE 'UTC', (first_day + '1 month'::interval) AT TIME ZONE 'UTC');
     PERFORM @extschema@._furnish_partition(partition::regclass);
     RETURN true;
+EXCEPTION WHEN check_violation THEN
+    RAISE EXCEPTION USING ERRCODE = 'check_violation',
+        MESSAGE = format('the DEFAULT partition holds events of %s', to_char(first_day, 'YYYY-MM')),
+        HINT = 'Make partitions ahead of time, with usage_maintenance().';
 END
 $$;
 COMMENT ON FUNCTION @extschema@.create_usage_partition(date) IS

@@ -87,11 +87,11 @@ stake_array(const Stake *stakes, int n, StakeField field)
 }
 
 static Stake *
-stake_of_limit(Stake *stakes, int n, int64 limit_id)
+stake_of_limit(Stakes *stakes, int64 limit_id)
 {
-	for (int i = 0; i < n; i++)
-		if (stakes[i].limit->id == limit_id)
-			return &stakes[i];
+	for (int i = 0; i < stakes->n; i++)
+		if (stakes->all[i].limit->id == limit_id)
+			return &stakes->all[i];
 	elog(ERROR, "unexpected limit " INT64_FORMAT " among counters", limit_id);
 	return NULL;
 }
@@ -147,41 +147,59 @@ sum_of_events(Datum user_id, const Stake *stake, bool afresh)
 }
 
 static void
-note_counter(Stake *stake, uint64 row)
+note_neighbour(Stakes *stakes, const Stake *of, Window window, Numeric used)
 {
-	bool		isnull;
-	TimestampTz start = DatumGetTimestampTz(result_datum(row, 2, &isnull));
-	TimestampTz end = DatumGetTimestampTz(result_datum(row, 3, &isnull));
+	Stake	   *neighbour = &stakes->neighbours[stakes->nneighbours++];
 
-	if (start != stake->window.start || end != stake->window.end)
+	*neighbour = *of;
+	neighbour->window = window;
+	neighbour->max_usage = num_from(-1);
+	neighbour->used = used;
+	neighbour->has_counter = true;
+}
+
+static void
+note_counter(Stakes *stakes, uint64 row)
+{
+	Stake	   *stake = stake_of_limit(stakes, result_int64(row, 1));
+	bool		isnull;
+	Numeric		used = DatumGetNumericCopy(result_datum(row, 4, &isnull));
+	Window		window;
+
+	window.start = DatumGetTimestampTz(result_datum(row, 2, &isnull));
+	window.end = DatumGetTimestampTz(result_datum(row, 3, &isnull));
+	if (window.start != stake->window.start || window.end != stake->window.end)
 	{
-		stake->has_neighbours = true;
+		note_neighbour(stakes, stake, window, used);
 		return;
 	}
-	stake->used = num_add(stake->used, DatumGetNumeric(result_datum(row, 4, &isnull)));
+	stake->used = num_add(stake->used, used);
 	stake->has_counter = true;
 }
 
 /* Fills "used" of each stake, from its counter or else from the events. */
 void
-read_counters(Datum user_id, TimestampTz at, Stake *stakes, int n, bool afresh)
+read_counters(Datum user_id, TimestampTz at, Stakes *stakes, bool afresh)
 {
 	Datum		args[] = {
 		user_id,
-		stake_array(stakes, n, LIMIT_ID),
-		stake_array(stakes, n, NEIGHBOUR_START),
+		stake_array(stakes->all, stakes->n, LIMIT_ID),
+		stake_array(stakes->all, stakes->n, NEIGHBOUR_START),
 		TimestampTzGetDatum(at)
 	};
 	uint64		rows;
 
-	for (int i = 0; i < n; i++)
-		stakes[i].used = num_from(0);
+	if (stakes->n == 0)
+		return;
+	for (int i = 0; i < stakes->n; i++)
+		stakes->all[i].used = num_from(0);
 	rows = afresh ? statement_look_afresh(&read_rows, args, NULL) : statement_look(&read_rows, args, NULL);
+	stakes->neighbours = palloc(rows * sizeof(Stake));
 	for (uint64 row = 0; row < rows; row++)
-		note_counter(stake_of_limit(stakes, n, result_int64(row, 1)), row);
-	for (int i = 0; i < n; i++)
-		if (!stakes[i].has_counter)
-			stakes[i].used = sum_of_events(user_id, &stakes[i], afresh);
+		note_counter(stakes, row);
+	for (int i = 0; i < stakes->n; i++)
+		if (!stakes->all[i].has_counter)
+			stakes->all[i].used = sum_of_events(user_id, &stakes->all[i], afresh);
 }
 
 /* ---- taking ---- */
@@ -218,44 +236,25 @@ static Statement return_rows = {
 	5, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID}
 };
 
-/* Rows of other windows that hold the instant; they refuse nothing. */
-static Statement add_to_neighbours = {
-	"UPDATE @extschema@.usage_counters AS c"
-	" SET used = c.used OPERATOR(pg_catalog.+) (w.amount OPERATOR(pg_catalog.*) $8)"
-	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) AS w (limit_id, low, window_start, window_end, amount)"
-	" WHERE c.user_id OPERATOR(pg_catalog.=) $1 AND c.limit_id OPERATOR(pg_catalog.=) w.limit_id"
-	" AND c.window_start OPERATOR(pg_catalog.>=) w.low"
-	" AND c.window_start OPERATOR(pg_catalog.<=) $7 AND c.window_end OPERATOR(pg_catalog.>) $7"
-	" AND (c.window_start OPERATOR(pg_catalog.<>) w.window_start"
-	" OR c.window_end OPERATOR(pg_catalog.<>) w.window_end)",
-	8, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-	NUMERICARRAYOID, TIMESTAMPTZOID, NUMERICOID}
-};
-
-static void
-change_neighbours(Datum user_id, TimestampTz at, Stake *stakes, int n, int sign)
+static uint64
+take_amounts(Datum user_id, const Stake *stakes, int n, bool within_limits)
 {
 	Datum		args[] = {
 		user_id,
 		stake_array(stakes, n, LIMIT_ID),
-		stake_array(stakes, n, NEIGHBOUR_START),
 		stake_array(stakes, n, WINDOW_START),
 		stake_array(stakes, n, WINDOW_END),
+		stake_array(stakes, n, USED),
 		stake_array(stakes, n, AMOUNT),
-		TimestampTzGetDatum(at),
-		NumericGetDatum(num_from(sign))
+		within_limits ? stake_array(stakes, n, CEILING)
+		: PointerGetDatum(construct_empty_array(NUMERICOID))
 	};
 
-	for (int i = 0; i < n; i++)
-		if (stakes[i].has_neighbours)
-		{
-			statement_write(&add_to_neighbours, args, NULL);
-			return;
-		}
+	return n == 0 ? 0 : statement_write(&take_rows, args, NULL);
 }
 
 static void
-return_amounts(Datum user_id, Stake *stakes, int n)
+return_amounts(Datum user_id, const Stake *stakes, int n)
 {
 	Datum		args[] = {
 		user_id,
@@ -269,16 +268,16 @@ return_amounts(Datum user_id, Stake *stakes, int n)
 		statement_write(&return_rows, args, NULL);
 }
 
-/* The stakes that the last statement returned, "used" now as it was before. */
+/* The stakes whose rows the take returned, "used" now as it was before it. */
 static Stake *
-stakes_taken(Stake *stakes, int n, uint64 rows)
+stakes_taken(Stakes *stakes, uint64 rows)
 {
-	Stake	   *taken = palloc(n * sizeof(Stake));
+	Stake	   *taken = palloc(rows * sizeof(Stake));
 
 	for (uint64 row = 0; row < rows; row++)
 	{
 		bool		isnull;
-		Stake	   *stake = stake_of_limit(stakes, n, result_int64(row, 1));
+		Stake	   *stake = stake_of_limit(stakes, result_int64(row, 1));
 
 		stake->used = num_sub(DatumGetNumericCopy(result_datum(row, 2, &isnull)), stake->amount);
 		taken[row] = *stake;
@@ -289,43 +288,30 @@ stakes_taken(Stake *stakes, int n, uint64 rows)
 /*
  * Takes every amount or none.  False: another use was faster, one of the limits
  * is used up; nothing is taken.
+ *
+ * Neighbours go through the same upsert: a row that is newer than the snapshot
+ * of a REPEATABLE READ transaction makes it fail, where an UPDATE would pass it
+ * over.
  */
 bool
-take_from_counters(Datum user_id, TimestampTz at, Stake *stakes, int n, bool within_limits)
+take_from_counters(Datum user_id, Stakes *stakes, bool within_limits)
 {
-	Datum		args[] = {
-		user_id,
-		stake_array(stakes, n, LIMIT_ID),
-		stake_array(stakes, n, WINDOW_START),
-		stake_array(stakes, n, WINDOW_END),
-		stake_array(stakes, n, USED),
-		stake_array(stakes, n, AMOUNT),
-		stake_array(stakes, n, CEILING)
-	};
-	uint64		rows;
-	Stake	   *taken;
+	uint64		rows = take_amounts(user_id, stakes->all, stakes->n, within_limits);
+	Stake	   *taken = stakes_taken(stakes, rows);
 
-	if (n == 0)
-		return true;
-	if (!within_limits)
-		args[6] = PointerGetDatum(construct_empty_array(NUMERICOID));
-	rows = statement_write(&take_rows, args, NULL);
-	taken = stakes_taken(stakes, n, rows);
-	if (rows < n)
+	if (rows < stakes->n)
 	{
 		return_amounts(user_id, taken, rows);
 		return false;
 	}
-	change_neighbours(user_id, at, stakes, n, 1);
+	take_amounts(user_id, stakes->neighbours, stakes->nneighbours, false);
 	return true;
 }
 
 /* Undoes a take of this transaction. */
 void
-return_to_counters(Datum user_id, TimestampTz at, Stake *stakes, int n)
+return_to_counters(Datum user_id, Stakes *stakes)
 {
-	if (n == 0)
-		return;
-	return_amounts(user_id, stakes, n);
-	change_neighbours(user_id, at, stakes, n, -1);
+	return_amounts(user_id, stakes->all, stakes->n);
+	return_amounts(user_id, stakes->neighbours, stakes->nneighbours);
 }

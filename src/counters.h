@@ -18,12 +18,24 @@ typedef struct Stake
 	Numeric		amount;			/* what this use would take */
 	Numeric		used;			/* what was used before it */
 	bool		has_counter;	/* else "used" was summed from events */
-	bool		has_neighbours; /* counters of other windows hold the instant too */
 } Stake;
 
+/*
+ * All limits that have a say, one stake each, and the counters of other
+ * windows of these limits that hold the instant: windows of an earlier clock,
+ * which refuse nothing and count on.
+ */
+typedef struct Stakes
+{
+	Stake	   *all;
+	int			n;
+	Stake	   *neighbours;
+	int			nneighbours;
+} Stakes;
+
 extern void lock_counting(const Installation *home, Datum user_id);
-extern void read_counters(Datum user_id, TimestampTz at, Stake *stakes, int n, bool afresh);
-extern bool take_from_counters(Datum user_id, TimestampTz at, Stake *stakes, int n, bool within_limits);
-extern void return_to_counters(Datum user_id, TimestampTz at, Stake *stakes, int n);
+extern void read_counters(Datum user_id, TimestampTz at, Stakes *stakes, bool afresh);
+extern bool take_from_counters(Datum user_id, Stakes *stakes, bool within_limits);
+extern void return_to_counters(Datum user_id, Stakes *stakes);
 
 #endif							/* UT_COUNTERS_H */

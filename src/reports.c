@@ -84,8 +84,7 @@ put_rows(ReturnSetInfo *result, Datum user_id)
 
 	for (int i = 0; i < stakes.n; i++)
 		stakes.all[i] = stake_in(&config->limits[i], &terms, now);
-	if (stakes.n > 0)
-		read_counters(user_id, now, stakes.all, stakes.n, false);
+	read_counters(user_id, now, &stakes, false);
 	for (int i = 0; i < stakes.n; i++)
 		put_row(result, &terms, &stakes.all[i]);
 }

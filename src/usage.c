@@ -39,8 +39,7 @@ weigh(const Config *config, const UserTerms *terms, const Event *event, bool afr
 {
 	Stakes		stakes = stakes_of_event(config, terms, event);
 
-	if (stakes.n > 0)
-		read_counters(event->user_id, event->occurred_at, stakes.all, stakes.n, afresh);
+	read_counters(event->user_id, event->occurred_at, &stakes, afresh);
 	return stakes;
 }
 
@@ -76,7 +75,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	if (!terms.is_known && !note_first_use(event->user_id, event->occurred_at))
 		return false;
 	changing = stakes_that_change(&stakes);
-	if (!take_from_counters(event->user_id, event->occurred_at, changing.all, changing.n, enforced))
+	if (!take_from_counters(event->user_id, &changing, enforced))
 		return false;
 	/* the counters may have moved since they were read */
 	for (int i = 0, k = 0; i < stakes.n && k < changing.n; i++)
@@ -89,7 +88,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	answer = answer_to_keep(decision);
 	if (event->idempotency_key != NULL && !keep_first_answer(event, &answer))
 	{
-		return_to_counters(event->user_id, event->occurred_at, changing.all, changing.n);
+		return_to_counters(event->user_id, &changing);
 		return false;
 	}
 	event->overage = overage_of(&stakes);
@@ -298,7 +297,7 @@ static Stakes
 stakes_by_name(const Config *config, const UserTerms *terms, Event *event, const char *name)
 {
 	const UsageLimit *limit = find_limit(config, name);
-	Stakes		stakes = {NULL, 0};
+	Stakes		stakes = {NULL};
 
 	if (limit == NULL)
 	{
@@ -308,7 +307,7 @@ stakes_by_name(const Config *config, const UserTerms *terms, Event *event, const
 	stakes.all = palloc(sizeof(Stake));
 	stakes.all[stakes.n++] = stake_in(limit, terms, event->occurred_at);
 	stakes.all[0].amount = amount_of(limit, event);
-	read_counters(event->user_id, event->occurred_at, stakes.all, stakes.n, false);
+	read_counters(event->user_id, event->occurred_at, &stakes, false);
 	return stakes;
 }
 

@@ -22,13 +22,6 @@ typedef struct Decision
 	TimestampTz reset_at;		/* DT_NOEND: never */
 } Decision;
 
-/* All limits that have a say, each with its stake. */
-typedef struct Stakes
-{
-	Stake	   *all;
-	int			n;
-} Stakes;
-
 extern Stake stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at);
 extern Stakes stakes_of_event(const Config *config, const UserTerms *terms, const Event *event);
 extern Stakes stakes_that_change(const Stakes *stakes);

@@ -47,7 +47,7 @@ stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 Stakes
 stakes_of_event(const Config *config, const UserTerms *terms, const Event *event)
 {
-	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake)), 0};
+	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake))};
 
 	for (int i = 0; i < config->nlimits; i++)
 	{
@@ -63,14 +63,25 @@ stakes_of_event(const Config *config, const UserTerms *terms, const Event *event
 	return stakes;
 }
 
+static int
+copy_changing(Stake *to, const Stake *from, int n)
+{
+	int			copied = 0;
+
+	for (int i = 0; i < n; i++)
+		if (num_sign(from[i].amount) != 0)
+			to[copied++] = from[i];
+	return copied;
+}
+
 Stakes
 stakes_that_change(const Stakes *stakes)
 {
-	Stakes		changing = {palloc(stakes->n * sizeof(Stake)), 0};
+	Stakes		changing = {palloc(stakes->n * sizeof(Stake))};
 
-	for (int i = 0; i < stakes->n; i++)
-		if (num_sign(stakes->all[i].amount) != 0)
-			changing.all[changing.n++] = stakes->all[i];
+	changing.neighbours = palloc(stakes->nneighbours * sizeof(Stake));
+	changing.n = copy_changing(changing.all, stakes->all, stakes->n);
+	changing.nneighbours = copy_changing(changing.neighbours, stakes->neighbours, stakes->nneighbours);
 	return changing;
 }
 
