@@ -9,7 +9,7 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT p.oid::regprocedure,
            CASE WHEN p.proname = ANY (ARRAY[
-                    'current_user_id', 'is_admin', 'has_role', '_sees_all_users', '_user_usage',
+                    'current_user_id', 'is_admin', 'has_role', '_sees_all_users', '_usage_of_user',
                     'check_usage_limit', 'consume_usage', 'require_usage',
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
                     'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_user_limit'])
@@ -39,6 +39,14 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
             MESSAGE = format('argument "%s" must not be null', CASE WHEN role IS NULL THEN 'role' ELSE 'server' END);
     END IF;
+    IF role = 'public' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'access cannot be granted to everybody',
+            HINT = 'Name a role; on Supabase, authenticated.';
+    ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('role "%s" does not exist', role);
+    END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
     FOR callable IN
         SELECT a.function FROM @extschema@._audience() AS a
@@ -59,20 +67,22 @@ COMMENT ON FUNCTION @extschema@.grant_usage_access(name, boolean) IS
 CREATE FUNCTION @extschema@.usage_security_check(OUT object text, OUT problem text) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    WITH home AS (
+    WITH home AS MATERIALIZED (
         SELECT x.oid, x.extowner, x.extnamespace
           FROM pg_catalog.pg_extension AS x
           JOIN pg_catalog.pg_depend AS us ON us.refobjid = x.oid AND us.deptype = 'e'
          WHERE us.refclassid = 'pg_catalog.pg_extension'::regclass
            AND us.classid = 'pg_catalog.pg_class'::regclass AND us.objid = '@extschema@.usage_events'::regclass
-    ), relations AS (
+    ), audience AS MATERIALIZED (
+        SELECT f.function, f.audience FROM @extschema@._audience() AS f
+    ), relations AS MATERIALIZED (
         SELECT c.* FROM pg_catalog.pg_class AS c, home
          WHERE c.oid IN (SELECT d.objid FROM pg_catalog.pg_depend AS d
                           WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = home.oid
                             AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e')
             OR c.oid IN (SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
                           WHERE i.inhparent = '@extschema@.usage_events'::regclass)
-    ), grants AS (
+    ), grants AS MATERIALIZED (
         SELECT r.oid, a.grantee, a.privilege_type, ''::text AS of_column
           FROM relations AS r, LATERAL pg_catalog.aclexplode(r.relacl) AS a
          WHERE a.grantee <> r.relowner
@@ -82,9 +92,9 @@ BEGIN ATOMIC
           JOIN pg_catalog.pg_attribute AS t ON t.attrelid = r.oid AND t.attacl IS NOT NULL,
                LATERAL pg_catalog.aclexplode(t.attacl) AS a
          WHERE a.grantee <> r.relowner
-    ), calls AS (
+    ), calls AS MATERIALIZED (
         SELECT f.function, f.audience, a.grantee, p.proowner
-          FROM @extschema@._audience() AS f
+          FROM audience AS f
           JOIN pg_catalog.pg_proc AS p ON p.oid = f.function,
                LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a
          WHERE a.grantee <> p.proowner
@@ -128,9 +138,9 @@ BEGIN ATOMIC
       FROM relations AS r
       JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
       JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid
-     WHERE NOT EXISTS (SELECT FROM @extschema@._audience() AS a WHERE a.function = f.oid)
+     WHERE NOT EXISTS (SELECT FROM audience AS a WHERE a.function = f.oid)
      UNION ALL
-    SELECT r.oid::regclass::text, 'history can be changed: trigger history_is_kept is missing or disabled'
+    SELECT r.oid::regclass::text, 'history can be changed: trigger history_is_kept or history_is_not_truncated is missing or disabled'
       FROM relations AS r
      WHERE (r.oid = '@extschema@.usage_events'::regclass OR r.relispartition) AND r.relkind <> 'i'::"char"
        AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS t

@@ -25,7 +25,7 @@ CREATE TABLE @extschema@.usage_limits (
                 CHECK (statuses <@ ARRAY['success', 'failed', 'cancelled', 'rate_limited']
                        AND pg_catalog.cardinality(statuses) > 0
                        AND pg_catalog.array_position(statuses, NULL) IS NULL),
-    CHECK ((window_kind = 'lifetime') = (period IS NULL))
+    CONSTRAINT only_a_lifetime_has_no_period CHECK ((window_kind = 'lifetime') = (period IS NULL))
 );
 COMMENT ON TABLE @extschema@.usage_limits IS
 'The limits: what is counted, over which window, up to how much';
@@ -83,6 +83,9 @@ AS 'MODULE_PATHNAME', 'ut_limit_changes';
 COMMENT ON FUNCTION @extschema@._limit_changes() IS
 'Internal: checks a limit, and numbers it anew if it counts something else';
 
+CREATE TRIGGER canonical_zone BEFORE INSERT OR UPDATE ON @extschema@.usage_limits
+    FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL)
+    EXECUTE FUNCTION @extschema@._canonical_zone();  -- by name, before the next
 CREATE TRIGGER limit_changes BEFORE INSERT OR UPDATE ON @extschema@.usage_limits
     FOR EACH ROW EXECUTE FUNCTION @extschema@._limit_changes();
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.usage_limits

@@ -55,12 +55,15 @@ CREATE TABLE @extschema@.user_subscriptions (
     stripe_subscription_id text,
     time_zone              text,
     anchor                 timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
-                           CHECK (pg_catalog.isfinite(anchor)),
+                           CHECK (anchor >= '0001-01-01 00:00+00' AND anchor < '10000-01-01 00:00+00'),
     metadata               jsonb NOT NULL DEFAULT '{}',
-    CHECK (status <> 'cancelled' OR expires_at IS NOT NULL),
-    CHECK (billing_period_start < billing_period_end),
-    CHECK ((billing_period_start IS NULL) = (billing_period_end IS NULL))
+    CONSTRAINT cancelled_is_paid_until CHECK (status <> 'cancelled' OR expires_at IS NOT NULL),
+    CONSTRAINT billing_period_has_both_ends
+        CHECK ((billing_period_start IS NULL) = (billing_period_end IS NULL)),
+    CONSTRAINT billing_period_ends_later CHECK (billing_period_start < billing_period_end)
 );
+CREATE INDEX user_subscriptions_plan ON @extschema@.user_subscriptions (plan) WHERE plan IS NOT NULL;
+COMMENT ON INDEX @extschema@.user_subscriptions_plan IS 'For the foreign key';
 COMMENT ON TABLE @extschema@.user_subscriptions IS
 'The one current subscription of each user, and his clock: time zone and anchor of his windows';
 COMMENT ON COLUMN @extschema@.user_subscriptions.plan IS
@@ -71,6 +74,15 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.user_subscriptions', '')
 ALTER TABLE @extschema@.user_subscriptions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_or_all ON @extschema@.user_subscriptions FOR SELECT
     USING (user_id = (SELECT @extschema@.current_user_id()) OR (SELECT @extschema@._sees_all_users()));
+
+CREATE FUNCTION @extschema@._canonical_zone() RETURNS trigger
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_canonical_zone';
+COMMENT ON FUNCTION @extschema@._canonical_zone() IS
+'Internal: checks a time zone and spells it as the time zone library does';
+CREATE TRIGGER canonical_zone BEFORE INSERT OR UPDATE ON @extschema@.user_subscriptions
+    FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL)
+    EXECUTE FUNCTION @extschema@._canonical_zone();
 
 CREATE FUNCTION @extschema@.set_user_plan(
     user_id @user_id@, plan text, expires_at timestamptz DEFAULT NULL,

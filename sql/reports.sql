@@ -3,14 +3,14 @@
  * Views run with the rights of whoever asks.  Over users they have two
  * branches, because a policy "own or admin" alone could not use an index.
  */
-CREATE FUNCTION @extschema@._user_usage(
+CREATE FUNCTION @extschema@._usage_of_user(
     user_id @user_id@,
     OUT limit_type text, OUT usage_type text, OUT measure text, OUT used numeric, OUT max_usage numeric,
     OUT remaining numeric, OUT percent numeric, OUT window_start timestamptz, OUT reset_at timestamptz,
     OUT enforcement text, OUT is_enforced boolean, OUT plan text) RETURNS SETOF record
 LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 10
-AS 'MODULE_PATHNAME', 'ut_user_usage';
-COMMENT ON FUNCTION @extschema@._user_usage(@user_id@) IS
+AS 'MODULE_PATHNAME', 'ut_usage_of_user';
+COMMENT ON FUNCTION @extschema@._usage_of_user(@user_id@) IS
 'Internal: every limit of one user as it stands; read view user_usage instead';
 
 CREATE VIEW @extschema@.user_usage WITH (security_invoker = true, security_barrier = true) AS
@@ -23,7 +23,7 @@ CREATE VIEW @extschema@.user_usage WITH (security_invoker = true, security_barri
             SELECT s.user_id
               FROM @extschema@.user_subscriptions AS s
              WHERE (SELECT @extschema@._sees_all_users())) AS u
-     CROSS JOIN LATERAL @extschema@._user_usage(u.user_id) AS w;
+     CROSS JOIN LATERAL @extschema@._usage_of_user(u.user_id) AS w;
 COMMENT ON VIEW @extschema@.user_usage IS
 'Every limit of every user you may see, as it stands at this moment';
 COMMENT ON COLUMN @extschema@.user_usage.max_usage IS '-1 is unlimited';

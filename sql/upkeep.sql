@@ -9,7 +9,10 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
 AS $$
 BEGIN
-    IF max_seconds IS NULL OR max_seconds <= 0 THEN
+    IF max_seconds IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'argument "max_seconds" must not be null';
+    ELSIF max_seconds <= 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'argument "max_seconds" must be greater than zero';
     END IF;
@@ -20,4 +23,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.usage_maintenance(integer) IS
-'Does the most urgent upkeep in bounded steps: partitions for this month and the next two; call it again until nothing is left';
+'Does the most urgent upkeep in bounded steps: partitions for this month and the next two; what is in use is left for a later call';

@@ -15,11 +15,11 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define MAX_DECIMALS 9
 #define MAX_WHOLE_DIGITS 29
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
-#define PLAIN_NAME_CHARACTERS LOWER "0123456789_-"
+#define DIGITS "0123456789"
+#define PLAIN_NAME_CHARACTERS LOWER DIGITS "_-"
 #define NAME_CHARACTERS PLAIN_NAME_CHARACTERS ".:"
 
 static void
@@ -31,8 +31,8 @@ check_name_of(const char *name, const char *argument, const char *characters)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("argument \"%s\" is not a valid name", argument),
-			 errhint("A name starts with a lower-case letter, continues with \"%s\", and has up to %d bytes.",
-					 characters, NAMEDATALEN - 1)));
+			 errhint("A name starts with a lower-case letter, continues with lower-case letters, digits and \"%s\", and has up to %d bytes.",
+					 characters + strlen(LOWER DIGITS), NAMEDATALEN - 1)));
 }
 
 /* Names of usage types and limits. */
@@ -51,20 +51,20 @@ check_plain_name(const char *name, const char *argument)
 
 /* Measured before it is detoasted whole: it may be of any size. */
 static char *
-short_text(Datum value, const char *argument)
+short_text(Datum value, const char *argument, int max)
 {
 	text	   *t;
 
-	if (toast_raw_datum_size(value) - VARHDRSZ <= MAX_TEXT * MAX_MULTIBYTE_CHAR_LEN)
+	if (toast_raw_datum_size(value) - VARHDRSZ <= max * MAX_MULTIBYTE_CHAR_LEN)
 	{
 		t = DatumGetTextPP(value);
-		if (pg_mbstrlen_with_len(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)) <= MAX_TEXT)
+		if (pg_mbstrlen_with_len(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)) <= max)
 			return text_to_cstring(t);
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("argument \"%s\" is too long", argument),
-			 errdetail("It may have up to %d characters.", MAX_TEXT)));
+			 errdetail("It may have up to %d characters.", max)));
 	return NULL;
 }
 
@@ -76,7 +76,7 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *argument)
 
 	if (PG_ARGISNULL(n))
 		return NULL;
-	value = short_text(PG_GETARG_DATUM(n), argument);
+	value = short_text(PG_GETARG_DATUM(n), argument, MAX_TEXT);
 	if (*value == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -88,7 +88,14 @@ char *
 required_text_argument(FunctionCallInfo fcinfo, int n, const char *argument)
 {
 	check_not_null(PG_ARGISNULL(n), argument);
-	return short_text(PG_GETARG_DATUM(n), argument);
+	return short_text(PG_GETARG_DATUM(n), argument, MAX_TEXT);
+}
+
+/* NULL, or a text a person reads. */
+char *
+description_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	return PG_ARGISNULL(n) ? NULL : short_text(PG_GETARG_DATUM(n), argument, MAX_DESCRIPTION);
 }
 
 char *
@@ -117,9 +124,9 @@ refuse_value(const char *argument, const char *demand)
 			 errmsg("argument \"%s\" must be %s", argument, demand)));
 }
 
-/* A finite number that the tables can hold: up to 29 digits, 9 decimals. */
+/* A finite number of no more digits than anybody needs. */
 static Numeric
-check_storable(Numeric value, const char *argument)
+check_storable(Numeric value, const char *argument, int decimals)
 {
 	Numeric		too_large;
 
@@ -128,18 +135,18 @@ check_storable(Numeric value, const char *argument)
 	too_large = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum("1e29"),
 													ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	if (num_cmp(value, too_large) >= 0 ||
-		DatumGetInt32(DirectFunctionCall1(numeric_min_scale, NumericGetDatum(value))) > MAX_DECIMALS)
+		DatumGetInt32(DirectFunctionCall1(numeric_min_scale, NumericGetDatum(value))) > decimals)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("argument \"%s\" is out of range", argument),
 				 errdetail("It may have up to %d digits before and %d after the decimal point.",
-						   MAX_WHOLE_DIGITS, MAX_DECIMALS)));
+						   MAX_WHOLE_DIGITS, decimals)));
 	return num_trim(value);
 }
 
 /* An amount to use up: zero or more. */
 Numeric
-amount_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+amount_argument(FunctionCallInfo fcinfo, int n, const char *argument, int decimals)
 {
 	Numeric		value;
 
@@ -147,7 +154,7 @@ amount_argument(FunctionCallInfo fcinfo, int n, const char *argument)
 	value = PG_GETARG_NUMERIC(n);
 	if (!numeric_is_nan(value) && num_sign(value) < 0)
 		refuse_value(argument, "greater than or equal to zero");
-	return check_storable(value, argument);
+	return check_storable(value, argument, decimals);
 }
 
 /* A maximum: zero or more, or -1 for unlimited. */
@@ -158,7 +165,7 @@ max_usage_argument(FunctionCallInfo fcinfo, int n)
 
 	if (!numeric_is_nan(value) && num_sign(value) < 0 && num_cmp(value, num_from(-1)) != 0)
 		refuse_value("max_usage", "greater than or equal to zero, or -1 for unlimited");
-	return check_storable(value, "max_usage");
+	return check_storable(value, "max_usage", QUANTITY_DECIMALS);
 }
 
 int64
@@ -191,6 +198,17 @@ zone_argument(FunctionCallInfo fcinfo, int n)
 	if (zone == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time zone is not recognized")));
+				 errmsg("argument \"time_zone\" is not a recognized time zone"),
+				 errhint("See the names in pg_timezone_names.")));
 	return pstrdup(pg_get_timezone_name(zone));
+}
+
+/* NULL stays NULL: the caller asks PG_ARGISNULL for it. */
+Datum
+time_argument(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (PG_ARGISNULL(n))
+		return (Datum) 0;
+	check_finite_time(PG_GETARG_TIMESTAMPTZ(n), argument);
+	return PG_GETARG_DATUM(n);
 }

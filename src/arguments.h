@@ -11,6 +11,9 @@
 #include "utils/numeric.h"
 
 #define MAX_TEXT 255			/* characters of keys, resource ids and the like */
+#define MAX_DESCRIPTION 1000	/* characters */
+#define QUANTITY_DECIMALS 9
+#define MONEY_DECIMALS 30		/* of rates per token times tokens */
 
 extern void check_name(const char *name, const char *argument);
 extern void check_plain_name(const char *name, const char *argument);
@@ -18,10 +21,12 @@ extern char *name_argument(FunctionCallInfo fcinfo, int n, const char *argument)
 extern char *plain_name_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *required_text_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *text_argument(FunctionCallInfo fcinfo, int n, const char *argument);
-extern Numeric amount_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern char *description_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern Numeric amount_argument(FunctionCallInfo fcinfo, int n, const char *argument, int decimals);
 extern Numeric max_usage_argument(FunctionCallInfo fcinfo, int n);
 extern int64 count_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *zone_argument(FunctionCallInfo fcinfo, int n);
+extern Datum time_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern void check_finite_time(TimestampTz at, const char *argument);
 
 #endif							/* UT_ARGUMENTS_H */

@@ -173,7 +173,7 @@ note_counter(Stakes *stakes, uint64 row)
 		note_neighbour(stakes, stake, window, used);
 		return;
 	}
-	stake->used = num_add(stake->used, used);
+	stake->used = num_trim(num_add(stake->used, used));
 	stake->has_counter = true;
 }
 
@@ -279,7 +279,7 @@ stakes_taken(Stakes *stakes, uint64 rows)
 		bool		isnull;
 		Stake	   *stake = stake_of_limit(stakes, result_int64(row, 1));
 
-		stake->used = num_sub(DatumGetNumericCopy(result_datum(row, 2, &isnull)), stake->amount);
+		stake->used = num_trim(num_sub(DatumGetNumeric(result_datum(row, 2, &isnull)), stake->amount));
 		taken[row] = *stake;
 	}
 	return taken;

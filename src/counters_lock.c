@@ -14,8 +14,8 @@
 #include "compat.h"
 
 #include "catalog/pg_collation.h"
-#include "commands/trigger.h"
 #include "counters.h"
+#include "errors.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
@@ -101,6 +101,7 @@ PG_FUNCTION_INFO_V1(ut_counting_changed);
 Datum
 ut_counting_changed(PG_FUNCTION_ARGS)
 {
+	check_trigger(fcinfo);
 	lock_out_uses(installation_of(fcinfo), true, (Datum) 0);
 	return PointerGetDatum(NULL);
 }
@@ -110,7 +111,7 @@ PG_FUNCTION_INFO_V1(ut_clock_changed);
 Datum
 ut_clock_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = check_trigger(fcinfo);
 	TupleDesc	desc = trigger->tg_relation->rd_att;
 	bool		isnull;
 

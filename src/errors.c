@@ -75,3 +75,14 @@ check_not_null(bool isnull, const char *argument)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null", argument)));
 }
+
+/* Anybody may call a function; only a trigger brings what these need. */
+TriggerData *
+check_trigger(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function can only be called as a trigger")));
+	return (TriggerData *) fcinfo->context;
+}

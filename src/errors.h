@@ -8,6 +8,9 @@
 
 #include "postgres.h"
 
+#include "commands/trigger.h"
+#include "fmgr.h"
+
 #define ERRCODE_UT_LIMIT_REACHED	MAKE_SQLSTATE('U','T','0','0','1')
 #define ERRCODE_UT_UNREGISTERED		MAKE_SQLSTATE('U','T','0','0','4')
 #define ERRCODE_UT_KEY_REUSED		MAKE_SQLSTATE('U','T','0','0','5')
@@ -27,6 +30,7 @@ typedef struct Refusal
 } Refusal;
 
 extern void raise_refusal(const Refusal *refusal) pg_attribute_noreturn();
+extern TriggerData *check_trigger(FunctionCallInfo fcinfo);
 extern void check_not_null(bool isnull, const char *argument);
 
 #endif							/* UT_ERRORS_H */

@@ -9,7 +9,6 @@
 
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "commands/trigger.h"
 #include "errors.h"
 #include "events.h"
 #include "numbers.h"
@@ -34,13 +33,13 @@ check_event_time(TimestampTz occurred_at)
 		ereport(ERROR,
 				(errcode(ERRCODE_UT_EVENT_TIME),
 				 errmsg("event is too old"),
-				 errdetail("Events may lie back as far as usage_tracking.max_event_age."),
+				 errdetail("Events may lie back %d seconds, which is usage_tracking.max_event_age.", setting_max_event_age),
 				 errhint("Raise the setting in the session that loads history.")));
 	if (occurred_at > seconds_from(now, setting_max_event_lead))
 		ereport(ERROR,
 				(errcode(ERRCODE_UT_EVENT_TIME),
 				 errmsg("event is too far ahead"),
-				 errdetail("Events may lie ahead as far as usage_tracking.max_event_lead.")));
+				 errdetail("Events may lie ahead %d seconds, which is usage_tracking.max_event_lead.", setting_max_event_lead)));
 }
 
 int64
@@ -134,6 +133,7 @@ refuse_other_content(void)
 		.http_status = 409,
 		.http_text = "Conflict",
 		.message = "idempotency key was used for another request",
+		.detail = "Its function, usage type, quantity, tokens, or time differs from the first use.",
 		.hint = "Use a new key for every request; repeat a key only to repeat the request."
 	};
 
@@ -209,7 +209,7 @@ PG_FUNCTION_INFO_V1(ut_history_is_kept);
 Datum
 ut_history_is_kept(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = check_trigger(fcinfo);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_RESTRICT_VIOLATION),

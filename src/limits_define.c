@@ -45,6 +45,7 @@ ut_define_usage_type(PG_FUNCTION_ARGS)
 
 	check_is_admin(home);
 	usage_type = name_argument(fcinfo, 0, "usage_type");
+	description_argument(fcinfo, 1, "description");
 	become_owner(home, &before);
 	register_type(usage_type, true, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
 	become_caller(&before);
@@ -80,7 +81,8 @@ enum LimitArgument
 };
 
 static void
-check_one_of(FunctionCallInfo fcinfo, int n, const char *argument, const char *const *allowed)
+check_one_of(FunctionCallInfo fcinfo, int n, const char *argument,
+			 const char *const *allowed, const char *in_words)
 {
 	char	   *value = required_text_argument(fcinfo, n, argument);
 
@@ -89,19 +91,20 @@ check_one_of(FunctionCallInfo fcinfo, int n, const char *argument, const char *c
 			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("argument \"%s\" is not one of the known values", argument)));
+			 errmsg("argument \"%s\" must be %s", argument, in_words)));
 }
 
-static void
-check_statuses(FunctionCallInfo fcinfo, int n)
+static bool
+are_statuses(ArrayType *array)
 {
 	static const char *const known[] = {"success", "failed", "cancelled", "rate_limited"};
 	Datum	   *names;
 	bool	   *nulls;
 	int			count;
 
-	check_not_null(PG_ARGISNULL(n), "statuses");
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
+	if (ARR_NDIM(array) != 1 || ArrayGetNItems(1, ARR_DIMS(array)) > lengthof(known))
+		return false;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
 	for (int i = 0; i < count; i++)
 	{
 		bool		found = false;
@@ -109,12 +112,19 @@ check_statuses(FunctionCallInfo fcinfo, int n)
 		for (int k = 0; k < lengthof(known) && !nulls[i]; k++)
 			found = found || strcmp(TextDatumGetCString(names[i]), known[k]) == 0;
 		if (!found)
-			count = 0;
+			return false;
 	}
-	if (count == 0)
+	return count > 0;
+}
+
+static void
+check_statuses(FunctionCallInfo fcinfo, int n)
+{
+	check_not_null(PG_ARGISNULL(n), "statuses");
+	if (!are_statuses(PG_GETARG_ARRAYTYPE_P(n)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"statuses\" must list success, failed, cancelled, or rate_limited")));
+				 errmsg("argument \"statuses\" must list some of success, failed, cancelled, and rate_limited")));
 }
 
 static void
@@ -128,10 +138,11 @@ check_limit_arguments(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(ARG_USAGE_TYPE))
 		name_argument(fcinfo, ARG_USAGE_TYPE, "usage_type");
 	check_not_null(PG_ARGISNULL(ARG_MAX_USAGE), "max_usage");
-	check_one_of(fcinfo, ARG_WINDOW_KIND, "window_kind", kinds);
-	check_one_of(fcinfo, ARG_MEASURE, "measure", measures);
-	check_one_of(fcinfo, ARG_ENFORCEMENT, "enforcement", enforcements);
+	check_one_of(fcinfo, ARG_WINDOW_KIND, "window_kind", kinds, "calendar, anchored, or lifetime");
+	check_one_of(fcinfo, ARG_MEASURE, "measure", measures, "events, quantity, or tokens");
+	check_one_of(fcinfo, ARG_ENFORCEMENT, "enforcement", enforcements, "hard or soft");
 	check_not_null(PG_ARGISNULL(ARG_IS_ACTIVE), "is_active");
+	description_argument(fcinfo, ARG_DESCRIPTION, "description");
 	check_statuses(fcinfo, ARG_STATUSES);
 }
 
@@ -247,7 +258,7 @@ ut_set_user_limit(PG_FUNCTION_ARGS)
 	args[1] = CStringGetTextDatum(name_argument(fcinfo, 1, "limit_type"));
 	if (!PG_ARGISNULL(2))
 		args[2] = NumericGetDatum(max_usage_argument(fcinfo, 2));
-	args[3] = PG_GETARG_DATUM(3);
+	args[3] = time_argument(fcinfo, 3, "expires_at");
 	nulls[3] = PG_ARGISNULL(3) ? 'n' : ' ';
 	reason = text_argument(fcinfo, 4, "reason");
 	nulls[4] = reason == NULL ? 'n' : ' ';

@@ -9,25 +9,14 @@
 
 #include "access/htup_details.h"
 #include "commands/sequence.h"
-#include "commands/trigger.h"
+#include "errors.h"
 #include "limits.h"
-#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-
-static TriggerData *
-check_trigger(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function can only be called as a trigger")));
-	return (TriggerData *) fcinfo->context;
-}
 
 /*
  * Tells every backend, this one included, that a configuration table changed.
@@ -65,30 +54,26 @@ check_period_column(HeapTuple row, TupleDesc desc)
 	if (isnull || !period_fits_kind(kind, DatumGetIntervalP(period)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 isnull ? errmsg("window kind \"%s\" requires a period", TextDatumGetCString(name)) :
 				 errmsg("period does not suit window kind \"%s\"", TextDatumGetCString(name)),
 				 kind == WINDOW_CALENDAR ?
 				 errhint("A calendar period is an hour, a day, a week, a month, a quarter or a year.") :
 				 errhint("An anchored period is a positive number of months, of days, or of a shorter unit, from a second to 100 years.")));
 }
 
-/* The zone as the time zone library spells it, or unchanged. */
+/* A lifetime has no period, whatever the column's default says. */
 static HeapTuple
-with_canonical_zone(HeapTuple row, TupleDesc desc)
+without_lifetime_period(HeapTuple row, TupleDesc desc)
 {
-	int			column = SPI_fnumber(desc, "time_zone");
+	int			column = SPI_fnumber(desc, "period");
 	bool		isnull;
-	Datum		value = SPI_getbinval(row, desc, column, &isnull);
-	pg_tz	   *zone;
+	Datum		kind = column_of(row, desc, "window_kind", &isnull);
+	Datum		none = (Datum) 0;
 
-	if (isnull)
+	if (strcmp(TextDatumGetCString(kind), "lifetime") != 0)
 		return row;
-	zone = find_time_zone(TextDatumGetCString(value));
-	if (zone == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time zone is not recognized")));
-	value = CStringGetTextDatum(pg_get_timezone_name(zone));
-	return heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull);
+	isnull = true;
+	return heap_modify_tuple_by_cols(row, desc, 1, &column, &none, &isnull);
 }
 
 static const char *const counted_columns[] = {
@@ -144,7 +129,7 @@ ut_limit_changes(PG_FUNCTION_ARGS)
 	HeapTuple	row = update ? trigger->tg_newtuple : trigger->tg_trigtuple;
 
 	check_period_column(row, desc);
-	row = with_canonical_zone(row, desc);
+	row = without_lifetime_period(row, desc);
 	if (update && !counts_the_same(trigger->tg_trigtuple, row, desc))
 		row = with_new_number(row, desc, home->schema);
 	return PointerGetDatum(row);

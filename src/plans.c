@@ -7,6 +7,7 @@
  */
 #include "compat.h"
 
+#include "access/htup_details.h"
 #include "arguments.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
@@ -14,6 +15,7 @@
 #include "settings.h"
 #include "users.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* Statuses under which a subscription gives its plan until it expires. */
@@ -79,16 +81,33 @@ static Statement set_clock = {
 	3, {USER_ID, TEXTOID, TIMESTAMPTZOID}
 };
 
-static Datum
-time_argument(FunctionCallInfo fcinfo, int n, const char *argument)
-{
-	if (PG_ARGISNULL(n))
-		return (Datum) 0;
-	check_finite_time(PG_GETARG_TIMESTAMPTZ(n), argument);
-	return PG_GETARG_DATUM(n);
-}
-
 /* ---- everything below only translates between SQL and the above ---- */
+
+/*
+ * BEFORE row trigger of tables with a column time_zone, where it is not NULL:
+ * the zone as the time zone library spells it, or an error.
+ */
+PG_FUNCTION_INFO_V1(ut_canonical_zone);
+Datum
+ut_canonical_zone(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = check_trigger(fcinfo);
+	TupleDesc	desc = trigger->tg_relation->rd_att;
+	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	int			column = SPI_fnumber(desc, "time_zone");
+	bool		isnull;
+	char	   *name = TextDatumGetCString(SPI_getbinval(row, desc, column, &isnull));
+	pg_tz	   *zone = find_time_zone(name);
+	Datum		value;
+
+	if (zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone is not recognized"),
+				 errhint("See the names in pg_timezone_names.")));
+	value = CStringGetTextDatum(pg_get_timezone_name(zone));
+	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull));
+}
 
 static void
 check_billing_period(FunctionCallInfo fcinfo, int start, int end)
@@ -130,6 +149,20 @@ ut_set_user_plan(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* So far from the ends of time that no window overflows. */
+static void
+check_anchor(FunctionCallInfo fcinfo, int n)
+{
+	TimestampTz first = (TimestampTz) (date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
+	TimestampTz end = (TimestampTz) (date2j(10000, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
+
+	if (!PG_ARGISNULL(n) && (PG_GETARG_TIMESTAMPTZ(n) < first || PG_GETARG_TIMESTAMPTZ(n) >= end))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"anchor\" is out of range"),
+				 errdetail("It must lie in the years 1 to 9999.")));
+}
+
 PG_FUNCTION_INFO_V1(ut_set_user_clock);
 Datum
 ut_set_user_clock(PG_FUNCTION_ARGS)
@@ -143,6 +176,7 @@ ut_set_user_clock(PG_FUNCTION_ARGS)
 	check_is_admin_or_server(home);
 	check_not_null(PG_ARGISNULL(0), "user_id");
 	zone = zone_argument(fcinfo, 1);
+	check_anchor(fcinfo, 2);
 	args[0] = PG_GETARG_DATUM(0);
 	if (zone != NULL)
 		args[1] = CStringGetTextDatum(zone);

@@ -28,12 +28,11 @@ check_may_see(const Installation *home, bool user_is_null, Datum user_id)
 static Numeric
 percent_of(const Stake *stake)
 {
-	Datum		ratio;
+	Datum		ratio = NumericGetDatum(num_from(100));
 
-	if (num_sign(stake->max_usage) == 0)
-		return num_from(100);
-	ratio = DirectFunctionCall2(numeric_div, NumericGetDatum(num_mul(stake->used, num_from(100))),
-								NumericGetDatum(stake->max_usage));
+	if (num_sign(stake->max_usage) != 0)
+		ratio = DirectFunctionCall2(numeric_div, NumericGetDatum(num_mul(stake->used, num_from(100))),
+									NumericGetDatum(stake->max_usage));
 	return DatumGetNumeric(DirectFunctionCall2(numeric_round, ratio, Int32GetDatum(1)));
 }
 
@@ -91,9 +90,9 @@ put_rows(ReturnSetInfo *result, Datum user_id)
 
 /* ---- everything below only translates between SQL and the above ---- */
 
-PG_FUNCTION_INFO_V1(ut_user_usage);
+PG_FUNCTION_INFO_V1(ut_usage_of_user);
 Datum
-ut_user_usage(PG_FUNCTION_ARGS)
+ut_usage_of_user(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
 	Disguise	before;

@@ -201,7 +201,10 @@ check_same_attachment(const UsersTable *attached, const UsersTable *wanted)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" is already attached, or attached otherwise", get_rel_name(attached->relation)),
+			 attached->relation != wanted->relation ?
+			 errmsg("table \"%s\" is already attached", get_rel_name(attached->relation)) :
+			 errmsg("table \"%s\" is already attached with other columns or another on_delete",
+					get_rel_name(attached->relation)),
 			 errhint("Call detach_users() first.")));
 }
 

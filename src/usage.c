@@ -101,6 +101,11 @@ record(const Installation *home, Event *event, bool may_refuse)
 {
 	Decision	decision;
 
+	if (!setting_enabled)
+	{
+		check_usage_type(current_config(), event->usage_type);
+		return decision_not_made();
+	}
 	lock_counting(home, event->user_id);
 	while (!try_to_record(home, event, may_refuse, &decision))
 		CHECK_FOR_INTERRUPTS();
@@ -143,13 +148,13 @@ cut_metadata(FunctionCallInfo fcinfo, int n)
 }
 
 static void
-take_amounts(FunctionCallInfo fcinfo, Event *event)
+take_amounts(FunctionCallInfo fcinfo, Event *event, const char *name)
 {
 	event->user_id = PG_GETARG_DATUM(0);
-	event->usage_type = name_argument(fcinfo, 1, "usage_type");
-	event->quantity = amount_argument(fcinfo, 2, "quantity");
+	event->usage_type = name_argument(fcinfo, 1, name);
+	event->quantity = amount_argument(fcinfo, 2, "quantity", QUANTITY_DECIMALS);
 	event->tokens = count_argument(fcinfo, 3, "tokens");
-	event->cost = amount_argument(fcinfo, 4, "cost");
+	event->cost = amount_argument(fcinfo, 4, "cost", MONEY_DECIMALS);
 }
 
 static bool
@@ -172,7 +177,7 @@ event_to_consume(FunctionCallInfo fcinfo, const char *function)
 {
 	Event		event = {function};
 
-	take_amounts(fcinfo, &event);
+	take_amounts(fcinfo, &event, "usage_type");
 	check_takes_something(&event);
 	event.status = "success";
 	event.idempotency_key = text_argument(fcinfo, 5, "idempotency_key");
@@ -218,7 +223,7 @@ event_to_track(FunctionCallInfo fcinfo)
 {
 	Event		event = {"track_usage"};
 
-	take_amounts(fcinfo, &event);
+	take_amounts(fcinfo, &event, "usage_type");
 	event.status = status_argument(fcinfo, 5);
 	event.event_subtype = text_argument(fcinfo, 6, "event_subtype");
 	event.has_duration = !PG_ARGISNULL(7);
@@ -249,7 +254,7 @@ consume(FunctionCallInfo fcinfo, const char *function, bool raise)
 	check_may_act_for(home, PG_ARGISNULL(0), PG_GETARG_DATUM(0));
 	event = event_to_consume(fcinfo, function);
 	become_owner(home, &before);
-	decision = setting_enabled ? record(home, &event, true) : decision_not_made();
+	decision = record(home, &event, true);
 	if (raise && !decision.allowed)
 		raise_limit_reached(&decision);
 	MemoryContextSwitchTo(caller);
@@ -284,11 +289,11 @@ ut_track_usage(PG_FUNCTION_ARGS)
 	check_is_server(home);
 	check_not_null(PG_ARGISNULL(0), "user_id");
 	event = event_to_track(fcinfo);
-	if (!setting_enabled)
-		PG_RETURN_NULL();
 	become_owner(home, &before);
 	decision = record(home, &event, false);
 	become_caller(&before);
+	if (decision.id == 0)
+		PG_RETURN_NULL();		/* nothing is recorded while usage_tracking.enabled is off */
 	PG_RETURN_INT64(decision.id);
 }
 
@@ -306,7 +311,8 @@ stakes_by_name(const Config *config, const UserTerms *terms, Event *event, const
 	}
 	stakes.all = palloc(sizeof(Stake));
 	stakes.all[stakes.n++] = stake_in(limit, terms, event->occurred_at);
-	stakes.all[0].amount = amount_of(limit, event);
+	if (limit_counts_status(limit, event->status))
+		stakes.all[0].amount = amount_of(limit, event);
 	read_counters(event->user_id, event->occurred_at, &stakes, false);
 	return stakes;
 }
@@ -325,7 +331,7 @@ ut_check_usage_limit(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	check_may_act_for(home, PG_ARGISNULL(0), PG_GETARG_DATUM(0));
-	take_amounts(fcinfo, &event);
+	take_amounts(fcinfo, &event, "name");
 	event.status = "success";
 	event.takes_nothing = takes_nothing(&event);
 	event.occurred_at = usage_now();

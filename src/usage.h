@@ -20,6 +20,7 @@ typedef struct Decision
 	Numeric		used;			/* NULL then */
 	Numeric		max_usage;
 	TimestampTz reset_at;		/* DT_NOEND: never */
+	Numeric		asked;			/* of the binding limit */
 } Decision;
 
 extern Stake stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at);

@@ -96,7 +96,7 @@ is_unlimited(const Stake *stake)
 static Numeric
 used_after(const Stake *stake)
 {
-	return num_add(stake->used, stake->amount);
+	return num_trim(num_add(stake->used, stake->amount));
 }
 
 /* A use that takes nothing from a limit fits it, however full it is. */
@@ -126,9 +126,9 @@ reason_of(const Stake *stake)
 		return "unlimited";
 	if (fits(stake))
 		return "ok";
-	if (!is_enforced(stake))
-		return "not_enforced";
-	return stake->limit->is_hard ? "limit_reached" : "overage";
+	if (!stake->limit->is_hard)
+		return "overage";
+	return is_enforced(stake) ? "limit_reached" : "not_enforced";
 }
 
 /* ---- which one binds ---- */
@@ -201,7 +201,7 @@ Decision
 decide(const Stakes *stakes, bool taken)
 {
 	const Stake *binding = last_denial(stakes);
-	Decision	decision = {true, "unlimited", 0, NULL, NULL, num_from(-1), DT_NOEND};
+	Decision	decision = {true, "unlimited", 0, NULL, NULL, num_from(-1), DT_NOEND, NULL};
 
 	if (binding != NULL)
 		decision.allowed = false;
@@ -213,6 +213,7 @@ decide(const Stakes *stakes, bool taken)
 	decision.limit_type = binding->limit->name;
 	decision.used = taken ? used_after(binding) : binding->used;
 	decision.max_usage = binding->max_usage;
+	decision.asked = binding->amount;
 	decision.reset_at = binding->window.end;
 	return decision;
 }
@@ -221,7 +222,7 @@ decide(const Stakes *stakes, bool taken)
 Decision
 decision_not_made(void)
 {
-	Decision	decision = {true, "not_enforced", 0, NULL, NULL, num_from(-1), DT_NOEND};
+	Decision	decision = {true, "not_enforced", 0, NULL, NULL, num_from(-1), DT_NOEND, NULL};
 
 	return decision;
 }
@@ -230,7 +231,7 @@ Decision
 decision_replayed(const FirstAnswer *answer)
 {
 	Decision	decision = {true, "replayed", answer->event_id, answer->limit_type,
-	answer->used, answer->max_usage, answer->reset_at};
+	answer->used, answer->max_usage, answer->reset_at, NULL};
 
 	return decision;
 }
@@ -318,13 +319,23 @@ decision_datum(FunctionCallInfo fcinfo, const Decision *d)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
+/* A structured field has integers of up to 15 digits. */
+static char *
+header_integer(Numeric value)
+{
+	Numeric		largest = num_from(INT64CONST(999999999999999));
+
+	value = DatumGetNumeric(DirectFunctionCall1(numeric_floor, NumericGetDatum(value)));
+	return num_text(num_cmp(value, largest) > 0 ? largest : value);
+}
+
 /* Rate limit headers as in draft-ietf-httpapi-ratelimit-headers-10. */
 static char *
 limit_headers(const Decision *d)
 {
 	StringInfoData json;
-	char	   *quota = num_text(DatumGetNumeric(DirectFunctionCall1(numeric_floor, NumericGetDatum(d->max_usage))));
-	char	   *rest = num_text(DatumGetNumeric(DirectFunctionCall1(numeric_floor, NumericGetDatum(remaining_of(d)))));
+	char	   *quota = header_integer(d->max_usage);
+	char	   *rest = header_integer(remaining_of(d));
 
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"RateLimit-Policy\":\"\\\"%s\\\";q=%s\",\"RateLimit\":\"\\\"%s\\\";r=%s",
@@ -341,8 +352,10 @@ static char *
 limit_detail(const Decision *d)
 {
 	if (TIMESTAMP_IS_NOEND(d->reset_at))
-		return psprintf("Used %s of %s; it never resets.", num_text(d->used), num_text(d->max_usage));
-	return psprintf("Used %s of %s; resets at %s.", num_text(d->used), num_text(d->max_usage),
+		return psprintf("Used %s of %s, and %s asked for; it never resets.",
+						num_text(d->used), num_text(d->max_usage), num_text(d->asked));
+	return psprintf("Used %s of %s, and %s asked for; resets at %s.",
+					num_text(d->used), num_text(d->max_usage), num_text(d->asked),
 					timestamptz_to_str(d->reset_at));
 }
 
@@ -355,7 +368,8 @@ raise_limit_reached(const Decision *d)
 		.http_text = "Too Many Requests",
 		.message = psprintf("usage limit \"%s\" reached", d->limit_type),
 		.detail = limit_detail(d),
-		.hint = "Wait for the reset, or have the limit raised.",
+		.hint = TIMESTAMP_IS_NOEND(d->reset_at) ? "Have the limit raised."
+		: "Wait for the reset, or have the limit raised.",
 		.limit_type = d->limit_type,
 		.headers = limit_headers(d)
 	};

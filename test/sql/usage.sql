@@ -175,7 +175,20 @@ SET usage_tracking.default_plan = 'pro';
 SELECT 'never seen', max_usage FROM check_usage_limit(:'fay', 'video');
 SELECT count(*) AS on_pro FROM user_subscriptions AS s
  WHERE user_id::text LIKE '00000000-0000-0000-0001-%' AND (check_usage_limit(s.user_id, 'video')).max_usage = 10;
+SET usage_tracking.default_plan = 'no such plan';
+SELECT 'never seen', max_usage FROM check_usage_limit(:'fay', 'video');
 RESET usage_tracking.default_plan;
+
+-- Whose day: the limit's zone, else the user's, else the setting's
+SELECT define_usage_limit('calls_daily', 'ring', 9);
+SET usage_tracking.time_zone = 'Asia/Tokyo';
+SELECT 'setting', reset_at FROM check_usage_limit(:'fay', 'ring');
+SELECT set_user_clock(:'eve', 'America/New_York');
+SELECT 'user', reset_at FROM check_usage_limit(:'eve', 'ring');
+SELECT define_usage_limit('calls_daily', 'ring', 9, time_zone => 'Asia/Kolkata');
+SELECT 'limit', reset_at FROM check_usage_limit(:'eve', 'ring');
+RESET usage_tracking.time_zone;
+SELECT set_user_clock(:'eve', 'UTC');
 
 -- A late event counts in the window it belongs to; 35 days back and 5 minutes ahead are the bounds
 SELECT track_usage(:'eve', 'video', 2, occurred_at => '2026-03-09 23:59:59.999999+00') > 0;
@@ -281,6 +294,7 @@ END $$;
 SELECT define_usage_limit('prompts_total', 'prompt', 30, window_kind => 'lifetime');
 SELECT define_usage_limit('prompts_daily', 'prompt', 2.5);
 SELECT :decision FROM require_usage(:'ann', 'prompt', 2, idempotency_key => 'p');
+SELECT :decision FROM require_usage(:'ann', 'prompt', 2, idempotency_key => 'p');
 \set one_more 'pg_temp.refusal(format(''SELECT require_usage(%L, %L)'', :''ann'', ''prompt''))'
 SELECT * FROM :one_more;
 SELECT * FROM pg_temp.refusal(format('SELECT require_usage(%L, %L, 29)', :'ann', 'prompt')) WHERE item <> 'hint';
@@ -303,4 +317,12 @@ SELECT value FROM :one_more WHERE item = 'sqlstate';
 -- After all this the counters are what the events say
 SELECT count(*) > 20 AS counters FROM usage_counters;
 SELECT * FROM reconcile_usage();
+
+-- Who only looks may do so where nothing can be written
+SET usage_tracking.error_style = 'auto';
+\set ON_ERROR_ROLLBACK off
+SET TRANSACTION READ ONLY;
+SELECT :decision FROM check_usage_limit(:'ann', 'prompt');
+SELECT count(*) > 20 FROM user_usage;
+SELECT consume_usage(:'dan', 'prompt');
 ROLLBACK;

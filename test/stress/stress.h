@@ -7,6 +7,7 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define CLIENTS 32
 
@@ -40,6 +41,7 @@ typedef struct Shared
 {
 	uint64_t	seed;
 	int64_t		began_ms;
+	pid_t		parent;
 	volatile bool stop;
 	Figures		figures[CLIENTS];
 	char		fault[CLIENTS][500];	/* the first one of each client */
@@ -56,6 +58,13 @@ typedef struct Watch
 	char		first[500];		/* what was wrong, the first time */
 } Watch;
 
+/* How the clients came to their ends. */
+typedef struct Ending
+{
+	int			crashed;
+	int			stuck;
+} Ending;
+
 extern int64_t now_ms(void);
 extern uint64_t mix(uint64_t seed, uint64_t number);
 extern long value_of(PGconn *conn, const char *sql);
@@ -64,6 +73,6 @@ extern PGconn *must_connect(const char *name);
 extern void describe(PGconn *conn, const char *sql, char *into, size_t size);
 
 extern void run_client(Shared *shared, int number);
-extern bool verdict(PGconn *conn, Shared *shared, const Watch *watch, int crashed);
+extern bool verdict(PGconn *conn, Shared *shared, const Watch *watch, const Ending *ending);
 
 #endif							/* UT_STRESS_H */

@@ -1,0 +1,133 @@
+/* Attacks on becoming an admin, 51-56 of the suite, and 38: losing it.
+ *
+ * Admin rights come from user_roles only.  The first admin is made by the owner
+ * of the database; nobody else, no server role either, wins by being first.
+ * Callers at once are in test/t/010_attacks.pl. */
+\set ON_ERROR_STOP 1
+\set QUIET 1
+BEGIN;
+\ir lib/attackers.sql
+SELECT no_plan();
+\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''set_plan_limit'',''set_user_limit'''
+
+/* One more attacker for this file: a server role that acts for user A. */
+INSERT INTO attack.attackers VALUES ('service_role', true, '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', '');
+
+/* 51; whether an address exists is not told either */
+SELECT attack.by_all('51 make_admin_by_email', array_agg(format('SELECT usage.make_admin_by_email(%L)', email)))
+  FROM unnest('{a@example.com,secret.b@example.com,nobody@example.com,%,"",NULL}'::text[]) AS email;
+SELECT is((SELECT count(DISTINCT (state, told)) FROM unnest('{secret.b@example.com,nobody@example.com}'::text[]) AS email,
+                  attack.run('authenticated', format('SELECT usage.make_admin_by_email(%L)', email)))::int, 1,
+          '51 the refusal is the same for an address there is and one there is not');
+SELECT attack.by_all('51, 54 grant_role and revoke_role', ARRAY[
+    format('SELECT usage.grant_role(%L, ''admin'')', :a), format('SELECT usage.grant_role(%L, ''support'')', :a),
+    format('SELECT usage.revoke_role(%L, ''admin'')', :b), format('SELECT usage.revoke_role(%L, ''admin'')', :a),
+    'SELECT usage.grant_role(NULL, NULL)', format('SELECT usage.grant_role(%L, ''not a name'')', :a)]);
+SELECT attack.by_all('54 rows in user_roles', ARRAY[
+    format('INSERT INTO usage.user_roles VALUES (%L, ''admin'')', :a), format('UPDATE usage.user_roles SET user_id = %L', :a),
+    'DELETE FROM usage.user_roles', 'TRUNCATE usage.user_roles', format('COPY usage.user_roles FROM PROGRAM %L', 'echo ' || :a || ',admin')]);
+
+/* 52: no admin yet */
+DELETE FROM usage.user_roles;
+SELECT attack.by_all('52 the first caller does not win', ARRAY[
+    'SELECT usage.make_admin_by_email(''a@example.com'')', format('SELECT usage.grant_role(%L, ''admin'')', :a)]);
+CREATE ROLE regress_ut_dbowner;
+SELECT usage.grant_usage_access('regress_ut_dbowner') AS ignored \gset
+INSERT INTO attack.attackers VALUES ('regress_ut_dbowner', false, '', '');
+SELECT is(state, '42501', '52 nor does who is going to own the database')
+  FROM attack.run('regress_ut_dbowner', 'SELECT usage.make_admin_by_email(''a@example.com'')');
+SELECT format('ALTER DATABASE %I OWNER TO regress_ut_dbowner', current_database()) \gexec
+SELECT is(state, '00000', '52 the owner of the database makes the first admin: ' || told)
+  FROM attack.run('regress_ut_dbowner', 'SELECT usage.make_admin_by_email(''A@Example.COM'')');
+SELECT results_eq('SELECT user_id, role, granted_by FROM usage.user_roles', format('VALUES (%L::uuid, ''admin'' COLLATE "C", NULL::uuid)', :a),
+                  '52 it is the user with that address, in whatever case');
+DELETE FROM attack.attackers WHERE role = 'regress_ut_dbowner';
+
+/* 53: which user an address means; nothing is granted in doubt */
+INSERT INTO app.users VALUES (gen_random_uuid(), 'twice@example.com'), (gen_random_uuid(), 'Twice@Example.com'),
+                             (gen_random_uuid(), 'i.dots@example.com'), (gen_random_uuid(), NULL), (gen_random_uuid(), '');
+SELECT attack.fingerprint() AS before \gset
+SELECT throws_ok(format('SELECT usage.make_admin_by_email(%L)', email), state, message, '53 ' || story)
+  FROM (VALUES ('twice@example.com', '21000', 'more than one user has this email address', 'two users differing in case'),
+               ('nobody@example.com', 'P0002', 'no user has this email address', 'no such user'),
+               ('%', 'P0002', 'no user has this email address', 'a pattern'), ('_@example.com', 'P0002', 'no user has this email address', 'a pattern of one'),
+               ('idots@example.com', 'P0002', 'no user has this email address', 'dots count'),
+               (' a@example.com', 'P0002', 'no user has this email address', 'blanks count'),
+               ('a@example.com' || E'\n', 'P0002', 'no user has this email address', 'a line feed counts'),
+               (U&'\0430@example.com', 'P0002', 'no user has this email address', 'a letter that looks alike'),
+               ('a@example.com'' OR true --', 'P0002', 'no user has this email address', 'SQL is text'),
+               (NULL, '22004', 'argument "email" must not be null', 'NULL'),
+               (repeat('a', 100000) || '@example.com', '22023', 'argument "email" is too long', 'a very long one')) AS v (email, state, message, story);
+SELECT is(attack.fingerprint(), :'before', '53 nothing changed');
+ALTER TABLE app.users ADD COLUMN email_confirmed_at timestamptz;
+SELECT throws_ok('SELECT usage.make_admin_by_email(''i.dots@example.com'')', '55000', 'this email address is not confirmed', '53 an unconfirmed address');
+SELECT is(attack.fingerprint(), :'before', '53 an unconfirmed address changed nothing');
+UPDATE app.users SET email_confirmed_at = now() WHERE email = 'i.dots@example.com';
+SELECT lives_ok('SELECT usage.make_admin_by_email(''I.DOTS@EXAMPLE.COM'')', '53 a confirmed address, in capitals');
+SELECT is((SELECT count(*) FROM usage.user_roles JOIN app.users ON id = user_id WHERE email = 'i.dots@example.com' AND role = 'admin')::int, 1,
+          '53 and it is that user');
+
+/* 56: from support to admin; other names that look like it */
+DELETE FROM usage.user_roles;
+SELECT usage.grant_role(:b, 'admin'), usage.grant_role(:a, 'support') \g /dev/null
+SELECT is(rows, '(t,f)' || E'\n', '56 A is in support, as ' || role || ' too')
+  FROM attack.attackers, attack.run(role, format('SELECT usage.has_role(%L, ''support''), usage.is_admin()', :a)) WHERE is_user;
+DELETE FROM attack.attackers WHERE role = 'service_role';    -- which may do some of these for everybody
+SELECT attack.by_all('56 support is not admin', array_agg(attack.call(function, quote_literal(:a))))
+  FROM attack.functions() WHERE name IN (:admin_functions);
+SELECT throws_ok(format('SELECT usage.grant_role(%L, %L)', :a, role), '22023', NULL, format('56 there is no role %L', role))
+  FROM unnest(ARRAY['Admin', 'ADMIN', ' admin', 'admin ', 'adm' || chr(305) || 'n', '']) AS role;
+
+/* 55: the last admin */
+SELECT throws_ok(format('SELECT usage.revoke_role(%L, ''admin'')', :b), '55000', NULL, '55 the owner cannot revoke the last admin');
+SELECT usage.grant_role(:a, 'admin') \g /dev/null
+SELECT is(state, '00000', '55 one of two admins revokes the other') FROM attack.run('authenticated', format('SELECT usage.revoke_role(%L, ''admin'')', :b));
+SELECT is(state, '55000', '55 the last one cannot revoke himself') FROM attack.run('authenticated', format('SELECT usage.revoke_role(%L, ''admin'')', :a));
+SELECT is(state, '00000', '55 and can give up other roles') FROM attack.run('authenticated', format('SELECT usage.revoke_role(%L, ''support'')', :a));
+SELECT results_eq('SELECT user_id, role FROM usage.user_roles', format('VALUES (%L::uuid, ''admin'' COLLATE "C")', :a), '55 an admin is left');
+
+/* An admin may, in an end user's role, what the rules say; 38: and no more once
+ * it is taken from him, prepared statements and kept plans included. */
+SELECT is(state, '00000', 'an admin may: ' || statement || told)
+  FROM unnest(ARRAY['SELECT usage.define_usage_type(''mail'')', 'SELECT usage.define_usage_limit(''mails_daily'', ''mail'', 3)',
+                    'SELECT usage.set_plan_limit(''pro'', ''mails_daily'', 9)', format('SELECT usage.set_user_limit(%L, ''mails_daily'', 8)', :b),
+                    format('SELECT usage.set_user_plan(%L, ''team'')', :b), format('SELECT usage.set_user_clock(%L, ''Europe/Berlin'')', :b),
+                    format('SELECT usage.grant_role(%L, ''support'')', :b), 'SELECT usage.make_admin_by_email(''i.dots@example.com'')',
+                    format('SELECT usage.is_admin(%L)', :b)]) AS statement, attack.run('authenticated', statement);
+SELECT is(state, '42501', 'an admin may not: ' || statement)
+  FROM unnest(ARRAY[format('SELECT usage.track_usage(%L, ''call'')', :b), format('SELECT usage.consume_usage(%L, ''call'')', :b),
+                    'SELECT usage.grant_usage_access(''anon'', true)', 'SELECT * FROM usage.usage_events', 'SELECT usage.create_usage_partition(now()::date)',
+                    'SELECT usage.detach_users()', 'SET usage_tracking.enabled = off']) AS statement, attack.run('authenticated', statement);
+SET LOCAL plan_cache_mode = force_generic_plan;
+PREPARE set_plan AS SELECT usage.set_user_plan('aaaaaaaa-0000-4000-8000-00000000000a', 'pro');
+PREPARE all_users AS SELECT count(DISTINCT user_id) FROM usage.user_usage;
+PREPARE subscriptions AS SELECT count(*) > 1 FROM usage.user_subscriptions;
+SELECT is(state, '00000', '38 a prepared call works for the admin') FROM attack.run('authenticated', 'EXECUTE set_plan');
+CREATE FUNCTION attack.counts() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    users bigint;
+    seen  text;
+BEGIN
+    PERFORM set_config('request.jwt.claims', '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', true), set_config('role', 'authenticated', true);
+    EXECUTE 'EXECUTE all_users' INTO users;
+    EXECUTE 'EXECUTE subscriptions' INTO seen;
+    PERFORM set_config('role', 'none', true);
+    RETURN CASE WHEN users > 1 THEN 'all' ELSE 'own' END || '/' || CASE WHEN seen::boolean THEN 'all' ELSE 'own' END;
+END
+$$;
+SELECT is(attack.counts(), 'all/all', '38 prepared queries show all users to the admin');
+SELECT usage.revoke_role(:a, 'admin') \g /dev/null
+SELECT is(attack.counts(), 'own/own', '38 the same prepared queries show a revoked admin his own rows');
+SELECT is(state, '42501', '38 a prepared call is refused at once') FROM attack.run('authenticated', 'EXECUTE set_plan');
+SELECT attack.by_all('38 a revoked admin', array_agg(attack.call(function, quote_literal(:a))))
+  FROM attack.functions() WHERE name IN (:admin_functions);
+
+/* Who is gone is no admin, though his token has not expired. */
+SELECT usage.grant_role(:a, 'admin') \g /dev/null
+DELETE FROM usage.user_roles WHERE user_id <> :a;
+SELECT usage.grant_role(id, 'admin') FROM app.users WHERE email = 'i.dots@example.com' \g /dev/null
+DELETE FROM app.users WHERE email = 'i.dots@example.com' OR id = :a;
+SELECT todo('user_roles outlives the user', 1);
+SELECT is(state, '42501', 'a deleted user is no admin any more') FROM attack.run('authenticated', 'SELECT usage.define_usage_type(''late'')');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,90 @@
+/* Attacks on what others keep: 1-6, 12, 13, 15 and 40 of the suite.
+ *
+ * Promise 9: users read their own usage and nothing else, by privilege.  14
+ * (pg_dump) and COPY to the client need sessions of their own: see
+ * test/t/010_attacks.pl.  Whether the two users see their own rows is asked
+ * first, so that "nothing about B" is not "nothing at all". */
+\set ON_ERROR_STOP 1
+\set QUIET 1
+BEGIN;
+\ir lib/attackers.sql
+SELECT no_plan();
+
+SELECT cmp_ok((SELECT count(*) FROM attack.relations() WHERE relation::text LIKE 'usage.usage\_events\_20%')::int, '>=', 2,
+              'partitions made after the default privileges are among what is attacked');
+SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,calls_daily,2,5)' || E'\n', role || ' reads his own usage')
+  FROM attack.attackers, attack.run(role, 'SELECT user_id, limit_type, used, max_usage FROM usage.user_usage') WHERE is_user;
+SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,active)' || E'\n', role || ' reads his own subscription')
+  FROM attack.attackers, attack.run(role, 'SELECT user_id, status FROM usage.user_subscriptions') WHERE is_user;
+
+/* 1-3 */
+SELECT attack.on_relations('1-3 SELECT *', 'SELECT * FROM %1$s', 'rpmSf');
+SELECT attack.on_relations('1-3 whether there is a row', 'SELECT EXISTS (SELECT 1 FROM ONLY %1$s)', 'mSf');
+SELECT attack.on_relations('1-3 whole rows', 'SELECT to_jsonb(t) FROM %1$s AS t', 'rpmf');
+SELECT attack.on_relations('1-3 where a row is', 'SELECT ctid, xmin, tableoid FROM %1$s', 'rpmSf');
+SELECT attack.on_relations('1-3 locking rows', 'SELECT FROM %1$s FOR SHARE', 'rpmf');
+SELECT attack.on_relations('1-3 copying the table', 'CREATE TABLE workshop.copy AS TABLE %1$s', 'rpmSf');
+SELECT attack.on_relations('1-3 through a view of his own',
+    'CREATE VIEW pg_temp.mine AS SELECT * FROM %1$s; SELECT * FROM pg_temp.mine', 'rpmSf');
+SELECT attack.on_relations('1-3 inheriting it', 'CREATE TABLE workshop.child () INHERITS (%1$s)', 'rp', '42501 42809', '42501 42809');
+SELECT attack.by_all('1-3 every column but those of the list',
+       array_agg(format('SELECT %I FROM %s', attname, relation)))
+  FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attnum > 0 AND NOT attisdropped
+ WHERE kind IN ('r', 'p', 'm', 'f') AND NOT (relation = 'usage.user_subscriptions'::regclass AND attname IN (
+       'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at', 'expires_at', 'time_zone', 'anchor'));
+SELECT attack.by_all('1 the columns of the list',
+       ARRAY['SELECT user_id, plan, status, billing_period_start, billing_period_end, started_at, expires_at, time_zone, anchor'
+             ' FROM usage.user_subscriptions',
+             'SELECT count(*) FROM usage.user_subscriptions WHERE user_id::text LIKE ''b%'' HAVING count(*) > 0',
+             'SELECT user_id FROM ONLY usage.user_subscriptions ORDER BY user_id DESC LIMIT 1'],
+       '00000', '00000 42501');
+
+/* 4 */
+SELECT attack.on_relations('4 views', 'SELECT * FROM %1$s', 'v', '00000', '00000 42501');
+SELECT attack.on_relations('4 views, asked for B', 'SELECT * FROM %1$s WHERE user_id = %4$L', 'v', '00000', '00000 42501');
+SELECT attack.on_relations('4 views, asked for anybody',
+    'SELECT * FROM %1$s WHERE user_id IS NULL OR user_id = ANY (ARRAY[%4$L]::uuid[]) OR user_id::text LIKE ''%%''',
+    'v', '00000', '00000 42501');
+/* 12: what pages there are */
+SELECT attack.on_relations('12 views, the last page', 'SELECT * FROM %1$s ORDER BY 1 DESC LIMIT 1000000', 'v', '00000', '00000 42501');
+SELECT attack.on_relations('12 views, a page before the first', 'SELECT * FROM %1$s OFFSET -1', 'v', '2201X', '2201X 42501');
+
+/* 5, 6: whatever takes a user id refuses B's, and nobody's */
+SELECT attack.by_all('5 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))
+  FROM attack.functions() WHERE 'uuid'::regtype = ANY (argtypes);
+SELECT attack.by_all('6 functions with no id', array_agg(attack.call(function, 'NULL')))
+  FROM attack.functions() WHERE 'uuid'::regtype = ANY (argtypes) AND name NOT IN ('is_admin', 'has_role');
+SELECT attack.by_all('6 roles of nobody', ARRAY['SELECT true WHERE usage.is_admin(NULL) OR usage.has_role(NULL, ''admin'')'],
+                     '00000', '00000 42501');
+SELECT attack.by_all('6 functions with ' || wild, array_agg(attack.call(function, quote_literal(wild))), '22P02', '22P02 42501')
+  FROM attack.functions(), unnest('{"",*,%}'::text[]) AS wild WHERE 'uuid'::regtype = ANY (argtypes) GROUP BY wild;
+SELECT attack.by_all('5 functions for nobody in particular', array_agg(attack.call(function, 'NULL')))
+  FROM attack.functions() WHERE NOT 'uuid'::regtype = ANY (argtypes) AND name NOT IN ('current_user_id', '_sees_all_users');
+SELECT attack.by_all('5 what everybody may ask',
+       ARRAY['SELECT usage.current_user_id()', 'SELECT true WHERE usage._sees_all_users() OR usage.is_admin()'],
+       '00000', '00000 42501');
+SELECT is(attack.run(role, attack.call(function, quote_literal(:b)))::text,
+          attack.run(role, attack.call(function, quote_literal(gen_random_uuid())))::text,
+          format('5 %s tells %s the same of B and of nobody', name, role))
+  FROM attack.functions(), attack.attackers
+ WHERE 'uuid'::regtype = ANY (argtypes) AND role = 'authenticated';
+
+/* 13 */
+SELECT attack.on_relations('13 COPY to a file', 'COPY %1$s TO ''/tmp/regress_ut_copy''', 'rpmf');
+SELECT attack.on_relations('13 COPY through a program', 'COPY (SELECT * FROM %1$s) TO PROGRAM ''cat''');
+
+/* 15 */
+SELECT attack.on_relations('15 nextval', 'SELECT nextval(%1$L)', 'S');
+SELECT attack.on_relations('15 currval', 'SELECT currval(%1$L)', 'S');
+SELECT attack.on_relations('15 setval', 'SELECT setval(%1$L, 1)', 'S');
+SELECT attack.on_relations('15 pg_sequence_last_value', 'SELECT ''secret'' WHERE pg_sequence_last_value(%1$L) IS NOT NULL', 'S',
+                           '42501 00000', '42501 00000');
+SELECT attack.by_all('15 pg_sequences', ARRAY['SELECT ''secret'' FROM pg_sequences WHERE schemaname = ''usage'' AND last_value IS NOT NULL'],
+                     '00000', '00000');
+
+/* 40 */
+SELECT attack.by_all('40 row_security off', ARRAY[
+    'SET LOCAL row_security = off; SELECT user_id FROM usage.user_subscriptions',
+    'SET LOCAL row_security = off; SELECT set_config(''x.y'', user_id::text, false) FROM usage.user_subscriptions']);
+SELECT * FROM finish();
+ROLLBACK;

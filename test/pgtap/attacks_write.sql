@@ -1,0 +1,141 @@
+/* Attacks on what is counted and allowed: 18-29, 44 and 45 of the suite.
+ *
+ * Promise 9: no statement an ordinary role can send gives any usage back or
+ * changes a limit, a role or an existing event; he can use up his own
+ * allowance, in positive amounts, and nobody else's.  Promise 10: history is
+ * append-only, for the superuser too. */
+\set ON_ERROR_STOP 1
+\set QUIET 1
+BEGIN;
+\ir lib/attackers.sql
+SELECT no_plan();
+
+/* 18-25, by plain SQL on every relation */
+SELECT attack.on_relations('18 INSERT', 'INSERT INTO %1$s DEFAULT VALUES', 'rpf');
+SELECT attack.on_relations('18 INSERT into a view', 'INSERT INTO %1$s DEFAULT VALUES', 'v', '42501 55000', '42501 55000');
+SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
+    format('INSERT INTO usage.user_limits (user_id, limit_type, max_usage) VALUES (%L, ''calls_daily'', -1)', :a),
+    format('UPDATE usage.user_limits SET max_usage = 1000 WHERE user_id = %L', :a),
+    format('UPDATE usage.user_subscriptions SET plan = ''pro'' WHERE user_id = %L', :a),
+    format('INSERT INTO usage.user_roles (user_id, role) VALUES (%L, ''admin'')', :a),
+    'UPDATE usage.usage_limits SET max_usage = -1', 'INSERT INTO usage.plan_limits VALUES (''free'', ''calls_daily'', -1)']);
+SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
+SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v', '42501 55000', '42501 55000');
+SELECT attack.by_all('19 his own counter back to 0', ARRAY[
+    format('UPDATE usage.usage_counters SET used = 0 WHERE user_id = %L', :a),
+    format('UPDATE usage.usage_events SET quantity = 0 WHERE user_id = %L', :a),
+    format('UPDATE usage.user_usage SET used = 0 WHERE user_id = %L', :a)], '42501 55000', '42501 55000');
+SELECT attack.on_relations('20 INSERT ON CONFLICT DO UPDATE',
+    'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT %3$s DO UPDATE SET %2$s = EXCLUDED.%2$s', 'r');
+SELECT attack.on_relations('20 the same on a parent', 'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT DO NOTHING', 'p');
+SELECT attack.by_all('20, 21 on B''s key', ARRAY[
+    format('INSERT INTO usage.user_subscriptions (user_id) VALUES (%L) ON CONFLICT (user_id) DO UPDATE SET plan = ''free''', :b),
+    format('INSERT INTO usage.user_subscriptions (user_id) VALUES (%L) ON CONFLICT (user_id) DO UPDATE'
+           ' SET user_id = EXCLUDED.user_id RETURNING plan, status', :b),
+    format('INSERT INTO usage.user_subscriptions (user_id) VALUES (%L) ON CONFLICT DO NOTHING RETURNING user_id', :b),
+    format('INSERT INTO usage.usage_keys (user_id, idempotency_key) VALUES (%L, ''secret-key'') ON CONFLICT DO NOTHING', :b)]);
+SELECT attack.on_relations('22 MERGE, to delete', 'MERGE INTO %1$s USING (SELECT 1) AS s ON true WHEN MATCHED THEN DELETE', 'rp');
+SELECT attack.on_relations('22 MERGE, to insert', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN NOT MATCHED THEN INSERT DEFAULT VALUES', 'rp');
+SELECT attack.on_relations('22 MERGE, to change', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN MATCHED THEN UPDATE SET %2$s = DEFAULT', 'rp');
+SELECT attack.on_relations('23 INSERT RETURNING', 'INSERT INTO %1$s (%2$s) VALUES (DEFAULT) RETURNING *', 'rpf');
+SELECT attack.on_relations('24 DELETE', 'DELETE FROM %1$s', 'rpf');
+SELECT attack.on_relations('24 DELETE RETURNING', 'DELETE FROM %1$s USING workshop.nothing RETURNING *', 'v', '42501 55000 42P01', '42501 55000 42P01');
+SELECT attack.by_all('24 what is his own', array_agg(format('DELETE FROM %s WHERE user_id = %L', relation, :a)))
+  FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attname = 'user_id' WHERE kind IN ('r', 'p');
+SELECT attack.on_relations('25 TRUNCATE', 'TRUNCATE %1$s CASCADE', 'rpf');
+SELECT attack.on_relations('25 TRUNCATE with its sequences', 'TRUNCATE ONLY %1$s RESTART IDENTITY CASCADE', 'r');
+
+/* 18, 19 and 26 by every function: what takes a user id refuses his own too,
+ * but for the few that use up or tell what he has. */
+SELECT attack.by_all('18 functions with his own id', array_agg(attack.call(function, quote_literal(:a))))
+  FROM attack.functions()
+ WHERE 'uuid'::regtype = ANY (argtypes)
+   AND name NOT IN ('is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user');
+SELECT attack.by_all('26 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))
+  FROM attack.functions() WHERE 'uuid'::regtype = ANY (argtypes);
+SELECT attack.by_all('26 using up B''s allowance', ARRAY[
+    format('SELECT usage.track_usage(%L, ''call'', 4)', :b), format('SELECT usage.consume_usage(%L, ''call'', 4)', :b),
+    format('SELECT usage.require_usage(%L, ''call'', 4)', :b), format('SELECT usage.consume_usage(u, ''call'') FROM unnest(%L::uuid[]) AS u', ARRAY[:b])]);
+
+/* 27 */
+SELECT attack.by_all('27 ' || function || ' of ' || amount,
+       ARRAY[format('SELECT usage.%I(%L, ''call'', quantity => %L)', function, :a, amount),
+             format('SELECT usage.%I(%L, ''call'', tokens => -1)', function, :a),
+             format('SELECT usage.%I(%L, ''call'', cost => %L)', function, :a, amount)], '22023')
+  FROM unnest('{check_usage_limit,consume_usage,require_usage}'::text[]) AS function,
+       unnest('{-1,-0.000001,NaN,Infinity,-Infinity}'::text[]) AS amount;
+SELECT attack.by_all('27 nothing at all', ARRAY[format('SELECT usage.consume_usage(%L, ''call'', 0)', :a),
+                                                format('SELECT usage.require_usage(%L, ''call'', 0)', :a)], '22023');
+SELECT attack.by_all('27 so much that the sum turns round', ARRAY[
+    format('SELECT usage.consume_usage(%L, ''call'', 1e29)', :a), format('SELECT usage.require_usage(%L, ''call'', 1e29)', :a)], '22003');
+SELECT attack.by_all('27 more than there is', ARRAY[format('SELECT usage.consume_usage(%L, ''call'', 1000)', :a)], '00000');
+
+/* 28 */
+SELECT attack.by_all('28 an event of another time', ARRAY[
+    format('SELECT usage.track_usage(%L, ''call'', occurred_at => now() - interval ''40 days'')', :a),
+    format('SELECT usage.track_usage(%L, ''call'', occurred_at => now() + interval ''1 day'')', :a)]);
+SELECT attack.by_all('28 consume_usage takes no time', ARRAY[
+    format('SELECT usage.consume_usage(%L, ''call'', occurred_at => now() - interval ''1 day'')', :a)], '42883', '42883 42501');
+/* neither by moving the clock, nor by any other setting that decides */
+SELECT attack.by_all('28 settings: ' || how, array_agg(format(statement, name, setting)))
+  FROM pg_settings, (VALUES ('SET', 'SET %1$s = %2$L'), ('SET LOCAL', 'SET LOCAL %1$s TO DEFAULT'), ('RESET', 'RESET %1$s'),
+                            ('set_config', 'SELECT set_config(%1$L, %2$L, true)'),
+                            ('ALTER ROLE', 'ALTER ROLE CURRENT_USER SET %1$s = %2$L'),
+                            ('for a function', 'CREATE FUNCTION pg_temp.f() RETURNS uuid LANGUAGE sql SET %1$s = %2$L'
+                             ' AS ''SELECT usage.current_user_id()''; SELECT pg_temp.f()')) AS v (how, statement)
+ WHERE name LIKE 'usage\_tracking.%' AND name <> 'usage_tracking.error_style' GROUP BY how;
+SELECT attack.by_all('28 settings: all back to their defaults',
+       ARRAY[format('RESET ALL; SELECT true FROM usage.consume_usage(%L, ''call'', 1000) WHERE allowed', :a)], '00000 42501');
+
+/* 29: a key is its user's, so B's neither answers nor blocks A */
+SELECT attack.fingerprint(but_of => :a) AS before \gset
+SELECT is(rows, '(t,' || reason || ',3,5)' || E'\n', '29 B''s idempotency key means nothing to A, as ' || role)
+  FROM (VALUES ('authenticated', 'ok'), ('regress_ut_app', 'replayed')) AS v (role, reason), attack.run(role, format(
+       'SELECT allowed, reason, used, max_usage FROM usage.consume_usage(%L, ''call'', 1, idempotency_key => ''secret-key'')', :a));
+SELECT is(attack.fingerprint(but_of => :a), :'before', '29 and nothing of B changed');
+SELECT is(reason, 'replayed', '29 B still gets his own answer') FROM usage.consume_usage(:b, 'call', 3, idempotency_key => 'secret-key');
+SELECT is(used, 3::numeric, '29 and was not charged again') FROM usage.check_usage_limit(:b, 'call');
+
+/* 44 */
+SELECT attack.on_relations('44 ALTER: ' || what, 'ALTER TABLE %1$s ' || what, 'rpf')
+  FROM unnest(ARRAY['OWNER TO CURRENT_USER', 'DISABLE ROW LEVEL SECURITY', 'NO FORCE ROW LEVEL SECURITY', 'DISABLE TRIGGER ALL',
+                    'DISABLE TRIGGER USER', 'ADD COLUMN x int', 'DROP COLUMN user_id', 'RENAME TO gone', 'SET SCHEMA workshop',
+                    'SET (fillfactor = 10)', 'REPLICA IDENTITY NOTHING']) AS what;
+SELECT attack.on_relations('44 CREATE ' || what, replace('CREATE ' || what, '%1$s', '%1$s'), kinds)
+  FROM (VALUES ('POLICY mine ON %1$s USING (true)', 'rp'), ('RULE mine AS ON INSERT TO %1$s DO ALSO NOTHING', 'rpv'),
+               ('STATISTICS workshop.mine ON %2$s, (1) FROM %1$s', 'r'), ('INDEX mine ON %1$s (%2$s)', 'rp'),
+               ('TRIGGER mine BEFORE INSERT ON %1$s FOR EACH STATEMENT EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()', 'rp'),
+               ('TABLE workshop.referring (x uuid REFERENCES %1$s)', 'r')) AS v (what, kinds);
+SELECT attack.on_relations('44 a view', 'ALTER VIEW %1$s SET (security_invoker = false)', 'v');
+SELECT attack.on_relations('44 replacing a view', 'CREATE OR REPLACE VIEW %1$s AS SELECT 1 AS %2$s', 'v');
+SELECT attack.on_relations('44 a sequence', 'ALTER SEQUENCE %1$s RESTART', 'S');
+SELECT attack.on_relations('44 DROP TABLE', 'DROP TABLE %1$s CASCADE', 'rpf');
+SELECT attack.on_relations('44 LOCK TABLE', 'LOCK TABLE %1$s IN ACCESS EXCLUSIVE MODE', 'rp');
+SELECT attack.on_relations('44 COMMENT', 'COMMENT ON TABLE %1$s IS ''mine''', 'rp');
+SELECT attack.by_all('44 functions: ' || what, array_agg(format('ALTER FUNCTION %s %s', function, what)))
+  FROM attack.functions(), unnest('{OWNER TO CURRENT_USER,SECURITY DEFINER,RESET ALL,RENAME TO gone}'::text[]) AS what GROUP BY what;
+SELECT attack.by_all('44 the schema and the extension', ARRAY[
+    'CREATE TABLE usage.mine ()', 'CREATE FUNCTION usage.is_admin() RETURNS bool LANGUAGE sql AS ''SELECT true''',
+    'CREATE OPERATOR usage.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = uuid_eq)', 'ALTER SCHEMA usage RENAME TO gone',
+    'DROP SCHEMA usage CASCADE', 'DROP EXTENSION usage_tracking CASCADE', 'ALTER EXTENSION usage_tracking UPDATE',
+    'ALTER EXTENSION usage_tracking DROP TABLE usage.plans', 'DROP OWNED BY ' || quote_ident(current_user)]);
+
+/* 45 */
+SELECT attack.on_relations('45 GRANT ON TABLE', 'GRANT ALL ON %1$s TO PUBLIC', 'rpvSf', '42501 00000', '42501 00000');
+SELECT attack.by_all('45 GRANT ON FUNCTION', array_agg(format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', function)), '42501 00000', '42501 00000')
+  FROM attack.functions();
+SELECT attack.by_all('45 GRANT ON SCHEMA', ARRAY['GRANT CREATE ON SCHEMA usage TO PUBLIC'], '42501 00000', '42501 00000');
+SELECT attack.by_all('45 GRANT of roles, of settings and of others'' defaults', ARRAY[
+    'GRANT service_role TO CURRENT_USER', 'GRANT ' || quote_ident(current_user) || ' TO CURRENT_USER',
+    'GRANT SET ON PARAMETER usage_tracking.user_id TO CURRENT_USER',
+    'ALTER DEFAULT PRIVILEGES FOR ROLE ' || quote_ident(current_user) || ' IN SCHEMA usage GRANT ALL ON TABLES TO PUBLIC',
+    'SELECT usage.grant_usage_access(''anon'', true)']);
+
+/* Promise 10: who owns it all cannot rewrite history by a slip. */
+SELECT throws_ok(format(statement, relation), '23001', NULL, format('history is kept: ' || statement, relation))
+  FROM attack.relations(), unnest('{UPDATE %s SET quantity = 0,DELETE FROM %s,TRUNCATE %s}'::text[]) AS statement
+ WHERE relation IN (SELECT relid FROM pg_partition_tree('usage.usage_events'))
+   AND (statement LIKE 'TRUNCATE%' OR relation = 'usage.usage_events'::regclass);
+SELECT is_empty('SELECT * FROM usage.usage_security_check()', 'usage_security_check() finds nothing');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,332 @@
+/* bad_input: every argument of every function × every nasty value of its kind.
+ *
+ * A value is either legal or refused with its stated SQLSTATE, and a call that
+ * failed or was rolled back leaves all tables, rights and answers as they were.
+ * The functions come from the catalog: one without a line in the tables below
+ * fails the test.  What lies just inside a bound is stored exactly.
+ */
+BEGIN;
+SELECT no_plan();
+CREATE SCHEMA usage;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SET search_path = usage, public;
+SET TimeZone = 'UTC';
+SET client_min_messages = warning;
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+\set ann '00000000-0000-0000-0000-00000000000a'
+
+-- Something of everything, so that every table has rows to lose
+\o /dev/null
+CREATE TABLE public.bad_input_users (id uuid, email text, age integer);
+INSERT INTO public.bad_input_users VALUES (:'ann', 'ann@example.com', 42);
+CREATE TABLE public.bad_input_more (LIKE public.bad_input_users);
+CREATE VIEW public.bad_input_view AS TABLE public.bad_input_users;
+SELECT install_default_plans();
+SELECT create_usage_partition('2026-03-01');
+SELECT define_usage_limit('videos_daily', 'video', 1000000);
+SELECT define_usage_limit('tokens_total', NULL, -1, 'lifetime', measure => 'tokens');
+SELECT define_usage_limit('units_monthly', 'image', -1, 'anchored', '1 month', time_zone => 'Asia/Tokyo');
+SELECT set_plan_limit('pro', 'videos_daily', 2000000);
+SELECT set_user_limit(:'ann', 'videos_daily', 3000000, '2027-01-01', 'why not');
+SELECT set_user_plan(:'ann', 'pro');
+SELECT consume_usage(:'ann', 'video', 2.5, 7, 0.01, 'a key');
+SELECT track_usage(:'ann', 'image', occurred_at => '2026-02-10 12:00+00');
+SELECT grant_role(:'ann', 'admin'), grant_role(:'ann', 'support'), grant_role('00000000-0000-0000-0000-00000000000b', 'admin');
+INSERT INTO deleted_users VALUES ('00000000-0000-0000-0000-00000000000c', 'erase', '2026-03-01');
+CREATE ROLE regress_ut_bad_input;
+\o
+
+-- ---- the arguments: of what kind, and a good value ----
+
+CREATE TEMP TABLE argument (function name, argument name, kind text, good text, PRIMARY KEY (function, argument));
+INSERT INTO argument
+SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUES
+    ('consume_usage require_usage track_usage check_usage_limit set_user_plan set_user_clock set_user_limit grant_role revoke_role',
+                                             'user_id',         'user',         '''00000000-0000-0000-0000-00000000000a'''),
+    ('has_role is_admin',                    'user_id',         'user or nobody', '''00000000-0000-0000-0000-00000000000a'''),
+    ('consume_usage require_usage track_usage', 'usage_type',   'known name',   '''image'''),
+    ('check_usage_limit',                    'name',            'known name',   '''image'''),
+    ('set_plan_limit set_user_limit',        'limit_type',      'known name',   '''videos_daily'''),
+    ('define_usage_limit',                   'limit_type',      'new name',     '''new_limit'''),
+    ('define_usage_type',                    'usage_type',      'new name',     '''new_type'''),
+    ('define_usage_limit',                   'usage_type',      'new name or all', '''video'''),
+    ('set_user_plan set_plan_limit',         'plan',            'known plan',   '''pro'''),
+    ('grant_role revoke_role has_role',      'role',            'role',         '''support'''),
+    ('consume_usage require_usage',          'quantity',        'positive',     '1'),
+    ('check_usage_limit track_usage',        'quantity',        'amount',       '1'),
+    ('consume_usage require_usage check_usage_limit track_usage', 'cost', 'amount', '0'),
+    ('consume_usage require_usage check_usage_limit track_usage', 'tokens', 'count', '0'),
+    ('track_usage',                          'duration_ms',     'count or none', '1500'),
+    ('consume_usage require_usage track_usage', 'idempotency_key', 'text',      '''another key'''),
+    ('consume_usage require_usage track_usage', 'event_subtype', 'text',        '''hd'''),
+    ('consume_usage require_usage track_usage', 'resource_type', 'text',        '''film'''),
+    ('consume_usage require_usage track_usage', 'resource_id',  'text',         '''f/1'''),
+    ('track_usage',                          'parent_resource_id', 'text',      '''F'''),
+    ('set_user_limit',                       'reason',          'text',         '''good customer'''),
+    ('track_usage',                          'error_message',   'cut text',     '''timeout'''),
+    ('define_usage_type define_usage_limit', 'description',     'free text',    '''what it is'''),
+    ('consume_usage require_usage track_usage', 'metadata',     'metadata',     '''{}'''),
+    ('track_usage',                          'status',          'status',       '''success'''),
+    ('track_usage',                          'occurred_at',     'event time',   '''2026-03-10 11:00+00'''),
+    ('set_user_plan set_user_limit',         'expires_at',      'time',         '''2027-01-01'''),
+    ('set_user_clock',                       'anchor',          'time',         '''2026-01-31'''),
+    ('set_user_plan',                        'billing_period_start', 'period start', '''2026-03-01'''),
+    ('set_user_plan',                        'billing_period_end', 'period end', '''2026-04-01'''),
+    ('set_user_clock define_usage_limit',    'time_zone',       'zone',         '''Europe/Berlin'''),
+    ('define_usage_limit',                   'max_usage',       'maximum',      '10'),
+    ('set_plan_limit set_user_limit',        'max_usage',       'maximum or none', '10'),
+    ('define_usage_limit',                   'window_kind',     'word',         '''calendar'''),
+    ('define_usage_limit',                   'measure',         'word',         '''events'''),
+    ('define_usage_limit',                   'enforcement',     'word',         '''soft'''),
+    ('attach_users',                         'on_delete',       'word',         '''erase'''),
+    ('define_usage_limit',                   'period',          'period',       '''1 week'''),
+    ('define_usage_limit',                   'is_active',       'switch',       'true'),
+    ('grant_usage_access',                   'server',          'switch',       'true'),
+    ('define_usage_limit',                   'statuses',        'statuses',     '''{success,failed}'''),
+    ('attach_users',                         'users',           'users table',  '''public.bad_input_users'''),
+    ('attach_users',                         'id_column',       'column',       '''id'''),
+    ('attach_users',                         'email_column',    'column',       '''email'''),
+    ('make_admin_by_email',                  'email',           'email',        '''ann@example.com'''),
+    ('grant_usage_access',                   'role',            'database role', '''regress_ut_bad_input'''),
+    ('create_usage_partition',               'month',           'month',        '''2026-04-01'''),
+    ('usage_maintenance',                    'max_seconds',     'seconds',      '600')
+    ) AS v (functions, argument, kind, good);
+
+-- ---- the nasty values: 00000 is legal, else what it is refused with ----
+
+CREATE TEMP TABLE nasty (kind text, sqlstate text, value text);
+INSERT INTO nasty
+SELECT kind, sqlstate, value FROM (VALUES
+    ('user', '22004', ARRAY['NULL']),
+    ('user or nobody', '00000', ARRAY['NULL']),
+    ('user, user or nobody', '22P02', ARRAY['''''', '''ann''', '''00000000-0000-0000-0000-00000000000g''']),
+    ('user, user or nobody', '00000', ARRAY['''00000000-0000-0000-0000-000000000000''', '''FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF''']),
+
+    ('known name, new name, known plan, role', '22004', ARRAY['NULL']),
+    ('new name or all', '00000', ARRAY['NULL']),
+    ('known name, new name, new name or all, known plan, role', '22023', ARRAY[
+        '''''', ''' ''', '''Video''', '''1video''', '''_video''', '''vid eo''', '''video ''', ''' video''', 'E''video\n''', 'E''vi\tdeo''', 'E''video\x01''',
+        '''vidéo''', '''🎬''', 'U&''video\200B''', 'U&''\202Evideo''', 'U&''\0456vent''', '''video''''); DROP TABLE usage.plans; --''', '''"video"''', '''%s''', '''a/b''',
+        'repeat(''a'', 64)', 'repeat(''a'', 300)', 'repeat(''a'', 10000000)']),
+    ('known plan, role', '22023', ARRAY['''a.b''', '''a:b''']),
+    ('known name, known plan', 'UT004', ARRAY['''vidoe''', 'repeat(''a'', 63)', '''null''']),
+    ('new name, new name or all, role', '00000', ARRAY['repeat(''a'', 63)', '''a''', '''a-_9''', '''select''']),
+    ('new name, new name or all', '00000', ARRAY['''a.b:c''']),
+
+    ('positive, amount, count, maximum', '22004', ARRAY['NULL']),
+    ('count or none, maximum or none', '00000', ARRAY['NULL']),
+    ('positive', '22023', ARRAY['0', '0.000000000']),
+    ('amount, count, count or none, maximum, maximum or none', '00000', ARRAY['0']),
+    ('positive, amount', '22023', ARRAY['-1', '-0.000000001', '-1e131000']),
+    ('maximum, maximum or none', '22023', ARRAY['-2', '-0.5', '-1.000000001', '-1e131000']),
+    ('maximum, maximum or none', '00000', ARRAY['-1', '-1.000000000000']),
+    ('positive, amount, maximum, maximum or none', '22023', ARRAY['''NaN''', '''Infinity''', '''-Infinity''', '-0.0000000001']),
+    ('positive, amount, maximum, maximum or none', '22003', ARRAY['1e29', '1e131000', '''1e131071''', '0.0000000001', '1.0000000001', '''1e-16383''',
+        'repeat(''9'', 131072)::numeric', '99999999999999999999999999999.9999999999']),
+    ('positive, amount, maximum, maximum or none', '22P02', ARRAY['''''', '''1,5''', '''one''']),
+    ('positive, amount, maximum, maximum or none', '00000', ARRAY['0.000000001', '1e28', '99999999999999999999999999999.999999999', '1.000000000000000']),
+    ('count, count or none', '22023', ARRAY['-1', '-9223372036854775808']),
+    ('count, count or none', '22003', ARRAY['''9223372036854775808''']),
+    ('count, count or none', '00000', ARRAY['9223372036854775807']),
+
+    ('text', '00000', ARRAY['NULL']),
+    ('text', '22023', ARRAY['''''', 'repeat(''x'', 256)', 'repeat(''é'', 256)', 'repeat(''x'', 300)', 'repeat(''x'', 1000000)']),
+    ('text', '00000', ARRAY['repeat(''x'', 255)', 'repeat(''é'', 255)', 'repeat(''🎬'', 255)']),
+    ('cut text', '00000', ARRAY['NULL', '''''', 'repeat(''x'', 1000000)', 'repeat(''🎬'', 1001)']),
+    ('free text', '00000', ARRAY['NULL', '''''', 'repeat(''x'', 300)']),
+    ('text, cut text, free text', '00000', ARRAY[''' ''', 'E''a\r\nb\tc\x01''', '''🎬''', 'U&''\202Ecod.exe''', 'U&''a\200Bb''', '''''''); DROP TABLE usage.plans; --''',
+        '''<script>alert(1)</script>''', '''=1+1''', '''%s%n''', '''\''']),
+    ('metadata', '00000', ARRAY['NULL', '''null''', '''[]''', '''"text"''', '''{"a": 1, "a": 2}''', '''{"n": 1e400}''', '(repeat(''['', 900) || repeat('']'', 900))::jsonb',
+        '(repeat(''{"a":'', 900) || ''1'' || repeat(''}'', 900))::jsonb', 'jsonb_build_object(''x'', repeat(''y'', 1000000))']),
+    ('metadata', '22P02', ARRAY['''''', '''{''', '''{"a": NaN}''']),
+    ('metadata', '22P05', ARRAY['''{"a": "\u0000"}''']),
+
+    ('status, word, switch, statuses', '22004', ARRAY['NULL']),
+    ('status, word', '22023', ARRAY['''''', ''' ''', '''Success''', '''success ''', '''hard ''', '''HARD''', '''Calendar''', '''daily''', '''cost''', '''correction''', '''delete''',
+        '''🎬''', '''''''); DROP TABLE usage.plans; --''', 'repeat(''x'', 300)', 'repeat(''x'', 1000000)']),
+    ('status', '00000', ARRAY['''error''', '''failed''', '''cancelled''', '''rate_limited''']),
+    ('statuses', '22023', ARRAY['''{}''', '''{NULL}''', '''{success,NULL}''', '''{ok}''', '''{success,""}''', '''{error}''', '''{Success}''', '''{{success},{failed}}''',
+        '''{{NULL}}''', 'array_fill(''x''::text, ARRAY[10000])', 'array_fill(''success''::text, ARRAY[1000000])']),
+    ('statuses', '00000', ARRAY['''{success}''', '''{failed,cancelled,rate_limited,success}''', '''[5:5]={success}''']),
+    ('switch', '22P02', ARRAY['''''', '''perhaps''']),
+
+    ('time, event time', '00000', ARRAY['NULL']),
+    ('time, event time', '22008', ARRAY['''infinity''', '''-infinity''', '''2026-02-30''', '''294277-01-01''']),
+    ('time', '00000', ARRAY['''4714-11-24 00:00:00+00 BC''', '''294276-12-31 23:59:59.999999+00''', '''epoch''']),
+    ('event time', 'UT006', ARRAY['''4714-11-24 00:00:00+00 BC''', '''294276-12-31 23:59:59.999999+00''', '''epoch''', '''2026-02-02 12:00+00''',
+        '''2026-02-03 11:59:59.999999+00''', '''2026-03-10 12:05:00.000001+00''', '''2026-03-10 12:06+00''']),
+    ('event time', '00000', ARRAY['''2026-02-03 12:00+00''', '''2026-03-10 12:05+00''', '''2026-03-10 23:05+11''']),
+    ('period start', '22023', ARRAY['NULL', '''2026-04-01''', '''2027-01-01''', '''infinity''']),
+    ('period end', '22023', ARRAY['NULL', '''2026-03-01''', '''2025-01-01''', '''-infinity''']),
+    ('period start', '22008', ARRAY['''-infinity''']),
+    ('period end', '22008', ARRAY['''infinity''']),
+    ('period start', '00000', ARRAY['''4714-11-24 00:00:00+00 BC''', '''2026-03-31 23:59:59.999999+00''']),
+    ('period end', '00000', ARRAY['''294276-12-31 23:59:59.999999+00''', '''2026-03-01 00:00:00.000001+00''']),
+    ('time, event time, period start, period end', '22007', ARRAY['''''', '''soon''']),
+
+    ('zone', '00000', ARRAY['NULL', '''europe/berlin''', '''UTC''', '''Etc/GMT-14''', '''Asia/Kathmandu''']),
+    ('zone', '22023', ARRAY['''''', ''' ''', '''UTC ''', ''' UTC''', '''Mars/Olympus_Mons''', '''CEST''', '''%n%s''', '''<%s>0''', '''../../../etc/passwd''', '''/etc/localtime''', '''Europe''',
+        '''right/UTC''', '''+05:00''', 'E''UTC\n''', '''🎬''', '''UTC''''); DROP TABLE usage.plans; --''', 'repeat(''A'', 255)', 'repeat(''A'', 256)', 'repeat(''A'', 300)', 'repeat(''x'', 1000000)']),
+
+    ('period', '22023', ARRAY['NULL', '''0''', '''-1 day''', '''1 day -1 hour''', '''1 month -30 days''', '''1 day 1 second''', '''1 microsecond''', '''2 days''', '''13 months''',
+        '''178000000 years''', '''-178000000 years''', '''2147483647 days''']),
+    ('period', '22015', ARRAY['''1000000000000 years''']),
+    ('period', '22007', ARRAY['''''', '''daily''']),
+    ('period', '00000', ARRAY['''1 hour''', '''1 day''', '''1 month''', '''3 months''', '''12 months''']),
+
+    ('users table, column', '22004', ARRAY['NULL']),
+    ('users table', '42P01', ARRAY['0', '4000000000', '''public.bad_input_nothing''']),
+    ('users table', '42809', ARRAY['''public.bad_input_view''', '''usage.user_usage''', '''usage.usage_events_id_seq''', '''usage.plans_pkey''']),
+    ('users table', '42703', ARRAY['''usage.plans''']),
+    ('users table', '00000', ARRAY['''public.bad_input_more''']),
+    ('column', '42703', ARRAY['''''', ''' ''', '''ID''', '''nothing''', '''ctid''', '''''''); DROP TABLE usage.plans; --''', '''🎬''', 'repeat(''x'', 300)']),
+    ('column', '42804', ARRAY['''age''']),
+    ('email', '22004', ARRAY['NULL']),
+    ('email', 'P0002', ARRAY['''''', ''' ''', '''%''', '''ann@example.com ''', '''ann@example''', '''🎬''', '''''''); DROP TABLE usage.plans; --''', 'repeat(''x'', 255)']),
+    ('email', '22023', ARRAY['repeat(''x'', 300)', 'repeat(''x'', 1000000)']),
+    ('email', '00000', ARRAY['''ANN@EXAMPLE.COM''']),
+    ('database role', '22004', ARRAY['NULL']),
+    ('database role', '42704', ARRAY['''''', ''' ''', '''regress_ut_nobody''', '''REGRESS_UT_BAD_INPUT''', '''''''); DROP TABLE usage.plans; --''', '''"''', 'repeat(''x'', 300)']),
+    ('database role', '22023', ARRAY['''public''']),
+    ('database role', '42939', ARRAY['''none''']),
+
+    ('month', '22004', ARRAY['NULL']),
+    ('month', '22008', ARRAY['''infinity''', '''-infinity''', '''4713-01-01 BC''', '''0001-12-31 BC''', '''10000-01-01''', '''5874897-12-31''', '''2026-13-01''']),
+    ('month', '22007', ARRAY['''''', '''March''']),
+    ('month', '00000', ARRAY['''0001-01-01''', '''9999-12-31''', '''2024-02-29''', '''2026-03-15''']),
+    ('seconds', '22004', ARRAY['NULL']),
+    ('seconds', '22023', ARRAY['0', '-1', '-2147483648']),
+    ('seconds', '22003', ARRAY['''2147483648''']),
+    ('seconds', '00000', ARRAY['2147483647'])
+    ) AS v (kinds, sqlstate, "values"), string_to_table(kinds, ', ') AS kind, unnest("values") AS value;
+
+-- ---- the one way to call ----
+
+/* Everything the extension keeps, grants and answers, in one number. */
+CREATE FUNCTION pg_temp.state() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    relation regclass;
+    sum text;
+    sums text := '';
+BEGIN
+    FOR relation IN SELECT oid FROM pg_class WHERE relnamespace = 'usage'::regnamespace AND relkind = 'r' ORDER BY oid LOOP
+        EXECUTE format('SELECT md5(string_agg(t::text, '' '' ORDER BY t::text COLLATE "C")) FROM %s AS t', relation) INTO sum;
+        sums := sums || relation::oid || coalesce(sum, '-');
+    END LOOP;
+    RETURN md5(concat(sums,
+        (SELECT string_agg(w::text, ' ' ORDER BY user_id, limit_type) FROM user_usage AS w),
+        (SELECT string_agg(t.usage_type || check_usage_limit('00000000-0000-0000-0000-00000000000a', t.usage_type), ' ' ORDER BY 1) FROM usage_types AS t),
+        (SELECT string_agg(p.oid || p.proacl::text, ' ' ORDER BY p.oid) FROM pg_proc AS p WHERE p.pronamespace = 'usage'::regnamespace),
+        (SELECT string_agg(c.oid || c.relacl::text, ' ' ORDER BY c.oid) FROM pg_class AS c WHERE c.relnamespace = 'usage'::regnamespace),
+        (SELECT string_agg(t.oid::text, ' ' ORDER BY t.oid) FROM pg_trigger AS t)));
+END $$;
+CREATE TEMP TABLE before AS SELECT pg_temp.state();
+
+/* What a call ends with; whatever it did is undone, and must be. */
+CREATE FUNCTION pg_temp.outcome(call text, OUT code text, OUT message text) LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        EXECUTE call;
+        RAISE EXCEPTION USING ERRCODE = 'ZZ000';
+    EXCEPTION WHEN OTHERS THEN
+        code := replace(SQLSTATE, 'ZZ000', '00000');
+        message := SQLERRM;
+    END;
+    IF pg_temp.state() <> (SELECT state FROM before) THEN
+        code := code || ' and left a trace';
+    END IF;
+END $$;
+
+CREATE FUNCTION pg_temp.call(called name, changed name, value text) RETURNS text LANGUAGE sql AS $$
+    SELECT format('SELECT %s(%s)', called, string_agg(format('%I => %s', a.argument, CASE a.argument WHEN changed THEN value ELSE a.good END), ', '))
+      FROM argument AS a WHERE a.function = called
+$$;
+
+-- ---- all of it ----
+
+/* Not for SQL callers: names with an underscore in front, and trigger functions. */
+CREATE TEMP VIEW in_catalog AS
+SELECT p.proname AS function, n AS argument
+  FROM pg_depend AS d JOIN pg_extension AS x ON x.oid = d.refobjid AND x.extname = 'usage_tracking'
+  JOIN pg_proc AS p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass,
+       unnest(p.proargnames[1:p.pronargs]) AS n
+ WHERE d.refclassid = 'pg_extension'::regclass AND p.proname NOT LIKE '\_%' AND p.prorettype <> 'trigger'::regtype;
+SELECT cmp_ok((SELECT count(*) FROM in_catalog), '>', 80::bigint, 'the catalog has arguments');
+SELECT is_empty('SELECT function, argument FROM in_catalog EXCEPT SELECT function, argument FROM argument', 'every argument has a line in this test');
+SELECT is_empty('SELECT function, argument FROM argument EXCEPT SELECT function, argument FROM in_catalog', 'every line in this test is an argument');
+SELECT is_empty('SELECT kind FROM argument EXCEPT SELECT kind FROM nasty', 'every kind has nasty values');
+
+-- attach_users() comes first: the functions after it want an attached table
+SELECT attach_users('public.bad_input_users', on_delete => 'erase') \g /dev/null
+UPDATE before SET state = pg_temp.state();
+
+SELECT is(code, '00000', format('%s() takes its good values', function))
+  FROM (SELECT DISTINCT function FROM argument) AS f, pg_temp.outcome(pg_temp.call(function, '', ''))
+ ORDER BY function;
+
+SELECT is(string_agg(format('%s gives %s (%s), not %s', left(n.value, 60), o.code, left(o.message, 80), n.sqlstate), E'\n' ORDER BY n.value)
+              FILTER (WHERE o.code <> n.sqlstate),
+          NULL, format('%s(%s): %s nasty values', a.function, a.argument, count(*)))
+  FROM argument AS a JOIN nasty AS n USING (kind) CROSS JOIN LATERAL pg_temp.outcome(pg_temp.call(a.function, a.argument, n.value)) AS o
+ WHERE NOT (a.function = 'attach_users' AND n.sqlstate = '00000')
+ GROUP BY a.function, a.argument ORDER BY a.function, a.argument;
+
+SELECT is(string_agg(format('%s(%s): %s', a.function, a.argument, o.message), E'\n' ORDER BY a.function, a.argument)
+              FILTER (WHERE o.message <> format('argument "%s" must not be null', a.argument)),
+          NULL, 'a NULL refused is told by the name of its argument')
+  FROM argument AS a JOIN nasty AS n USING (kind) CROSS JOIN LATERAL pg_temp.outcome(pg_temp.call(a.function, a.argument, n.value)) AS o
+ WHERE n.value = 'NULL' AND n.sqlstate = '22004';
+
+-- Settings are input as well
+SELECT is(o.code, s.sqlstate, format('usage_tracking.%s = %L', s.name, left(s.value, 30)))
+  FROM (VALUES ('clock', 'soon', '22023'), ('clock', 'infinity', '22023'), ('clock', '2026-02-30', '22023'), ('clock', repeat('1', 300), '22023'),
+               ('clock', '', '00000'), ('clock', '2026-03-10 12:00+00', '00000'),
+               ('time_zone', '', '22023'), ('time_zone', '%s', '22023'), ('time_zone', 'Mars/Olympus_Mons', '22023'), ('time_zone', 'Asia/Tokyo', '00000'),
+               ('idempotency_retention', '-1', '22023'), ('max_event_age', '1000000d', '22023'), ('max_event_lead', 'NaN', '22023'),
+               ('max_event_age', '24855d', '00000'), ('error_style', 'html', '22023'), ('enabled', 'perhaps', '22023'),
+               ('nothing', 'x', '42602')) AS s (name, value, sqlstate),
+       pg_temp.outcome(format('SELECT set_config(%L, %L, true)', 'usage_tracking.' || s.name, s.value)) AS o;
+
+-- ---- just inside the bounds: stored exactly ----
+
+SELECT track_usage(:'ann', 'image', 99999999999999999999999999999.999999999, 9223372036854775807, 0.000000001, 'success', repeat('🎬', 255), 9223372036854775807,
+                   repeat('é', 1000), repeat('é', 255), E'a\r\n\x01', '''); DROP', jsonb_build_object('x', repeat('y', 8175)), '2026-02-03 12:00+00', repeat('é', 255)) AS id \gset
+SELECT results_eq(
+    format('SELECT quantity, tokens, cost, event_subtype, duration_ms, error_message, resource_type, resource_id, parent_resource_id, length(metadata->>''x''), occurred_at
+              FROM usage_events WHERE id = %s', :id),
+    $$VALUES (99999999999999999999999999999.999999999, 9223372036854775807, 0.000000001, repeat('🎬', 255), 9223372036854775807, repeat('é', 1000), repeat('é', 255),
+              E'a\r\n\x01', '''); DROP', 8175, timestamptz '2026-02-03 12:00+00')$$, 'an event is stored as it was told');
+SELECT is(track_usage(:'ann', 'image', 99999999999999999999999999999.999999999, 9223372036854775807, occurred_at => '2026-02-03 12:00+00', idempotency_key => repeat('é', 255)), :id::bigint,
+          'a key of 255 characters is found again');
+SELECT track_usage(:'ann', 'image', metadata => jsonb_build_object('x', repeat('y', 8176))) AS id \gset
+SELECT is(left(metadata::text, 60), '{"cut_from_bytes": 8193}', 'metadata of more than 8 kB is marked as cut') FROM usage_events WHERE id = :id;
+SELECT consume_usage(:'ann', 'image', 0.000000001, 9223372036854775807), consume_usage(:'ann', 'image', 1e28, 9223372036854775807) \g /dev/null
+SELECT is((check_usage_limit(:'ann', 'tokens_total', 0)).used, 3 * 9223372036854775807.0 + 7, 'tokens add up beyond bigint');
+SELECT is((check_usage_limit(:'ann', 'units_monthly', 0)).used, 10000000000000000000000000001.000000001, 'quantities add up exactly');
+SELECT is_empty('SELECT * FROM reconcile_usage()', 'counters agree with events');
+
+SELECT define_usage_limit('a' || repeat('z', 62), 'b' || repeat('z', 62), 99999999999999999999999999999.999999999, description => E'é\n🎬');
+SELECT results_eq(format('SELECT max_usage, description FROM usage_limits WHERE limit_type = %L AND usage_type = %L', 'a' || repeat('z', 62), 'b' || repeat('z', 62)),
+                  $$VALUES (99999999999999999999999999999.999999999, E'é\n🎬')$$, 'names of 63 bytes and the largest maximum');
+SELECT set_user_limit(:'ann', 'videos_daily', 0.000000001, '294276-12-31 23:59:59.999999+00', repeat('🎬', 255));
+SELECT results_eq($$SELECT max_usage, expires_at, reason FROM user_limits$$,
+                  $$VALUES (0.000000001, timestamptz '294276-12-31 23:59:59.999999+00', repeat('🎬', 255))$$, 'the smallest maximum');
+SELECT create_usage_partition('0001-01-01'), create_usage_partition('9999-12-31') \g /dev/null
+SELECT is(array_agg(relname ORDER BY relname), '{usage_events_0001_01,usage_events_2026_03,usage_events_2026_04,usage_events_9999_12}', 'partitions of the first and the last month')
+  FROM pg_class WHERE relname ~ '^usage_events_\d+_\d+$';
+
+-- What those calls did shows, so that nothing left behind by a refused one could hide
+SELECT isnt(pg_temp.state(), (SELECT state FROM before), 'the state tells a difference');
+
+-- An extreme clock is legal, so every window must still be found
+SELECT define_usage_limit(format('w%s', n), 'clip', 5, 'anchored', p::interval)
+  FROM unnest('{1 second,1 hour,36600 days,1 day,1 month,1200 months,878400 hours}'::text[]) WITH ORDINALITY AS u (p, n);
+UPDATE before SET state = pg_temp.state();
+SELECT is(o.code, '00000', format('a use with anchor %s in %s', a, z))
+  FROM unnest('{4714-11-24 00:00:00+00 BC,0001-02-29 00:00:00+00 BC,294276-12-31 23:59:59.999999+00}'::timestamptz[]) AS a,
+       unnest('{Etc/GMT-14,Etc/GMT+12,America/Los_Angeles}'::text[]) AS z,
+       pg_temp.outcome(format('SELECT set_user_clock(%1$L, %2$L, %3$L), consume_usage(%1$L, ''clip''), (SELECT count(used) FROM user_usage)',
+                              '00000000-0000-0000-0000-00000000000a', z, a)) AS o;
+
+SELECT * FROM finish();
+ROLLBACK;

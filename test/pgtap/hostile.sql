@@ -1,0 +1,245 @@
+/* Hostile surroundings: the application's users table belongs to somebody who is
+ * no superuser, and everything he can hang on it (triggers, defaults, policies,
+ * constraints, indexes, types, casts) or put in the way of a name (operators and
+ * functions that shadow PostgreSQL's, tables named like ours) writes down who
+ * runs it.  That is never the extension's owner, nor any superuser: what happens
+ * on that table happens with the rights of whoever changed it, or of its owner
+ * (design: Whose rights).  The superuser here only calls our functions. */
+\set ON_ERROR_STOP 1
+\set QUIET 1
+BEGIN;
+SET LOCAL statement_timeout = '60s';
+SET LOCAL search_path = public;
+SELECT no_plan();
+CREATE ROLE regress_ut_shop;
+CREATE ROLE regress_ut_shopper;
+CREATE SCHEMA usage;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SELECT format('CREATE SCHEMA %I', current_user) \gexec
+CREATE SCHEMA aside;
+SELECT format('GRANT ALL ON SCHEMA aside, %I TO regress_ut_shop', current_user) \gexec
+CREATE SCHEMA shop AUTHORIZATION regress_ut_shop;
+
+/* ---- the shop builds its users table ---- */
+
+SET LOCAL ROLE regress_ut_shop;
+GRANT USAGE ON SCHEMA shop TO PUBLIC;
+CREATE TABLE shop.log (what text, who name);
+GRANT ALL ON shop.log TO PUBLIC;
+CREATE FUNCTION shop.note(what text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO shop.log VALUES (what, current_user);
+    RETURN true;
+END
+$$;
+/* An expression of an index or a generated column must be immutable: it lies. */
+CREATE FUNCTION shop.noted(what text, value text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM shop.note(what);
+    RETURN value;
+END
+$$;
+CREATE FUNCTION shop.note_trigger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM shop.note(TG_NAME);
+    RETURN COALESCE(NEW, OLD);
+END
+$$;
+CREATE DOMAIN shop.email AS text CHECK (shop.note('domain'));
+CREATE TABLE shop.users (
+    id        uuid PRIMARY KEY DEFAULT shop.noted('default', gen_random_uuid()::text)::uuid,
+    email     shop.email CHECK (shop.note('check')),
+    nickname  text GENERATED ALWAYS AS (shop.noted('generated', 'x')) STORED,
+    email_confirmed_at timestamptz DEFAULT now()
+);
+CREATE INDEX by_noted ON shop.users (shop.noted('index', email::text));
+CREATE INDEX where_noted ON shop.users (email) WHERE shop.noted('index predicate', id::text) IS NOT NULL;
+DO $$
+DECLARE
+    place text;
+    event text;
+BEGIN
+    FOREACH place IN ARRAY '{aaa,zzz}'::text[] LOOP    -- before and after ours, in order of names
+        FOREACH event IN ARRAY '{BEFORE INSERT,AFTER INSERT,BEFORE DELETE,AFTER DELETE}'::text[] LOOP
+            EXECUTE format('CREATE TRIGGER %I %s ON shop.users FOR EACH ROW EXECUTE FUNCTION shop.note_trigger()', place || ' ' || event, event);
+            EXECUTE format('CREATE TRIGGER %I %s ON shop.users FOR EACH STATEMENT EXECUTE FUNCTION shop.note_trigger()', place || ' all ' || event, event);
+        END LOOP;
+    END LOOP;
+END
+$$;
+CREATE CONSTRAINT TRIGGER deferred AFTER INSERT OR DELETE ON shop.users DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (shop.note('when')) EXECUTE FUNCTION shop.note_trigger();
+CREATE POLICY noting ON shop.users USING (shop.note('policy')) WITH CHECK (shop.note('policy check'));
+ALTER TABLE shop.users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+GRANT ALL ON shop.users TO regress_ut_shopper;
+
+/* Names in the way, in every schema of the path that comes before pg_catalog. */
+CREATE FUNCTION shop.fill(place text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    one record;
+BEGIN
+    EXECUTE format('CREATE FUNCTION %I.lower(text) RETURNS text LANGUAGE sql AS $f$ SELECT shop.noted(''lower'', $1) $f$', place);
+    EXECUTE format('CREATE FUNCTION %I.format(text, text) RETURNS text LANGUAGE sql AS $f$ SELECT shop.noted(''format'', $1) $f$', place);
+    EXECUTE format('CREATE FUNCTION %I._record_signup(uuid) RETURNS void LANGUAGE sql AS $f$ SELECT shop.note(''_record_signup'') $f$', place);
+    EXECUTE format('CREATE FUNCTION %I.handle_new_user() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN PERFORM shop.note(''handle_new_user''); RETURN NULL; END $f$', place);
+    EXECUTE format('CREATE FUNCTION %I.uuid(text) RETURNS uuid LANGUAGE sql AS $f$ SELECT shop.noted(''uuid'', $1)::uuid $f$', place);
+    EXECUTE format('CREATE TABLE %I.user_roles (user_id uuid DEFAULT shop.noted(''column'', NULL)::uuid, role text)', place);
+    EXECUTE format('CREATE TABLE %I.deleted_users (user_id uuid, on_delete text, x text DEFAULT shop.noted(''column'', NULL))', place);
+    /* operators for pairs of types that PostgreSQL has none for, so that an
+     * unqualified operator in a schema of the path is an exact match */
+    FOR one IN
+        SELECT l, r, array_agg(o) AS operators
+          FROM unnest('{=,<>,<,<=,>,>=,@>,<@,~}'::text[]) AS o,
+               unnest('{int4,int8,numeric,text,text[],name,char,oid,regclass,regproc,regprocedure,regrole,regnamespace,xid8,jsonb,uuid,bool,date,timestamptz,interval}'::regtype[]) AS l,
+               unnest('{int4,int8,numeric,text,text[],name,char,oid,regclass,regproc,regprocedure,regrole,regnamespace,xid8,jsonb,uuid,bool,date,timestamptz,interval}'::regtype[]) AS r
+         WHERE NOT EXISTS (SELECT FROM pg_operator WHERE oprname = o AND oprleft = l AND oprright = r AND oprnamespace = 'pg_catalog'::regnamespace)
+         GROUP BY l, r
+    LOOP
+        EXECUTE format('CREATE FUNCTION %I.catch(%s, %s) RETURNS boolean IMMUTABLE LANGUAGE sql AS $f$ SELECT shop.noted(''operator of %2$s and %3$s'', '''') <> '''' $f$',
+                       place, one.l, one.r);
+        FOR i IN 1 .. cardinality(one.operators) LOOP
+            EXECUTE format('CREATE OPERATOR %I.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = %1$I.catch)', place, one.operators[i], one.l, one.r);
+        END LOOP;
+    END LOOP;
+    /* these PostgreSQL does have, and they are found first by this path */
+    EXECUTE format('CREATE FUNCTION %I.same(uuid, uuid) RETURNS boolean LANGUAGE sql AS $f$ SELECT shop.note(''= of uuids'') $f$', place);
+    EXECUTE format('CREATE OPERATOR %I.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = %1$I.same)', place);
+    EXECUTE format('CREATE FUNCTION %I.same(text, text) RETURNS boolean LANGUAGE sql AS $f$ SELECT shop.note(''= of texts'') $f$', place);
+    EXECUTE format('CREATE OPERATOR %I.= (LEFTARG = text, RIGHTARG = text, FUNCTION = %1$I.same)', place);
+END
+$$;
+RESET ROLE;
+
+/* Fills need the owner's rights; the shop does it itself. */
+SET LOCAL ROLE regress_ut_shop;
+SELECT shop.fill('aside'), shop.fill((SELECT session_user)) \g /dev/null
+RESET ROLE;
+CREATE TEMP TABLE user_roles (user_id uuid, role text);
+CREATE TEMP TABLE deleted_users (user_id uuid, on_delete text);
+
+CREATE SCHEMA test;
+CREATE FUNCTION test.lines() RETURNS text LANGUAGE sql AS $$
+    SELECT COALESCE(string_agg(DISTINCT what || ' as ' || who, ', '), 'none')
+      FROM shop.log JOIN pg_roles ON rolname = who WHERE rolsuper OR who NOT IN ('regress_ut_shop', 'regress_ut_shopper')
+$$;
+
+/* ---- attach, sign-up, deletion, admin ---- */
+
+SET LOCAL ROLE regress_ut_shop;
+INSERT INTO shop.users (email) VALUES ('early@example.com');
+SET CONSTRAINTS ALL IMMEDIATE;
+SET CONSTRAINTS ALL DEFERRED;
+RESET ROLE;
+SELECT is((SELECT count(DISTINCT what) FROM shop.log WHERE who = 'regress_ut_shop' AND what NOT LIKE '%DELETE'
+             AND what = ANY ('{domain,check,generated,default,index,index predicate,aaa BEFORE INSERT,zzz AFTER INSERT,deferred,when}'))::int, 10,
+          'everything that hangs on the table writes down who runs it');
+SELECT count(*) AS lines FROM shop.log \gset
+
+SET LOCAL search_path = "$user", aside, shop, pg_catalog, pg_temp;
+SELECT usage.attach_users('shop.users') AS attached \gset
+SELECT usage.attach_users('shop.users') AS attached_again \gset
+SET LOCAL search_path = public;
+SELECT is(:attached, 1, 'attach_users() backfills, hostile path or not');
+SELECT is(:attached_again, 0, 'and once');
+SELECT is(test.lines(), 'none', 'attach_users() by a superuser runs nothing of the shop''s as a superuser');
+
+SET LOCAL ROLE regress_ut_shopper;
+SET LOCAL search_path = "$user", aside, shop, pg_catalog, pg_temp;
+INSERT INTO shop.users (email) VALUES ('late@example.com'), ('ops@example.com') RETURNING id AS late \g /dev/null
+DELETE FROM shop.users WHERE email OPERATOR(pg_catalog.=) 'late@example.com';
+SET CONSTRAINTS ALL IMMEDIATE;
+SET CONSTRAINTS ALL DEFERRED;
+SET LOCAL search_path = public;
+RESET ROLE;
+SELECT is((SELECT count(*) FROM usage.user_subscriptions)::int, 3, 'sign-ups are recorded');
+SELECT is((SELECT count(*) FROM usage.deleted_users)::int, 1, 'and a deletion is marked');
+SELECT is((SELECT array_agg(DISTINCT what ORDER BY what) FROM shop.log WHERE who = 'regress_ut_shopper' AND what ~ 'DELETE'),
+          ARRAY['aaa AFTER DELETE', 'aaa BEFORE DELETE', 'aaa all AFTER DELETE', 'aaa all BEFORE DELETE',
+                'zzz AFTER DELETE', 'zzz BEFORE DELETE', 'zzz all AFTER DELETE', 'zzz all BEFORE DELETE'], 'its triggers ran, as who deleted');
+SELECT is(test.lines(), 'none', 'sign-up and deletion run nothing of the shop''s as the extension''s owner');
+
+SET LOCAL search_path = "$user", aside, shop, pg_catalog, pg_temp;
+SELECT usage.make_admin_by_email('OPS@example.com') \g /dev/null
+SET LOCAL search_path = public;
+SELECT is((SELECT count(*) FROM usage.user_roles JOIN shop.users ON id = user_id WHERE role = 'admin' AND email::text = 'ops@example.com')::int, 1,
+          'make_admin_by_email() finds the one user');
+DELETE FROM shop.log WHERE what = 'policy' AND who = current_user;    -- of the line above
+SELECT is(test.lines(), 'none', 'make_admin_by_email() by a superuser runs nothing of the shop''s as a superuser');
+
+/* ---- the table's owner changes what the trigger reads ---- */
+
+SET LOCAL ROLE regress_ut_shop;
+CREATE TYPE shop.id AS (id text);
+CREATE FUNCTION shop.id_to_uuid(shop.id) RETURNS uuid LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM shop.note('cast');
+    RETURN ($1).id::uuid;
+END
+$$;
+CREATE CAST (shop.id AS uuid) WITH FUNCTION shop.id_to_uuid(shop.id) AS IMPLICIT;
+DROP INDEX shop.by_noted, shop.where_noted;
+ALTER TABLE shop.users DROP CONSTRAINT users_pkey, ALTER id DROP DEFAULT, ALTER id TYPE shop.id USING row(id::text)::shop.id;
+SET LOCAL client_min_messages = error;
+INSERT INTO shop.users (id, email) VALUES (row('cccccccc-0000-4000-8000-00000000000c')::shop.id, 'cast@example.com');
+SAVEPOINT deletion;
+DO $$
+BEGIN
+    DELETE FROM shop.users WHERE email::text = 'cast@example.com';
+EXCEPTION WHEN OTHERS THEN
+    RAISE NOTICE 'a deletion may be refused';
+END
+$$;
+RESET ROLE;
+RESET client_min_messages;
+SELECT is(test.lines(), 'none', 'a cast of the shop''s own type to uuid does not run as the extension''s owner');
+
+/* ---- only tables, only one's own ---- */
+
+DELETE FROM shop.log;
+SELECT usage.detach_users() \g /dev/null
+SELECT is(test.lines(), 'none', 'detach_users() runs nothing of the shop''s as a superuser');
+CREATE VIEW shop.a_view AS SELECT gen_random_uuid() AS id, 'x'::text AS email;
+CREATE MATERIALIZED VIEW shop.a_copy AS SELECT * FROM shop.a_view;
+CREATE SEQUENCE shop.a_sequence;
+CREATE TABLE shop.not_his (id uuid, email text);
+SELECT throws_ok(format('SELECT usage.attach_users(%L)', 'shop.' || kind), '42809', NULL, 'attach_users() takes no ' || kind)
+  FROM unnest('{a_view,a_copy,a_sequence}'::text[]) AS kind;
+GRANT USAGE ON SCHEMA usage TO regress_ut_shop;
+GRANT EXECUTE ON FUNCTION usage.attach_users, usage.detach_users, usage.handle_new_user, usage.handle_deleted_user TO regress_ut_shop;
+SET LOCAL ROLE regress_ut_shop;
+SELECT throws_ok(format('SELECT usage.attach_users(%L)', t), '42501', NULL, 'attach_users() takes nobody else''s table: ' || t)
+  FROM unnest('{shop.not_his,usage.user_subscriptions,pg_catalog.pg_authid}'::text[]) AS t;
+RESET ROLE;
+
+/* ---- a schema that others have filled before CREATE EXTENSION ---- */
+
+DROP EXTENSION usage_tracking;
+DELETE FROM shop.log;
+SET LOCAL search_path = "$user", aside, pg_catalog;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SELECT usage.grant_usage_access('regress_ut_shopper'), usage.define_usage_limit('calls', 'call', 3), usage.usage_maintenance() \g /dev/null
+SELECT allowed FROM usage.consume_usage('cccccccc-0000-4000-8000-00000000000c', 'call', idempotency_key => 'k') \g /dev/null
+SELECT allowed FROM usage.consume_usage('cccccccc-0000-4000-8000-00000000000c', 'call', idempotency_key => 'k') \g /dev/null
+SELECT usage.reconcile_usage(), usage.usage_security_check(), usage.check_usage_limit('cccccccc-0000-4000-8000-00000000000c', 'call') \g /dev/null
+SELECT count(*) FROM usage.user_usage \g /dev/null
+SET LOCAL search_path = public;
+SELECT is(test.lines(), 'none', 'installed and used under a hostile path, it calls nothing of it');
+DROP EXTENSION usage_tracking;
+
+GRANT ALL ON SCHEMA usage TO regress_ut_shop;
+SET LOCAL ROLE regress_ut_shop;
+SELECT shop.fill('usage') \g /dev/null
+DROP FUNCTION usage._record_signup(uuid), usage.handle_new_user();
+DROP TABLE usage.user_roles, usage.deleted_users;
+RESET ROLE;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SELECT usage.usage_security_check() \g /dev/null
+SELECT is(test.lines(), 'none', 'installed into a schema others have filled, it calls nothing of theirs');
+SELECT is_empty($$SELECT pg_describe_object(d.classid, d.objid, d.objsubid), pg_describe_object(d.refclassid, d.refobjid, 0)
+                    FROM pg_depend d
+                   WHERE (d.refclassid = 'pg_operator'::regclass AND d.refobjid IN (SELECT oid FROM pg_operator WHERE oprnamespace = 'usage'::regnamespace)
+                          OR d.refclassid = 'pg_proc'::regclass AND d.refobjid IN (SELECT oid FROM pg_proc WHERE proowner = 'regress_ut_shop'::regrole AND pronamespace = 'usage'::regnamespace))
+                     AND NOT (d.classid = 'pg_operator'::regclass)$$,
+                'nor does anything of it depend on theirs');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,175 @@
+/* Who may do what: every object of the extension and every role, compared with
+ * the tables below.  An object that is not listed is a failure, so a new one
+ * cannot come without somebody deciding whom it is for.
+ *
+ * In a plain database, and in one whose default privileges give everything away
+ * (as Supabase's do), before and after partitions are made.
+ *
+ *   anon, PUBLIC, regress_ut_nobody   nothing
+ *   authenticated, regress_ut_app     after grant_usage_access(role)
+ *   service_role                      after grant_usage_access(role, server => true) */
+\set ON_ERROR_STOP 1
+\set QUIET 1
+BEGIN;
+SELECT plan(19);
+
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY '{anon,authenticated,service_role,regress_ut_app,regress_ut_nobody}'::text[] LOOP
+        IF to_regrole(wanted) IS NULL THEN
+            EXECUTE format('CREATE ROLE %I', wanted);
+        END IF;
+    END LOOP;
+END
+$$;
+CREATE SCHEMA rights;
+SET LOCAL check_function_bodies = off;
+
+CREATE TABLE rights.roles (role text, audiences text[]);
+INSERT INTO rights.roles VALUES
+    ('public', '{}'), ('anon', '{}'), ('regress_ut_nobody', '{}'),
+    ('authenticated', '{user}'), ('regress_ut_app', '{user}'), ('service_role', '{user,server}');
+
+/* For whom each function is: the audience may execute it, nobody else but the owner. */
+CREATE TABLE rights.functions (function text, audience text);
+INSERT INTO rights.functions VALUES
+    ('current_user_id', 'user'), ('is_admin', 'user'), ('has_role', 'user'),
+    ('check_usage_limit', 'user'), ('consume_usage', 'user'), ('require_usage', 'user'),
+    ('_sees_all_users', 'user'), ('_usage_of_user', 'user'),
+    /* each of these asks for an admin itself */
+    ('grant_role', 'user'), ('revoke_role', 'user'), ('make_admin_by_email', 'user'),
+    ('set_user_plan', 'user'), ('set_user_clock', 'user'), ('set_user_limit', 'user'), ('set_plan_limit', 'user'),
+    ('define_usage_type', 'user'), ('define_usage_limit', 'user'),
+    ('act_for_any_user', 'server'), ('track_usage', 'server'),
+    ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'),
+    ('create_usage_partition', 'owner'), ('reconcile_usage', 'owner'), ('usage_maintenance', 'owner'),
+    ('grant_usage_access', 'owner'), ('usage_security_check', 'owner'),
+    ('_audience', 'owner'), ('_usage_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),
+    ('_revoke_all_on', 'owner'), ('_furnish_partition', 'owner'), ('_prepare_partitions', 'owner'),
+    ('handle_new_user', 'owner'), ('handle_deleted_user', 'owner'), ('_config_changed', 'owner'), ('_limit_changes', 'owner'),
+    ('_names_are_distinct', 'owner'), ('_history_is_kept', 'owner'), ('_counting_changed', 'owner'), ('_clock_changed', 'owner');
+
+/* What an audience may SELECT, by column; "" is the whole relation.  Nobody may
+ * do anything else to any relation. */
+CREATE TABLE rights.relations (relation text, kind "char", audience text, columns text[]);
+INSERT INTO rights.relations VALUES
+    ('user_usage', 'v', 'user', '{""}'),
+    ('user_subscriptions', 'r', 'user', '{user_id,plan,status,billing_period_start,billing_period_end,started_at,expires_at,time_zone,anchor}'),
+    ('user_roles', 'r', NULL, '{}'), ('plans', 'r', NULL, '{}'), ('usage_types', 'r', NULL, '{}'),
+    ('usage_limits', 'r', NULL, '{}'), ('usage_limits_limit_id_seq', 'S', NULL, '{}'), ('plan_limits', 'r', NULL, '{}'),
+    ('user_limits', 'r', NULL, '{}'), ('usage_events', 'p', NULL, '{}'), ('usage_events_default', 'r', NULL, '{}'),
+    ('usage_events_YYYY_MM', 'r', NULL, '{}'), ('usage_events_id_seq', 'S', NULL, '{}'), ('usage_keys', 'r', NULL, '{}'),
+    ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}');
+
+/* What there is. */
+CREATE VIEW rights.members AS
+    SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension x ON d.refobjid = x.oid AND d.refclassid = 'pg_extension'::regclass
+     WHERE x.extname = 'usage_tracking' AND d.deptype = 'e'
+     UNION SELECT 'pg_class'::regclass, relid FROM pg_partition_tree(to_regclass('usage.usage_events'));
+CREATE VIEW rights.actual_relations AS
+    SELECT c.oid, c.relkind, c.relrowsecurity, regexp_replace(c.relname, '_\d{4}_\d\d$', '_YYYY_MM') AS relation
+      FROM rights.members JOIN pg_class c ON classid = 'pg_class'::regclass AND objid = c.oid WHERE relkind NOT IN ('i', 'I');
+
+/* What is not as the tables say, one row each. */
+CREATE FUNCTION rights.of_functions() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s: listed %L, there %L', COALESCE(f.function, p.proname), f.audience, p.oid::regprocedure)
+      FROM rights.functions f
+      FULL JOIN (SELECT p.* FROM rights.members JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid) p ON f.function = p.proname
+     WHERE f.function IS NULL OR p.oid IS NULL
+     UNION ALL
+    SELECT format('%s may%s execute %s', r.role, CASE WHEN may THEN '' ELSE ' not' END, objid::regprocedure)
+      FROM rights.members JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
+      JOIN rights.functions f ON f.function = p.proname, rights.roles r, has_function_privilege(r.role, objid, 'EXECUTE') AS may
+     WHERE may <> (f.audience = ANY (r.audiences))
+$$;
+CREATE FUNCTION rights.of_relations() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s: listed as %L, there as %L', COALESCE(l.relation, a.relation), l.kind, a.relkind)
+      FROM rights.relations l FULL JOIN rights.actual_relations a ON a.relation = l.relation AND a.relkind = l.kind
+     WHERE l.relation IS NULL OR a.relation IS NULL
+     UNION ALL
+    SELECT format('%s may %s %s', r.role, privilege, a.oid::regclass)
+      FROM rights.actual_relations a JOIN rights.relations l USING (relation), rights.roles r,
+           unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN}'::text[]) AS privilege
+     WHERE a.relkind <> 'S' AND (privilege <> 'MAINTAIN' OR current_setting('server_version_num')::int >= 170000)
+       AND has_table_privilege(r.role, a.oid, privilege)
+           <> (privilege = 'SELECT' AND l.columns = '{""}' AND l.audience = ANY (r.audiences))
+     UNION ALL
+    SELECT format('%s may%s %s %s(%s)', r.role, CASE WHEN may THEN '' ELSE ' not' END, privilege, a.oid::regclass, attname)
+      FROM rights.actual_relations a JOIN rights.relations l USING (relation) JOIN pg_attribute t ON attrelid = a.oid AND NOT attisdropped,
+           rights.roles r, unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) AS privilege,
+           has_column_privilege(r.role, a.oid, attnum, privilege) AS may
+     WHERE a.relkind <> 'S'
+       AND may <> COALESCE(privilege = 'SELECT' AND l.audience = ANY (r.audiences)
+                           AND (attname = ANY (l.columns) OR l.columns = '{""}'), false)
+     UNION ALL
+    SELECT format('%s may %s %s', r.role, privilege, a.oid::regclass)
+      FROM rights.actual_relations a, rights.roles r, unnest('{USAGE,SELECT,UPDATE}'::text[]) AS privilege
+     WHERE a.relkind = 'S' AND has_sequence_privilege(r.role, a.oid, privilege)
+     UNION ALL
+    SELECT format('%s may grant rights on %s', COALESCE(NULLIF(x.grantee, 0)::regrole::text, 'PUBLIC'), a.oid::regclass)
+      FROM rights.actual_relations a JOIN pg_class c USING (oid), aclexplode(c.relacl) AS x WHERE x.is_grantable AND x.grantee <> c.relowner
+$$;
+CREATE FUNCTION rights.of_schema() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s: %s is %s', role, privilege, may)
+      FROM rights.roles, (VALUES ('USAGE'), ('CREATE')) AS v (privilege), has_schema_privilege(role, 'usage', privilege) AS may
+     WHERE may <> (privilege = 'USAGE' AND audiences <> '{}')
+$$;
+
+CREATE FUNCTION rights.check(title text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT is_empty('SELECT * FROM rights.of_functions()', 'functions, ' || title)
+     UNION ALL SELECT is_empty('SELECT * FROM rights.of_relations()', 'relations, ' || title)
+     UNION ALL SELECT is_empty('SELECT * FROM rights.of_schema()', 'the schema, ' || title)
+     UNION ALL SELECT is_empty('SELECT * FROM usage.usage_security_check()', 'usage_security_check() agrees, ' || title)
+$$;
+CREATE FUNCTION rights.grant_access() RETURNS void LANGUAGE sql AS $$
+    SELECT usage.grant_usage_access('authenticated'), usage.grant_usage_access('regress_ut_app'),
+           usage.grant_usage_access('service_role', server => true)
+$$;
+
+CREATE SCHEMA usage;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SELECT usage.create_usage_partition('2031-02-03'), rights.grant_access() \g /dev/null
+SELECT rights.check('in a plain database');
+SELECT bag_eq('SELECT polrelid::regclass::text, polname, polcmd FROM pg_policy WHERE polrelid IN (SELECT oid FROM rights.actual_relations)',
+              $$VALUES ('usage.user_subscriptions', 'own_or_all'::name, 'r'::"char")$$, 'policies are the listed ones');
+SELECT is_empty('SELECT oid::regclass FROM rights.actual_relations WHERE relkind IN (''r'', ''p'') AND NOT relrowsecurity', 'every table has row security');
+SELECT is_empty('SELECT c.oid::regclass FROM rights.actual_relations JOIN pg_class c USING (oid) WHERE c.relkind = ''v'''
+                ' AND NOT COALESCE(reloptions @> ''{security_invoker=true,security_barrier=true}'', false)', 'views run with the rights of their reader');
+SELECT bag_eq('SELECT proname, proconfig[1] FROM rights.members JOIN pg_proc p ON classid = ''pg_proc''::regclass AND objid = p.oid WHERE prosecdef',
+              $$SELECT name::name, 'search_path=pg_catalog, pg_temp' FROM unnest('{handle_new_user,handle_deleted_user,create_usage_partition}'::text[]) AS name$$,
+              'what runs with its owner''s rights is listed, with a pinned search_path');
+SELECT is_empty('SELECT objid::regprocedure FROM rights.members JOIN pg_proc p ON classid = ''pg_proc''::regclass AND objid = p.oid WHERE proleakproof',
+                'nothing claims to be leakproof');
+SELECT bag_eq('SELECT DISTINCT classid::regclass::text FROM rights.members', $$VALUES ('pg_class'), ('pg_proc'), ('pg_type')$$,
+              'there is no other kind of object');
+SELECT results_eq('SELECT DISTINCT format_type(objid, NULL) FROM rights.members WHERE classid = ''pg_type''::regclass AND'
+                  ' (SELECT typtype <> ''c'' OR relkind = ''c'' FROM pg_type t LEFT JOIN pg_class c ON c.oid = typrelid WHERE t.oid = objid)',
+                  $$VALUES ('usage.usage_decision')$$, 'the one type of its own is listed');
+
+/* The same with default privileges that give everything away. */
+DROP EXTENSION usage_tracking;
+DROP SCHEMA usage;
+CREATE SCHEMA usage;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC, anon, authenticated, service_role, regress_ut_nobody;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC, anon, authenticated, service_role, regress_ut_nobody;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO PUBLIC, anon, authenticated, service_role, regress_ut_nobody;
+ALTER DEFAULT PRIVILEGES IN SCHEMA usage GRANT ALL ON TABLES TO anon, authenticated, service_role, regress_ut_app WITH GRANT OPTION;
+ALTER DEFAULT PRIVILEGES IN SCHEMA usage GRANT ALL ON SEQUENCES TO anon, authenticated, service_role, regress_ut_app WITH GRANT OPTION;
+ALTER DEFAULT PRIVILEGES IN SCHEMA usage GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role, regress_ut_app WITH GRANT OPTION;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+UPDATE rights.roles SET audiences = '{}';
+CREATE TABLE public.canary ();
+SELECT ok(has_table_privilege('anon', 'canary', 'TRUNCATE'), 'those default privileges do give a new table away');
+SELECT is_empty('SELECT * FROM rights.of_functions()', 'functions, as installed under default privileges');
+SELECT results_eq('SELECT * FROM rights.of_relations()', $$VALUES ('usage_events_YYYY_MM: listed as ''r'', there as NULL')$$,
+                  'relations, as installed under default privileges: all but a month');
+SELECT is_empty('SELECT * FROM rights.of_schema()', 'the schema, as installed under default privileges');
+
+UPDATE rights.roles SET audiences = CASE role WHEN 'service_role' THEN '{user,server}' WHEN 'authenticated' THEN '{user}'
+                                              WHEN 'regress_ut_app' THEN '{user}' ELSE '{}' END::text[];
+SELECT rights.grant_access(), usage.create_usage_partition('2031-02-03'), usage.usage_maintenance() \g /dev/null
+SELECT rights.check('with partitions made later under default privileges');
+SELECT * FROM finish();
+ROLLBACK;

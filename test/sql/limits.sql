@@ -1,0 +1,141 @@
+/* limits: how much may they?
+ *
+ * How limits come to be and change, and where their windows lie.  What they
+ * decide is told in usage.
+ */
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+\set ON_ERROR_ROLLBACK on
+\set SHOW_CONTEXT never
+\pset format unaligned
+\pset tuples_only on
+\pset fieldsep ' | '
+\pset null -
+\set ann '00000000-0000-0000-0000-00000000000a'
+BEGIN;
+SELECT install_default_plans();
+
+-- Defining registers the type and fills in the defaults
+SELECT define_usage_limit('videos_daily', 'video', 5);
+SELECT * FROM usage_types;
+SELECT usage_type, max_usage, window_kind, period, measure, enforcement, time_zone, is_active, description, statuses
+  FROM usage_limits;
+
+-- The same definition again changes nothing; another changes what it says
+SELECT xmin AS before FROM usage_limits \gset
+SELECT define_usage_limit('videos_daily', 'video', 5.0);
+SELECT xmin = :before AS untouched FROM usage_limits;
+SELECT define_usage_limit('videos_daily', 'video', 7, enforcement => 'soft', is_active => false, description => 'per day');
+SELECT max_usage, enforcement, is_active, description FROM usage_limits;
+SELECT define_usage_limit('videos_total', NULL, -1, window_kind => 'lifetime', period => '1 week', time_zone => 'asia/kolkata');
+SELECT limit_type, usage_type, max_usage, period, time_zone FROM usage_limits WHERE limit_type = 'videos_total';
+
+-- A limit is numbered anew when something else is counted, and only then
+CREATE FUNCTION pg_temp.renumbers(change text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    before bigint := limit_id FROM usage_limits WHERE limit_type = 'videos_daily';
+BEGIN
+    EXECUTE 'UPDATE usage_limits SET ' || change || ' WHERE limit_type = ''videos_daily''';
+    RETURN before <> limit_id FROM usage_limits WHERE limit_type = 'videos_daily';
+END $$;
+INSERT INTO usage_types VALUES ('film');
+SELECT change, pg_temp.renumbers(change) FROM (VALUES
+    ('max_usage = 8'), ('enforcement = ''hard'''), ('is_active = true'), ('description = NULL'),
+    ('usage_type = ''video'''), ('usage_type = ''film'''), ('usage_type = NULL'), ('measure = ''events'''),
+    ('period = ''1 week'''), ('period = ''7 days'''), ('window_kind = ''anchored'''), ('time_zone = ''Asia/Tokyo'''),
+    ('time_zone = ''asia/tokyo'''), ('statuses = ''{failed}'''), ('window_kind = ''lifetime'', period = NULL')) AS v (change);
+
+-- What a plan and what a user may: set, changed, taken back
+SELECT set_plan_limit('pro', 'videos_daily', 50);
+SELECT set_plan_limit('pro', 'videos_daily', 60);
+SELECT set_plan_limit('team', 'videos_daily', -1);
+SELECT set_plan_limit('team', 'videos_total', 0);
+SELECT * FROM plan_limits ORDER BY plan, limit_type;
+SELECT set_plan_limit('team', 'videos_daily', NULL);
+SELECT set_plan_limit('team', 'videos_daily', NULL);
+SELECT * FROM plan_limits ORDER BY plan, limit_type;
+SELECT set_user_limit(:'ann', 'videos_daily', 99, '2026-04-01 00:00+00', 'beta tester');
+SELECT set_user_limit(:'ann', 'videos_total', 7);
+SELECT limit_type, max_usage, expires_at, reason FROM user_limits ORDER BY limit_type;
+SELECT set_user_limit(:'ann', 'videos_daily', 100);
+SELECT set_user_limit(:'ann', 'videos_total', NULL);
+SELECT limit_type, max_usage, expires_at, reason FROM user_limits ORDER BY limit_type;
+SELECT set_plan_limit('gold', 'videos_daily', 1);
+\echo :LAST_ERROR_SQLSTATE
+SELECT set_plan_limit('pro', 'video_daily', 1);
+\echo :LAST_ERROR_SQLSTATE
+SELECT set_user_limit(:'ann', 'video', 1);
+\echo :LAST_ERROR_SQLSTATE
+
+-- Renamed, a limit takes its plans and users along; deleted, they go with it
+UPDATE usage_limits SET limit_type = 'films' WHERE limit_type = 'videos_daily';
+SELECT plan, limit_type FROM plan_limits UNION ALL SELECT 'ann', limit_type FROM user_limits ORDER BY plan;
+DELETE FROM usage_limits WHERE limit_type = 'films';
+SELECT plan, limit_type FROM plan_limits UNION ALL SELECT 'ann', limit_type FROM user_limits ORDER BY plan;
+
+-- What is refused, by the function and by hand
+SELECT define_usage_limit('x', 'video', -2);
+SELECT define_usage_limit('x', 'video', 1, window_kind => 'daily');
+SELECT define_usage_limit('x', 'video', 1, period => '2 days');
+\echo :LAST_ERROR_SQLSTATE
+SELECT define_usage_limit('x', 'video', 1, window_kind => 'anchored', period => '1 month 1 day');
+\echo :LAST_ERROR_SQLSTATE
+SELECT define_usage_limit('x', 'video', 1, period => NULL);
+SELECT define_usage_limit('x', 'video', 1, time_zone => 'CEST');
+SELECT define_usage_limit('x', 'video', 1, statuses => '{}');
+SELECT define_usage_limit('x', 'video', 1, statuses => '{success,error}');
+\set VERBOSITY sqlstate
+INSERT INTO usage_limits (limit_type, usage_type, max_usage) VALUES ('x', 'video', 'NaN');
+INSERT INTO usage_limits (limit_type, usage_type, max_usage) VALUES ('x', 'video', 'Infinity');
+INSERT INTO usage_limits (limit_type, usage_type, max_usage) VALUES ('x', 'video', -0.5);
+INSERT INTO usage_limits (limit_type, usage_type, max_usage) VALUES ('x', 'vidoe', 1);
+INSERT INTO usage_limits (limit_type, usage_type, max_usage, period) VALUES ('x', 'video', 1, '1 month -30 days');
+INSERT INTO usage_limits (limit_type, usage_type, max_usage, time_zone) VALUES ('x', 'video', 1, '%s');
+INSERT INTO usage_limits (limit_type, usage_type, max_usage, statuses) VALUES ('x', 'video', 1, '{success,NULL}');
+INSERT INTO user_limits (user_id, limit_type, max_usage) VALUES (:'ann', 'videos_total', 'NaN');
+INSERT INTO plan_limits (plan, limit_type, max_usage) VALUES ('pro', 'videos_total', '-Infinity');
+\set VERBOSITY default
+SELECT count(*) FROM usage_limits WHERE limit_type = 'x';
+
+-- Which periods suit which kind
+SELECT p, a.* FROM unnest('{1 second,90 minutes,30 days,100 years}'::text[]) AS p,
+       _usage_window('anchored', p::interval, 'UTC', '2026-01-31', '2026-03-10 12:00+00') AS a;
+CREATE FUNCTION pg_temp.suits(kind text, period text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM _usage_window(kind, period::interval, 'UTC', '2026-01-31', '2026-03-10');
+    RETURN 'fits';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END $$;
+SELECT p, pg_temp.suits('calendar', p) AS calendar, pg_temp.suits('anchored', p) AS anchored
+  FROM unnest('{1 hour,1 day,1 week,1 month,3 months,1 year,1 second,36 hours,2 days,2 months,10 years,
+                0,-1 day,-1 month,1 day -1 hour,1 month 1 day,1 month -30 days,0.5 seconds,101 years,100000 days}'::text[]) AS p;
+
+-- A calendar window is the one of its zone, not of the session
+CREATE FUNCTION pg_temp.span(kind text, period interval, zone text, anchor timestamptz, at timestamptz) RETURNS text
+LANGUAGE sql AS $$
+    SELECT format('%s to %s, %s', window_start AT TIME ZONE zone, window_end AT TIME ZONE zone, window_end - window_start)
+      FROM _usage_window(kind, period, zone, anchor, at) $$;
+SET TimeZone = 'Asia/Tokyo';
+SELECT zone, p, pg_temp.span('calendar', p::interval, zone, '2000-01-01', '2026-03-01 02:30+00')
+  FROM unnest('{UTC,America/Los_Angeles,Asia/Kolkata}'::text[]) AS zone,
+       unnest('{1 hour,1 day,1 week,1 month,3 months,1 year}'::text[]) AS p;
+SET TimeZone = 'UTC';
+
+-- Days on which the clock is changed have 23 and 25 hours; the hour that comes twice is two hours
+SELECT at, p, pg_temp.span('calendar', p::interval, 'Europe/Berlin', '2000-01-01', at)
+  FROM unnest('{2026-03-29 00:30+00,2026-03-29 01:30+00,2026-10-25 00:30+00,2026-10-25 01:30+00}'::timestamptz[]) AS at,
+       unnest('{1 hour,1 day}'::text[]) AS p;
+
+-- Anchored months clamp to the length of the month and do not drift; days keep their local time
+SELECT k, pg_temp.span('anchored', '1 month', 'UTC', '2026-01-31 10:00+00', date '2026-01-31' + time '10:00' + k * interval '1 month')
+  FROM generate_series(-2, 4) AS k;
+SELECT pg_temp.span('anchored', '1 year', 'UTC', '2024-02-29 00:00+00', at)
+  FROM unnest('{2026-02-27 12:00+00,2026-02-28 12:00+00,2028-02-28 12:00+00,2028-02-29 12:00+00}'::timestamptz[]) AS at;
+SELECT pg_temp.span('anchored', '1 day', 'Europe/Berlin', '2026-01-01 08:00+00', at)
+  FROM unnest('{2026-03-28 12:00+00,2026-03-29 12:00+00}'::timestamptz[]) AS at;
+SELECT pg_temp.span('anchored', '24 hours', 'Europe/Berlin', '2026-01-01 08:00+00', '2026-03-29 12:00+00');
+SELECT * FROM _usage_window('lifetime', '1 day', 'UTC', '2026-01-01', '2026-03-10');
+ROLLBACK;
