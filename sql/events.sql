@@ -139,6 +139,34 @@ $$;
 COMMENT ON FUNCTION @extschema@._prepare_partitions(integer, timestamptz) IS
 'Internal: makes the partitions of this month and the next ones; what is in use is left';
 
+/* A dump says nothing of a table whose rights are its owner's alone, so where
+ * default privileges give rights away, a restored partition has them. */
+CREATE FUNCTION @extschema@._close_partitions(OUT done bigint, OUT "left" bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    partition regclass;
+BEGIN
+    done := 0;
+    "left" := 0;
+    FOR partition IN
+        SELECT c.oid FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+         WHERE i.inhparent = '@extschema@.usage_events'::regclass
+           AND EXISTS (SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner)
+    LOOP
+        BEGIN
+            PERFORM @extschema@._revoke_all_on(partition);
+            done := done + 1;
+        EXCEPTION WHEN lock_not_available THEN
+            "left" := "left" + 1;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._close_partitions() IS
+'Internal: takes back rights on partitions that default privileges gave away at a restore';
+
 CREATE TABLE @extschema@.usage_keys (
     user_id         @user_id@ NOT NULL,
     idempotency_key text COLLATE "C" NOT NULL,

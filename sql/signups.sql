@@ -19,6 +19,33 @@ AS 'MODULE_PATHNAME', 'ut_record_signup';
 COMMENT ON FUNCTION @extschema@._record_signup(@user_id@) IS
 'Internal: gives a new user his subscription row';
 
+/* Before a trigger of ours, running as the extension's owner, reads a column:
+ * of another type it could only be had by a cast, and the owner of that type
+ * may have written the cast. */
+CREATE FUNCTION @extschema@._check_id_column(relation oid, id_column text) RETURNS void
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type oid;
+    base oid;
+BEGIN
+    SELECT a.atttypid INTO STRICT type
+      FROM pg_attribute AS a WHERE a.attrelid = relation AND a.attname = id_column AND a.attnum > 0;
+    LOOP
+        SELECT t.typbasetype INTO base FROM pg_type AS t WHERE t.oid = type AND t.typtype = 'd';
+        EXIT WHEN NOT FOUND;
+        type := base;
+    END LOOP;
+    IF type <> '@user_id@'::regtype THEN
+        RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch',
+            MESSAGE = format('column "%s" no longer has type %s', id_column, '@user_id@');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._check_id_column(oid, text) IS
+'Internal: refuses to read a users table whose id column changed its type';
+
 /* A sign-up must not fail because of us: whatever goes wrong in here is a
  * warning, and nothing depends on the row.  lock_timeout is the function's own,
  * so that a locked table of ours costs a sign-up no more than that. */
@@ -29,7 +56,8 @@ AS $$
 DECLARE
     id @user_id@;
 BEGIN
-    EXECUTE format('SELECT ($1).%I', TG_ARGV[0]) INTO id USING NEW;
+    PERFORM @extschema@._check_id_column(TG_RELID, TG_ARGV[0]);
+    EXECUTE format('SELECT ($1).%I::@user_id@', TG_ARGV[0]) INTO id USING NEW;
     PERFORM @extschema@._record_signup(id);
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -51,7 +79,8 @@ DECLARE
     id @user_id@;
 BEGIN
     IF TG_ARGV[1] <> 'keep' THEN
-        EXECUTE format('SELECT ($1).%I', TG_ARGV[0]) INTO id USING OLD;
+        PERFORM @extschema@._check_id_column(TG_RELID, TG_ARGV[0]);
+        EXECUTE format('SELECT ($1).%I::@user_id@', TG_ARGV[0]) INTO id USING OLD;
         INSERT INTO @extschema@.deleted_users (user_id, on_delete)
         SELECT id, TG_ARGV[1] WHERE id IS NOT NULL
             ON CONFLICT (user_id) DO NOTHING;

@@ -20,7 +20,10 @@ BEGIN
     SELECT p.done, p."left" INTO done, "left"
       FROM @extschema@._prepare_partitions(3, clock_timestamp() + make_interval(secs => max_seconds)) AS p;
     RETURN NEXT;
+    task := 'rights';
+    SELECT p.done, p."left" INTO done, "left" FROM @extschema@._close_partitions() AS p;
+    RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.usage_maintenance(integer) IS
-'Does the most urgent upkeep in bounded steps: partitions for this month and the next two; what is in use is left for a later call';
+'Does the most urgent upkeep in bounded steps: partitions for this month and the next two, and rights that a restore gave away; what is in use is left for a later call';

@@ -20,6 +20,7 @@
 #include "query.h"
 #include "settings.h"
 #include "signups.h"
+#include "storage/lmgr.h"
 #include "users.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -201,9 +202,8 @@ check_same_attachment(const UsersTable *attached, const UsersTable *wanted)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 attached->relation != wanted->relation ?
-			 errmsg("table \"%s\" is already attached", get_rel_name(attached->relation)) :
-			 errmsg("table \"%s\" is already attached with other columns or another on_delete",
+			 errmsg(attached->relation != wanted->relation ? "table \"%s\" is already attached"
+					: "table \"%s\" is already attached with other columns or another on_delete",
 					get_rel_name(attached->relation)),
 			 errhint("Call detach_users() first.")));
 }
@@ -350,6 +350,8 @@ ut_attach_users(PG_FUNCTION_ARGS)
 	check_on_delete(wanted.on_delete);
 	check_is_table(wanted.relation);
 	check_columns(home, &wanted);
+	/* one at a time; blocks nothing else */
+	LockRelationOid(get_relname_relid("deleted_users", home->schema), ShareUpdateExclusiveLock);
 	if (find_users_table(home, &attached))
 		check_same_attachment(&attached, &wanted);
 	else

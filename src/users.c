@@ -61,24 +61,35 @@ static Statement find_role = {
 };
 
 static bool
-user_has_role(const Installation *home, Datum user_id, const char *role)
+user_has_role(const Installation *home, Datum user_id, const char *role, bool afresh)
 {
 	Datum		args[] = {user_id, CStringGetTextDatum(role)};
 	Disguise	before;
 	bool		found;
 
 	become_owner(home, &before);
-	found = statement_look(&find_role, args, NULL) > 0;
+	found = (afresh ? statement_look_afresh(&find_role, args, NULL)
+			 : statement_look(&find_role, args, NULL)) > 0;
 	become_caller(&before);
 	return found;
 }
 
+/* As the calling query sees it: good for showing. */
 bool
 is_app_admin(const Installation *home)
 {
 	Datum		user_id;
 
-	return current_user_datum(home, &user_id) && user_has_role(home, user_id, "admin");
+	return current_user_datum(home, &user_id) && user_has_role(home, user_id, "admin", false);
+}
+
+/* As it is at this moment: a demoted admin changes nothing, at any isolation level. */
+static bool
+is_app_admin_now(const Installation *home)
+{
+	Datum		user_id;
+
+	return current_user_datum(home, &user_id) && user_has_role(home, user_id, "admin", true);
 }
 
 static void
@@ -112,14 +123,14 @@ check_is_server(const Installation *home)
 void
 check_is_admin(const Installation *home)
 {
-	if (!is_owner_role(home) && !is_app_admin(home))
+	if (!is_owner_role(home) && !is_app_admin_now(home))
 		refuse_caller("must be an admin to do this");
 }
 
 void
 check_is_admin_or_server(const Installation *home)
 {
-	if (!is_server_role(home) && !is_app_admin(home))
+	if (!is_server_role(home) && !is_app_admin_now(home))
 		refuse_caller("must be an admin or a server role to do this");
 }
 
@@ -161,7 +172,8 @@ check_may_ask_roles(const Installation *home, Datum user_id)
 
 	if (current_user_datum(home, &myself) && same_user(home, user_id, myself))
 		return;
-	check_is_admin_or_server(home);
+	if (!is_server_role(home) && !is_app_admin(home))
+		refuse_caller("permission denied to act for this user");
 }
 
 PG_FUNCTION_INFO_V1(ut_has_role);
@@ -175,7 +187,7 @@ ut_has_role(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);	/* nobody has no role */
 	check_may_ask_roles(home, PG_GETARG_DATUM(0));
 	role = plain_name_argument(fcinfo, 1, "role");
-	PG_RETURN_BOOL(user_has_role(home, PG_GETARG_DATUM(0), role));
+	PG_RETURN_BOOL(user_has_role(home, PG_GETARG_DATUM(0), role, false));
 }
 
 PG_FUNCTION_INFO_V1(ut_is_admin);
@@ -187,7 +199,7 @@ ut_is_admin(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	check_may_ask_roles(home, PG_GETARG_DATUM(0));
-	PG_RETURN_BOOL(user_has_role(home, PG_GETARG_DATUM(0), "admin"));
+	PG_RETURN_BOOL(user_has_role(home, PG_GETARG_DATUM(0), "admin", false));
 }
 
 /*
@@ -243,7 +255,10 @@ static Statement find_other_admin = {
 	1, {USER_ID}
 };
 
-/* Lock first, then look: of two admins who remove each other one is refused. */
+/*
+ * Lock first, then look: of two admins who remove each other one is refused,
+ * because he no longer is one.
+ */
 static void
 remove_role(const Installation *home, Datum user_id, const char *role)
 {
@@ -252,6 +267,7 @@ remove_role(const Installation *home, Datum user_id, const char *role)
 	bool		last;
 
 	LockRelationOid(get_relname_relid("user_roles", home->schema), ShareRowExclusiveLock);
+	check_may_manage_roles(home);
 	become_owner(home, &before);
 	last = strcmp(role, "admin") == 0 &&
 		statement_look_afresh(&find_role, args, NULL) > 0 &&

@@ -137,8 +137,10 @@ SELECT is(usage.attach_users('auth.users'), 1::bigint, 'a second call adds who i
 
 CREATE TABLE public.others (id uuid PRIMARY KEY, email text, mail text);
 SELECT is(pg_temp.refusal(format('SELECT usage.attach_users(%s)', args)),
-          '55000 table "users" is already attached, or attached otherwise | Call detach_users() first.', 'while attached: ' || args)
-  FROM unnest(ARRAY[$$'others'$$, $$'auth.users', 'instance_id'$$, $$'auth.users', on_delete => 'erase'$$]) AS args;
+          '55000 table "users" is already attached' || wanted || ' | Call detach_users() first.', 'while attached: ' || args)
+  FROM (VALUES ($$'others'$$, ''),
+               ($$'auth.users', 'instance_id'$$, ' with other columns or another on_delete'),
+               ($$'auth.users', on_delete => 'erase'$$, ' with other columns or another on_delete')) AS calls (args, wanted);
 SELECT is(pg_temp.refusal('DROP EXTENSION usage_tracking'),
           '2BP01 cannot drop extension usage_tracking because other objects depend on it'
           ' | Use DROP ... CASCADE to drop the dependent objects too.', 'while attached: the extension is not dropped by mistake');

@@ -26,6 +26,8 @@ INSERT INTO zone_doors VALUES
     ('set_user_clock',     'SELECT usage.set_user_clock(''0ada0000-0000-0000-0000-000000000000'', %L)'),
     ('INSERT of a limit',  'INSERT INTO usage.usage_limits (limit_type, usage_type, max_usage, time_zone) VALUES (''here'', ''kept'', 1, %L)'),
     ('UPDATE of a limit',  'UPDATE usage.usage_limits SET time_zone = %L'),
+    ('INSERT of a user',   'INSERT INTO usage.user_subscriptions (user_id, time_zone) VALUES (gen_random_uuid(), %L)'),
+    ('UPDATE of a user',   'UPDATE usage.user_subscriptions SET time_zone = %L'),
     ('the setting',        'SELECT set_config(''usage_tracking.time_zone'', %L, true)');
 
 SELECT throws_ok(format(statement, zone), '22023', NULL, format('%s refuses zone %s', door, what))

@@ -25,7 +25,7 @@ SELECT name AS quiet_zone FROM pg_timezone_names
 
 SELECT usage.define_usage_type('extra');
 SELECT usage.define_usage_limit('calls_daily', 'unit', 15, measure => 'events', time_zone => :'quiet_zone');
-SELECT usage.define_usage_limit('tokens_weekly', NULL, 500, 'anchored', '7 days', 'tokens');
+SELECT usage.define_usage_limit('tokens_weekly', NULL, 200, 'anchored', '7 days', 'tokens');
 SELECT usage.define_usage_limit('units_ever', 'unit', 60, 'lifetime', NULL);
 /* In each user's own zone; the monitor changes what it counts. */
 SELECT usage.define_usage_limit('units_noted', 'unit', 10, enforcement => 'soft');
@@ -48,9 +48,9 @@ CREATE TABLE stress.people (
 INSERT INTO stress.people VALUES (stress.user_id(0), 0, 'hot', 100, 20, NULL);
 INSERT INTO stress.people
 SELECT stress.user_id(no), no, 'cold', CASE no % 10 WHEN 0 THEN 100000 ELSE 60 END,
-       CASE no % 10 WHEN 0 THEN 100000 ELSE 15 END, 500
+       CASE no % 10 WHEN 0 THEN 100000 ELSE 15 END, 200
   FROM generate_series(1, 1000) AS no;
-INSERT INTO stress.people SELECT stress.user_id(no), no, 'facts', 60, 15, 500 FROM generate_series(2001, 2040) AS no;
+INSERT INTO stress.people SELECT stress.user_id(no), no, 'facts', 60, 15, 200 FROM generate_series(2001, 2040) AS no;
 
 SELECT usage.set_user_limit(user_id, 'units_ever', max_units), usage.set_user_limit(user_id, 'calls_daily', max_calls),
        usage.set_user_limit(user_id, 'tokens_weekly', -1)

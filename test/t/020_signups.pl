@@ -121,10 +121,9 @@ sub sign_up
     my ($db, $s, $id, $before) = @_;
     my $from = -s $node->logfile;
     my ($rc, $out, $err) = $node->psql($db, ($before // '') . "; INSERT INTO $s->{table} (id) VALUES ($id)",
-        extra_params => [ '-U', $s->{owner} ]);
-    return "FAILED $err" if $rc != 0;
-    my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $from);
-    return join ' ', $log =~ /^(\w{5}) WARNING: +sign-up was not recorded for usage tracking/mg;
+        extra_params => [ '-U', $s->{owner} ], timeout => 60, timed_out => \my $hangs);
+    return "FAILED $err" if $hangs || $rc != 0;
+    return join ' ', slurp_file($node->logfile, $from) =~ /^(\w{5}) WARNING: +sign-up was not recorded for usage tracking/mg;
 }
 
 sub count
@@ -152,7 +151,8 @@ foreach my $name (sort keys %shape)
         else { is($warned, $state, "$name: $what: a sign-up is " . ($state ? "a warning $state" : 'no matter')) }
         is(count($name, $s->{table}, 'id', $id), 1, "$name: $what: the user is there");
         $node->safe_psql($name, $mend);
-        is($node->safe_psql($name, "SELECT usage.attach_users('$s->{table}')"), $state ? 1 : 0, "$name: $what: attach_users() adds who is missing");
+        is($node->safe_psql($name, "SELECT usage.attach_users('$s->{table}')"), $state ? 1 : 0,
+            "$name: $what: attach_users() adds who is missing");
         is(count($name, 'usage.user_subscriptions', 'user_id', $id), 1, "$name: $what: he is known then");
         is(sign_up($name, $s, my $next = new_id()), '', "$name: $what: the next one is no matter");
         is(count($name, 'usage.user_subscriptions', 'user_id', $next), 1, "$name: $what: and is known");
@@ -171,8 +171,9 @@ foreach my $name (sort keys %shape)
 # known, and the transaction goes on.
 my ($one, $two, $three) = (new_id(), new_id(), new_id());
 my $from = -s $node->logfile;
-$node->safe_psql('plain', "BEGIN; INSERT INTO members (id) VALUES ($one), (NULL), ($two); INSERT INTO members (id) VALUES ($three); COMMIT");
-like(PostgreSQL::Test::Utils::slurp_file($node->logfile, $from), qr/^22004 WARNING: +sign-up was not recorded/m, 'a row without an id: a warning');
+$node->safe_psql('plain', "BEGIN; INSERT INTO members (id) VALUES ($one), (NULL), ($two);
+    INSERT INTO members (id) VALUES ($three); COMMIT");
+like(slurp_file($node->logfile, $from), qr/^22004 WARNING: +sign-up was not recorded/m, 'a row without an id: a warning');
 is($node->safe_psql('plain', "SELECT count(*) FROM usage.user_subscriptions WHERE user_id IN ($one, $two, $three)"), 3,
     'a row without an id: the others are known');
 
@@ -184,14 +185,15 @@ $node->safe_psql('plain', "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;
 \\! psql -Xqc \"INSERT INTO usage.user_subscriptions (user_id) VALUES ($seen)\" plain
 INSERT INTO members (id) VALUES ($seen); COMMIT");
 is(count('plain', 'members', 'id', $seen), 1, 'a serialization failure in the trigger: the user is there');
-like(PostgreSQL::Test::Utils::slurp_file($node->logfile, $from), qr/^40001 WARNING: +sign-up was not recorded/m, 'and it was a warning');
+like(slurp_file($node->logfile, $from), qr/^40001 WARNING: +sign-up was not recorded/m, 'and it was a warning');
 
 # The id column is renamed: sign-ups go on, and detaching and attaching mends it.
 $node->safe_psql('plain', 'ALTER TABLE members RENAME id TO uid');
 $from = -s $node->logfile;
 $node->safe_psql('plain', 'INSERT INTO members (uid) VALUES (' . new_id() . ')');
-like(PostgreSQL::Test::Utils::slurp_file($node->logfile, $from), qr/^42703 WARNING: +sign-up was not recorded/m, 'the id column is renamed: a warning');
-is($node->safe_psql('plain', "SELECT usage.detach_users(); SELECT usage.attach_users('members', 'uid')"), "\n1", 'attached anew, he is added');
+like(slurp_file($node->logfile, $from), qr/^42703 WARNING: +sign-up was not recorded/m, 'the id column is renamed: a warning');
+is($node->safe_psql('plain', "SELECT usage.detach_users(); SELECT usage.attach_users('members', 'uid')"), "\n1",
+    'attached anew, he is added');
 
 # Deletions need no library, and fail rather than lose their mark.
 $node->safe_psql('plain', $breakages[0][1]);
