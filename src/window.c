@@ -41,6 +41,8 @@ typedef struct Grid
 	int			month_day;		/* day of the month, clamped to its length */
 	TimeOffset	time_of_day;
 	pg_tz	   *zone;
+	TimestampTz anchor;			/* boundary 0, if anchored: an hour may be lived twice */
+	bool		anchored;
 } Grid;
 
 bool
@@ -155,6 +157,8 @@ boundary(const Grid *grid, int64 k)
 	int			year;
 	int			month;
 
+	if (grid->anchored && k == 0)
+		return grid->anchor;
 	if (grid->unit == UNIT_DAYS)
 		return from_local(grid->first_day + k * grid->count, grid->time_of_day, grid->zone);
 	months = grid->first_month + k * grid->count;
@@ -228,6 +232,8 @@ window_of_hour(pg_tz *zone, TimestampTz at)
 			w.start = cut;
 		probe = jump;
 	}
+	if (!IS_VALID_TIMESTAMP(w.start) || !IS_VALID_TIMESTAMP(w.end))
+		out_of_range();
 	return w;
 }
 
@@ -269,6 +275,8 @@ anchored_window(const Interval *period, pg_tz *zone, TimestampTz anchor, Timesta
 
 	if (period->time != 0)
 		return stopwatch_window(period->time, anchor, at);
+	grid.anchored = true;
+	grid.anchor = anchor;
 	to_local(anchor, zone, &tm, &grid.time_of_day);
 	grid.first_day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday);
 	grid.first_month = tm.tm_year * MONTHS_PER_YEAR + tm.tm_mon - 1;

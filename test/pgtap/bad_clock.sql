@@ -100,13 +100,12 @@ SELECT pg_temp.no_window(kind, period, zone, anchor, at)
                ('anchored', '36600 days', 'UTC', '2026-01-01Z', '4714-11-24Z BC'),
                ('anchored', '1 second', 'UTC', '4714-11-24Z BC', '294276-12-31 23:59:59.999999Z'))
        AS beyond (kind, period, zone, anchor, at);
-SELECT * FROM todo('hours at the ends of time come out as invalid timestamps', 2);
 SELECT pg_temp.no_window('calendar', '1 hour', 'America/Los_Angeles', '2026-01-01Z', '4714-11-24Z BC');
 SELECT pg_temp.no_window('calendar', '1 hour', 'UTC', '2026-01-01Z', '294276-12-31 23:59:59.999999Z');
 
 SELECT throws_ok(format('SELECT usage.set_user_clock(%L, anchor => %L)', :'ada', anchor), '22008', NULL,
                  'an anchor at ' || anchor || ' is refused')
-  FROM unnest(ARRAY['infinity', '-infinity']) AS anchor;
+  FROM unnest(ARRAY['infinity', '-infinity', '0001-12-31 23:59:59.999999Z BC', '10000-01-01Z']) AS anchor;
 SELECT throws_ok(format('SELECT usage.track_usage(%L, ''kept'', occurred_at => %L)', :'ada', at), '22008', NULL,
                  'an event at ' || at || ' is refused')
   FROM unnest(ARRAY['infinity', '-infinity']) AS at;

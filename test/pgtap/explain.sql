@@ -120,7 +120,7 @@ SELECT usage.install_default_plans() \g /dev/null
 SELECT * FROM test.ask('empty', 1) \g /dev/null
 ANALYZE;
 
-/* 1 M events, 1 M counters (none for two in five users: theirs are sums), 250 k users. */
+/* 1 M events, 1 M counters of windows long gone (so sums of events are asked for), 250 k users. */
 INSERT INTO usage.user_subscriptions (user_id, started_at, anchor)
 SELECT test.user_id(n), '2026-04-01', '2026-04-01' FROM generate_series(1, 250000) AS n ON CONFLICT DO NOTHING;
 INSERT INTO usage.usage_events (id, user_id, usage_type, status, quantity, tokens, cost, occurred_at)

@@ -190,8 +190,29 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 RESET ROLE;
-RESET client_min_messages;
 SELECT is(test.lines(), 'none', 'a cast of the shop''s own type to uuid does not run as the extension''s owner');
+
+/* The look-up by address does meet casts of the shop's own: as the shop. */
+SET CONSTRAINTS ALL IMMEDIATE;
+DELETE FROM shop.log;
+SET LOCAL ROLE regress_ut_shop;
+CREATE TYPE shop.address AS (address text);
+CREATE FUNCTION shop.address_to_text(shop.address) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM shop.note('cast');
+    RETURN ($1).address;
+END
+$$;
+CREATE CAST (shop.address AS text) WITH FUNCTION shop.address_to_text(shop.address);
+DROP POLICY noting ON shop.users;
+ALTER TABLE shop.users DROP COLUMN nickname, DROP COLUMN email, ADD COLUMN email shop.address;
+INSERT INTO shop.users (id, email) VALUES (row('dddddddd-0000-4000-8000-00000000000d')::shop.id, row('new@example.com')::shop.address);
+RESET ROLE;
+RESET client_min_messages;
+SELECT usage.make_admin_by_email('new@example.com') \g /dev/null
+SELECT results_eq('SELECT DISTINCT what, who FROM shop.log WHERE what = ''cast''', $$VALUES ('cast', 'regress_ut_shop'::name)$$,
+                  'make_admin_by_email() runs the casts of the shop''s types, as the shop');
+SELECT is(test.lines(), 'none', 'and nothing as a superuser');
 
 /* ---- only tables, only one's own ---- */
 

@@ -48,6 +48,7 @@ INSERT INTO rights.functions VALUES
     ('grant_usage_access', 'owner'), ('usage_security_check', 'owner'),
     ('_audience', 'owner'), ('_usage_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),
     ('_revoke_all_on', 'owner'), ('_furnish_partition', 'owner'), ('_prepare_partitions', 'owner'),
+    ('_close_partitions', 'owner'), ('_check_id_column', 'owner'), ('_canonical_zone', 'owner'),
     ('handle_new_user', 'owner'), ('handle_deleted_user', 'owner'), ('_config_changed', 'owner'), ('_limit_changes', 'owner'),
     ('_names_are_distinct', 'owner'), ('_history_is_kept', 'owner'), ('_counting_changed', 'owner'), ('_clock_changed', 'owner');
 

@@ -42,8 +42,7 @@ INSERT INTO zones VALUES
     ('Europe/Berlin'),
     ('Europe/Dublin'),          -- winter time is the exception there
     ('Pacific/Apia'),           -- 2011-12-30 never was
-    ('Pacific/Chatham'),        -- +12:45, changes at 02:45
-    ('XXX5YYY9');               -- made up: in spring 02:00 becomes 22:00 of the day before
+    ('Pacific/Chatham');        -- +12:45, changes at 02:45
 
 CREATE FUNCTION pg_temp.utc_offset(at timestamptz, zone text) RETURNS interval LANGUAGE sql AS
 $$ SELECT (at AT TIME ZONE zone) - (at AT TIME ZONE 'UTC') $$;
@@ -221,8 +220,10 @@ INSERT INTO almanac VALUES
      '2026-04-04 15:00Z', '2026-04-04 15:30Z'),
     ('an hour beside UTC by seconds', 'calendar', '1 hour', 'Africa/Monrovia', '2020-01-01Z', '1971-05-05 12:00Z',
      '1971-05-05 11:44:30Z', '1971-05-05 12:44:30Z'),
-    ('an hour in which the time got another name only', 'calendar', '1 hour', 'Pacific/Honolulu', '2020-01-01Z',
-     '1945-08-14 23:10Z', '1945-08-14 22:30Z', '1945-08-14 23:30Z'),
+    ('before the time got another name only', 'calendar', '1 hour', 'Pacific/Honolulu', '2020-01-01Z', '1945-08-14 22:59Z',
+     '1945-08-14 22:30Z', '1945-08-14 23:30Z'),
+    ('after the time got another name only', 'calendar', '1 hour', 'America/St_Johns', '2020-01-01Z', '1945-08-14 23:10Z',
+     '1945-08-14 22:30Z', '1945-08-14 23:30Z'),
     ('a week from Monday', 'calendar', '1 week', 'UTC', '2020-01-01Z', '2027-01-03 23:59:59.999999Z',
      '2026-12-28Z', '2027-01-04Z'),
     ('a month from the 31st, clamped', 'anchored', '1 month', 'UTC', '2026-01-31 10:00Z', '2026-03-31 09:59Z',

@@ -20,10 +20,16 @@ chance(Client *me, unsigned per_mille)
 	return draw(me, 1000) < per_mille;
 }
 
-static int64_t
+int64_t
 elapsed_ms(const Client *me)
 {
 	return now_ms() - me->shared->began_ms;
+}
+
+void
+name_request(Client *me, Step *step)
+{
+	snprintf(step->request, sizeof(step->request), "%d-%ld", me->number, me->requests++);
 }
 
 /* A few cold users at a time are everybody's: their first uses collide. */
@@ -37,7 +43,7 @@ choose_user(Client *me)
 	if (kind < 60)
 		return FIRST_COLD_USER + draw(me, COLD_USERS);
 	if (kind < 90)
-		return FIRST_COLD_USER + (elapsed_ms(me) / 200 * 10 + draw(me, 10)) % COLD_USERS;
+		return FIRST_COLD_USER + (elapsed_ms(me) / 100 * 5 + draw(me, 5)) % COLD_USERS;
 	return FIRST_FACT_USER + draw(me, FACT_USERS);
 }
 
@@ -83,7 +89,7 @@ choose_step(Client *me)
 		step.usage_type = chance(me, 150) ? "extra" : "unit";
 		step.quantity = 1 + draw(me, 9);
 		step.tokens = chance(me, 500) ? draw(me, 100) : 0;
-		snprintf(step.request, sizeof(step.request), "%d-%ld", me->number, me->requests++);
+		name_request(me, &step);
 	}
 	step.way = choose_way(me, &step);
 	step.is_hurried = chance(me, 80);
@@ -133,7 +139,7 @@ choose_many_steps(Client *me, Step *steps)
 			.quantity = 1
 		};
 
-		snprintf(step.request, sizeof(step.request), "%d-%ld", me->number, me->requests++);
+		name_request(me, &step);
 		steps[i] = step;
 	}
 	return MANY_STEPS;

@@ -17,6 +17,8 @@
 #include "client.h"
 
 #define MAX_ATTEMPTS 20
+#define RUSH_GATHERS_MS 60
+#define RUSH_TOKENS 50			/* so the limit is reached by a few */
 
 /* ---- fates ---- */
 
@@ -226,32 +228,62 @@ run_transaction(Client *me)
 
 /* A call that is a transaction of its own. */
 static void
-run_call(Client *me)
+call(Client *me, const Step *step, bool is_cut)
 {
-	Step		step = choose_step(me);
 	Answer		answer = {0};
 	Outcome		outcome = GONE;
 
-	me->expected = step.way == REQUIRE ? "UT001" : "";
-	send_step(me, &step);
-	if (chance(me, 20))
+	me->expected = step->way == REQUIRE ? "UT001" : "";
+	send_step(me, step);
+	if (is_cut)
 	{
 		usleep(draw(me, 3000));
 		cut(me);
 	}
 	else
-		outcome = read_answer(me, &step, &answer);
+		outcome = read_answer(me, step, &answer);
 
-	if (step.way == IN_BLOCK_UNDONE)
+	if (step->way == IN_BLOCK_UNDONE)
 		me->did->undone += answer.allowed;
 	else if (outcome == GONE || answer.allowed)
-		note(me, &step, outcome == DONE);
-	if (answer.allowed && step.has_key && step.way != IN_BLOCK_UNDONE)
+		note(me, step, outcome == DONE);
+	if (answer.allowed && step->has_key && step->way != IN_BLOCK_UNDONE)
 	{
 		me->has_keyed = true;
-		me->keyed = step;
+		me->keyed = *step;
 		strcpy(me->keyed_id, answer.id);
 	}
+}
+
+static void
+run_call(Client *me)
+{
+	Step		step = choose_step(me);
+
+	call(me, &step, chance(me, 20));
+}
+
+/* Once a second all come at once to a user who was never there before. */
+static void
+rush(Client *me)
+{
+	int64_t		second = elapsed_ms(me) / 1000;
+	int64_t		early = second * 1000 + RUSH_GATHERS_MS - elapsed_ms(me);
+	Step		step = {
+		.way = CONSUME,
+		.user = FIRST_RUSH_USER + second % RUSH_USERS,
+		.usage_type = "extra",
+		.quantity = 1,
+		.tokens = RUSH_TOKENS
+	};
+
+	if (second == me->last_rush)
+		return;
+	me->last_rush = second;
+	name_request(me, &step);
+	if (early > 0)
+		usleep(early * 1000);
+	call(me, &step, false);
 }
 
 /* The first answer for the same again, an error for anything else. */
@@ -329,13 +361,14 @@ hand_in(Client *me)
 void
 run_client(Shared *shared, int number)
 {
-	Client		me = {.shared = shared, .did = &shared->figures[number], .number = number, .expected = ""};
+	Client		me = {.shared = shared, .did = &shared->figures[number], .number = number, .expected = "", .last_rush = -1};
 
 	connect_again(&me);
 	while (!shared->stop && getppid() == shared->parent && PQstatus(me.conn) == CONNECTION_OK)
 	{
 		unsigned	kind = draw(&me, 1000);
 
+		rush(&me);
 		if (kind < 550)
 			run_transaction(&me);
 		else if (kind < 930)

@@ -59,6 +59,7 @@ typedef struct Client
 	int			number;
 	uint64_t	draws;
 	long		requests;
+	int64_t		last_rush;		/* in which second */
 	PGconn	   *conn;
 	const char *expected;		/* SQLSTATEs that may come now */
 	char		state[6];		/* SQLSTATE of the last error */
@@ -78,6 +79,8 @@ typedef struct Client
 
 extern unsigned draw(Client *me, unsigned below);
 extern bool chance(Client *me, unsigned per_mille);
+extern int64_t elapsed_ms(const Client *me);
+extern void name_request(Client *me, Step *step);
 extern int	choose_user(Client *me);
 extern Step choose_step(Client *me);
 extern int	choose_steps(Client *me, Step *steps);

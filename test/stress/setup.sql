@@ -2,6 +2,7 @@
  *
  *   hot     user 0            maxima raised by the monitor each time they are used up
  *   cold    users 1 to 1000   small maxima; each tenth is on plan pro, with large ones
+ *   rush    users 1001-2000   each met by all clients at once, for the first time
  *   facts   users 2001-2040   track_usage as well, so these may be over
  *
  * What a user may is written down twice, for the extension and in stress.people,
@@ -50,6 +51,7 @@ INSERT INTO stress.people
 SELECT stress.user_id(no), no, 'cold', CASE no % 10 WHEN 0 THEN 100000 ELSE 60 END,
        CASE no % 10 WHEN 0 THEN 100000 ELSE 15 END, 200
   FROM generate_series(1, 1000) AS no;
+INSERT INTO stress.people SELECT stress.user_id(no), no, 'rush', 60, 15, 200 FROM generate_series(1001, 2000) AS no;
 INSERT INTO stress.people SELECT stress.user_id(no), no, 'facts', 60, 15, 200 FROM generate_series(2001, 2040) AS no;
 
 SELECT usage.set_user_limit(user_id, 'units_ever', max_units), usage.set_user_limit(user_id, 'calls_daily', max_calls),

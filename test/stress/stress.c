@@ -1,11 +1,12 @@
 /*
  * stress.c -- promise 2 of the design, "never over, never stuck", under fire.
  *
- * 32 clients use what 1 hot and 1000 cold users may: random quantities,
- * savepoints, exceptions, rollbacks, idempotency keys, isolation levels,
- * cancelled statements, connections cut at the worst moment.  Meanwhile a
- * monitor looks at one snapshot after the other, gives the hot user a little
- * more whenever he has used up everything, and changes what a limit counts.
+ * 32 clients use what 1 hot and 1000 cold users may, and now and then all come at
+ * once to a user nobody knows yet: random quantities, savepoints, exceptions,
+ * rollbacks, idempotency keys, isolation levels, cancelled statements,
+ * connections cut at the worst moment.  Meanwhile a monitor looks at one
+ * snapshot after the other, gives the hot user a little more whenever he has
+ * used up everything, and changes what a limit counts.
  *
  * It proves that at any moment no user is over a hard limit and every counter
  * equals its events; that in the end the events are exactly the uses whose

@@ -15,6 +15,8 @@
 #define HOT_USER 0
 #define FIRST_COLD_USER 1
 #define COLD_USERS 1000
+#define FIRST_RUSH_USER 1001
+#define RUSH_USERS 1000
 #define FIRST_FACT_USER 2001
 #define FACT_USERS 40
 
