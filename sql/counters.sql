@@ -1,7 +1,7 @@
 /* counters: how much so far?
  *
  * A row always equals the sum of the user's events in its window; no row means
- * that sum itself.  src/counters_lock.c has the locking protocol.
+ * that sum itself.  src/locks.c has the locking protocol.
  */
 CREATE TABLE @extschema@.usage_counters (
     user_id      @user_id@ NOT NULL,

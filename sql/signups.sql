@@ -30,8 +30,12 @@ DECLARE
     type oid;
     base oid;
 BEGIN
-    SELECT a.atttypid INTO STRICT type
+    SELECT a.atttypid INTO type
       FROM pg_attribute AS a WHERE a.attrelid = relation AND a.attname = id_column AND a.attnum > 0;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_column',
+            MESSAGE = format('column "%s" no longer exists', id_column);
+    END IF;
     LOOP
         SELECT t.typbasetype INTO base FROM pg_type AS t WHERE t.oid = type AND t.typtype = 'd';
         EXIT WHEN NOT FOUND;

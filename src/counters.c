@@ -7,12 +7,14 @@
  * its window, creating it from the events if need be, and to every other row of
  * that limit whose window holds the instant (windows of an earlier clock).
  *
- * Locking: see counters_lock.c.
+ * Locking: see locks.c.
  */
 #include "compat.h"
 
 #include "catalog/pg_type.h"
 #include "counters.h"
+#include "errors.h"
+#include "locks.h"
 #include "numbers.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -314,4 +316,30 @@ return_to_counters(Datum user_id, Stakes *stakes)
 {
 	return_amounts(user_id, stakes->all, stakes->n);
 	return_amounts(user_id, stakes->neighbours, stakes->nneighbours);
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+/* AFTER row trigger of usage_limits, fired where what is counted changed. */
+PG_FUNCTION_INFO_V1(ut_counting_changed);
+Datum
+ut_counting_changed(PG_FUNCTION_ARGS)
+{
+	check_trigger(fcinfo);
+	lock_out_all_uses(installation_of(fcinfo));
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER row trigger of user_subscriptions, fired where the clock changed. */
+PG_FUNCTION_INFO_V1(ut_clock_changed);
+Datum
+ut_clock_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = check_trigger(fcinfo);
+	TupleDesc	desc = trigger->tg_relation->rd_att;
+	bool		isnull;
+
+	lock_out_uses_of(installation_of(fcinfo),
+					 SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull));
+	return PointerGetDatum(NULL);
 }

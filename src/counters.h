@@ -33,7 +33,6 @@ typedef struct Stakes
 	int			nneighbours;
 } Stakes;
 
-extern void lock_counting(const Installation *home, Datum user_id);
 extern void read_counters(Datum user_id, TimestampTz at, Stakes *stakes, bool afresh);
 extern bool take_from_counters(Datum user_id, Stakes *stakes, bool within_limits);
 extern void return_to_counters(Datum user_id, Stakes *stakes);

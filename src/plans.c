@@ -11,6 +11,7 @@
 #include "arguments.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
+#include "locks.h"
 #include "plans.h"
 #include "settings.h"
 #include "users.h"
@@ -184,6 +185,8 @@ ut_set_user_clock(PG_FUNCTION_ARGS)
 	nulls[1] = zone == NULL ? 'n' : ' ';
 	nulls[2] = PG_ARGISNULL(2) ? 'n' : ' ';
 
+	/* before the row: a first use holds the clock while it makes the row */
+	lock_out_uses_of(home, args[0]);
 	become_owner(home, &before);
 	note_first_use(args[0], usage_now());
 	statement_write(&set_clock, args, nulls);

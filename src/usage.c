@@ -2,13 +2,14 @@
  * usage.c -- the door: may it, and make it happen.
  *
  * The only writer of events and counters.  One use is, in one transaction:
- * locks (see counters.c), terms, decision, counters, key, event.  What the
+ * locks (see locks.c), terms, decision, counters, key, event.  What the
  * decision refuses on sight costs no write and no row lock.
  */
 #include "compat.h"
 
 #include "arguments.h"
 #include "errors.h"
+#include "locks.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "numbers.h"
@@ -65,6 +66,9 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	}
 
 	terms = terms_of_user(event->user_id, usage_now(), true);
+	/* only now: a use cannot lie before the anchor that another first use set */
+	if (!event->has_own_time)
+		event->occurred_at = usage_now();
 	if (!terms.is_known)
 		terms.anchor = event->occurred_at;
 	stakes = weigh(config, &terms, event, true);
@@ -185,7 +189,6 @@ event_to_consume(FunctionCallInfo fcinfo, const char *function)
 	event.resource_type = text_argument(fcinfo, 7, "resource_type");
 	event.resource_id = text_argument(fcinfo, 8, "resource_id");
 	event.metadata = cut_metadata(fcinfo, 9);
-	event.occurred_at = usage_now();
 	return event;
 }
 
@@ -210,7 +213,6 @@ static void
 take_time(FunctionCallInfo fcinfo, int n, Event *event)
 {
 	event->has_own_time = !PG_ARGISNULL(n);
-	event->occurred_at = usage_now();
 	if (!event->has_own_time)
 		return;
 	event->occurred_at = PG_GETARG_TIMESTAMPTZ(n);

@@ -54,6 +54,8 @@ INSERT INTO attack.claims VALUES
     (format('{"sub": "%s''; DROP TABLE usage.plans; --"}', :b), '{nobody}', 'sub with SQL'),
     (format('{"x": "%s", "sub": "%s"}', repeat('x', 1000000), :a), ARRAY[:a, 'nobody'], '1 MB'),
     (format('{"sub": "%s"}', repeat(:b, 30000)), '{nobody}', 'sub of 1 MB'),
+    (format('{"sub": "%s", "x": {"sub": "%s"}}', :a, :b), ARRAY[:a], 'another sub further down'),
+    (repeat('[', 60000), '{nobody}', '60000 brackets'), (repeat('{"sub":', 8000), '{nobody}', '8000 objects'),
     (repeat('[', 100000), '{nobody}', '100000 brackets'), (repeat('{"sub":', 100000), '{nobody}', '100000 objects'),
     (format('{"sub": "%s", "x": %s1%s}', :a, repeat('[', 5000), repeat(']', 5000)), ARRAY[:a, 'nobody'], 'deep beside it');
 SELECT ok(attack.identity_of(claims) = ANY (expected), format('48 %s: %s', story, array_to_string(expected, ' or ')))

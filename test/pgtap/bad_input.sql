@@ -190,9 +190,8 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('email', '22023', ARRAY['repeat(''x'', 300)', 'repeat(''x'', 1000000)']),
     ('email', '00000', ARRAY['''ANN@EXAMPLE.COM''']),
     ('database role', '22004', ARRAY['NULL']),
-    ('database role', '42704', ARRAY['''''', ''' ''', '''regress_ut_nobody''', '''REGRESS_UT_BAD_INPUT''', '''''''); DROP TABLE usage.plans; --''', '''"''', 'repeat(''x'', 300)']),
+    ('database role', '42704', ARRAY['''''', ''' ''', '''none''', '''regress_ut_nobody''', '''REGRESS_UT_BAD_INPUT''', '''''''); DROP TABLE usage.plans; --''', '''"''', 'repeat(''x'', 300)']),
     ('database role', '22023', ARRAY['''public''']),
-    ('database role', '42939', ARRAY['''none''']),
 
     ('month', '22004', ARRAY['NULL']),
     ('month', '22008', ARRAY['''infinity''', '''-infinity''', '''4713-01-01 BC''', '''0001-12-31 BC''', '''10000-01-01''', '''5874897-12-31''', '''2026-13-01''']),

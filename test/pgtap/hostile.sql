@@ -205,7 +205,7 @@ END
 $$;
 CREATE CAST (shop.address AS text) WITH FUNCTION shop.address_to_text(shop.address);
 DROP POLICY noting ON shop.users;
-ALTER TABLE shop.users DROP COLUMN nickname, DROP COLUMN email, ADD COLUMN email shop.address;
+ALTER TABLE shop.users DISABLE ROW LEVEL SECURITY, DROP COLUMN nickname, DROP COLUMN email, ADD COLUMN email shop.address;
 INSERT INTO shop.users (id, email) VALUES (row('dddddddd-0000-4000-8000-00000000000d')::shop.id, row('new@example.com')::shop.address);
 RESET ROLE;
 RESET client_min_messages;

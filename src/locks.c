@@ -1,5 +1,5 @@
 /*
- * counters_lock.c -- who waits for whom when usage is counted.
+ * locks.c -- who waits for whom when usage is counted.
  *
  * Locking, in this order:
  *  1. ROW EXCLUSIVE on usage_events.  A change of what is counted takes SHARE
@@ -14,8 +14,7 @@
 #include "compat.h"
 
 #include "catalog/pg_collation.h"
-#include "counters.h"
-#include "errors.h"
+#include "locks.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
@@ -64,12 +63,9 @@ hint_at_uses_in_flight(ErrorData *error)
 	error->hint = pstrdup("Transactions that recorded usage are still open.  Try again when they are over.");
 }
 
-/*
- * Waits until every use in flight is over and keeps new ones out: of all users,
- * or of those who share one clock.
- */
+/* Waits until every use in flight is over and keeps new ones out. */
 static void
-lock_out_uses(const Installation *home, bool all_users, Datum user_id)
+lock_out(const Installation *home, bool all_users, Datum user_id)
 {
 	int			nest = NewGUCNestLevel();
 	MemoryContext caller = CurrentMemoryContext;
@@ -96,26 +92,15 @@ lock_out_uses(const Installation *home, bool all_users, Datum user_id)
 	AtEOXact_GUC(true, nest);
 }
 
-/* AFTER row trigger of usage_limits, fired where what is counted changed. */
-PG_FUNCTION_INFO_V1(ut_counting_changed);
-Datum
-ut_counting_changed(PG_FUNCTION_ARGS)
+void
+lock_out_all_uses(const Installation *home)
 {
-	check_trigger(fcinfo);
-	lock_out_uses(installation_of(fcinfo), true, (Datum) 0);
-	return PointerGetDatum(NULL);
+	lock_out(home, true, (Datum) 0);
 }
 
-/* AFTER row trigger of user_subscriptions, fired where the clock changed. */
-PG_FUNCTION_INFO_V1(ut_clock_changed);
-Datum
-ut_clock_changed(PG_FUNCTION_ARGS)
+/* Of this user, and of those who share his bucket. */
+void
+lock_out_uses_of(const Installation *home, Datum user_id)
 {
-	TriggerData *trigger = check_trigger(fcinfo);
-	TupleDesc	desc = trigger->tg_relation->rd_att;
-	bool		isnull;
-
-	lock_out_uses(installation_of(fcinfo), false,
-				  SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull));
-	return PointerGetDatum(NULL);
+	lock_out(home, false, user_id);
 }
