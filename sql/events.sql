@@ -77,6 +77,7 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    bound     text := 'YYYY-MM-DD HH24:MI:SS"+00"';  -- reads the same under every DateStyle and TimeZone
     first_day timestamp;
     partition text;
 BEGIN
@@ -94,7 +95,7 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE %s PARTITION OF @extschema@.usage_events FOR VALUES FROM (%L) TO (%L)',
-                   partition, first_day AT TIME ZONE 'UTC', (first_day + '1 month'::interval) AT TIME ZONE 'UTC');
+                   partition, to_char(first_day, bound), to_char(first_day + '1 month'::interval, bound));
     PERFORM @extschema@._furnish_partition(partition::regclass);
     RETURN true;
 EXCEPTION WHEN check_violation THEN
