@@ -47,7 +47,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('role "%s" does not exist', role);
     END IF;
-    EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
+    EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', '@extschema@', role);
     FOR callable IN
         SELECT a.function FROM @extschema@._audience() AS a
          WHERE a.audience = 'user' OR (a.audience = 'server' AND server)
@@ -55,9 +55,9 @@ BEGIN
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', callable, role);
     END LOOP;
-    EXECUTE format('GRANT SELECT ON @extschema@.user_usage TO %I', role);
+    EXECUTE format('GRANT SELECT ON %s.user_usage TO %I', '@extschema@', role);
     EXECUTE format('GRANT SELECT (user_id, plan, status, billing_period_start, billing_period_end, started_at,'
-                   ' expires_at, time_zone, anchor) ON @extschema@.user_subscriptions TO %I', role);
+                   ' expires_at, time_zone, anchor) ON %s.user_subscriptions TO %I', '@extschema@', role);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_usage_access(name, boolean) IS
@@ -122,10 +122,10 @@ BEGIN ATOMIC
       FROM relations AS r
      WHERE r.relkind = ANY (ARRAY['r'::"char", 'p'::"char"]) AND NOT r.relrowsecurity
      UNION ALL
-    SELECT r.oid::regclass::text, 'view does not run with the rights of its reader'
+    SELECT r.oid::regclass::text, 'view does not run with the rights of its reader, or shows rows to his functions too early'
       FROM relations AS r
      WHERE r.relkind = 'v'::"char"
-       AND NOT COALESCE(r.reloptions, '{}'::text[]) @> ARRAY['security_invoker=true']
+       AND NOT COALESCE(r.reloptions, '{}'::text[]) @> ARRAY['security_invoker=true', 'security_barrier=true']
      UNION ALL
     SELECT r.oid::regclass::text, 'its owner is not the owner of the extension'
       FROM relations AS r, home WHERE r.relowner <> home.extowner
@@ -134,18 +134,57 @@ BEGIN ATOMIC
       FROM relations AS r JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid
      WHERE NOT (p.polname = 'own_or_all' AND r.oid = '@extschema@.user_subscriptions'::regclass)
      UNION ALL
+    SELECT '@extschema@.user_subscriptions', 'policy own_or_all is missing or changed'
+     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p,
+                              LATERAL pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS qual
+                        WHERE p.polrelid = '@extschema@.user_subscriptions'::regclass AND p.polname = 'own_or_all'
+                          AND p.polpermissive AND p.polcmd = 'r'::"char"
+                          AND pg_catalog.strpos(qual, 'current_user_id') > 0
+                          AND pg_catalog.strpos(qual, '_sees_all_users') > 0)
+     UNION ALL
+    SELECT f.function::text, 'its owner is not the owner of the extension'
+      FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function, home
+     WHERE p.proowner <> home.extowner
+     UNION ALL
+    SELECT f.function::text, 'it runs with the rights of its owner'
+      FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function
+     WHERE p.prosecdef
+       AND NOT p.proname = ANY (ARRAY['handle_new_user', 'handle_deleted_user', 'create_usage_partition'])
+     UNION ALL
+    SELECT f.function::text, 'its search_path is open'
+      FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function
+      JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+     WHERE (p.prosecdef OR l.lanname = 'plpgsql')
+       AND NOT COALESCE(p.proconfig, '{}'::text[]) @> ARRAY['search_path=pg_catalog, pg_temp']
+     UNION ALL
+    SELECT r.oid::regclass::text, pg_catalog.format('trigger %s is disabled', t.tgname)
+      FROM relations AS r JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
+     WHERE NOT t.tgenabled = ANY (ARRAY['O'::"char", 'A'::"char"])
+     UNION ALL
+    SELECT p.parname, pg_catalog.format('%s may %s', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+                                        a.privilege_type)
+      FROM pg_catalog.pg_parameter_acl AS p, home, LATERAL pg_catalog.aclexplode(p.paracl) AS a
+     WHERE pg_catalog.starts_with(p.parname, 'usage_tracking.') AND p.parname <> 'usage_tracking.error_style'
+       AND a.grantee <> 10 AND a.grantee <> home.extowner  -- 10 is the superuser of initdb
+       AND (a.grantee = 0 OR p.parname <> 'usage_tracking.user_id' OR a.privilege_type <> 'SET')
+     UNION ALL
+    SELECT n.nspname::text, pg_catalog.format('%s owns the schema, but not the extension', n.nspowner::regrole)
+      FROM home JOIN pg_catalog.pg_namespace AS n ON n.oid = home.extnamespace
+      JOIN pg_catalog.pg_roles AS o ON o.oid = n.nspowner
+     WHERE n.nspowner <> home.extowner AND NOT o.rolsuper AND o.rolname <> 'pg_database_owner'
+     UNION ALL
     SELECT r.oid::regclass::text, pg_catalog.format('trigger %s is not ours', t.tgname)
       FROM relations AS r
       JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
       JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid
      WHERE NOT EXISTS (SELECT FROM audience AS a WHERE a.function = f.oid)
      UNION ALL
-    SELECT r.oid::regclass::text, 'history can be changed: trigger history_is_kept or history_is_not_truncated is missing or disabled'
+    SELECT r.oid::regclass::text, 'history can be changed: trigger history_is_kept or history_is_not_truncated is missing'
       FROM relations AS r
      WHERE (r.oid = '@extschema@.usage_events'::regclass OR r.relispartition) AND r.relkind <> 'i'::"char"
        AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS t
              WHERE t.tgrelid = r.oid AND t.tgname = ANY (ARRAY['history_is_kept', 'history_is_not_truncated'])
-               AND t.tgenabled <> 'D'::"char") < 2
+) < 2
      UNION ALL
     SELECT n.nspname::text,
            pg_catalog.format('%s may create objects beside ours',

@@ -18,7 +18,8 @@ ALTER TABLE @extschema@.usage_counters ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_counters', '');
 
 /* What is counted changes: wait for uses in flight, so that their events are
- * summed under the new number. */
+ * summed under the new number; also when replication applies the change, hence
+ * ENABLE ALWAYS. */
 CREATE FUNCTION @extschema@._counting_changed() RETURNS trigger
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_counting_changed';
@@ -40,8 +41,11 @@ COMMENT ON FUNCTION @extschema@._clock_changed() IS
 CREATE TRIGGER clock_begins AFTER INSERT ON @extschema@.user_subscriptions
     FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL)
     EXECUTE FUNCTION @extschema@._clock_changed();
+ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER clock_begins;
 CREATE TRIGGER clock_changed AFTER UPDATE ON @extschema@.user_subscriptions
     FOR EACH ROW WHEN (OLD.time_zone IS DISTINCT FROM NEW.time_zone OR OLD.anchor <> NEW.anchor)
     EXECUTE FUNCTION @extschema@._clock_changed();
+ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER clock_changed;
 CREATE TRIGGER clock_ends AFTER DELETE ON @extschema@.user_subscriptions
     FOR EACH ROW EXECUTE FUNCTION @extschema@._clock_changed();
+ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER clock_ends;

@@ -59,7 +59,7 @@ BEGIN
     EXECUTE format('CREATE INDEX ON %s USING brin (id, recorded_at) WITH (autosummarize)', partition);
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition);
     EXECUTE format('CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON %s'
-                   ' FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._history_is_kept()', partition);
+                   ' FOR EACH STATEMENT EXECUTE FUNCTION %s._history_is_kept()', partition, '@extschema@');
     PERFORM @extschema@._revoke_all_on(partition);
 END
 $$;
@@ -89,13 +89,13 @@ BEGIN
             MESSAGE = 'argument "month" is out of range';
     END IF;
     first_day := date_trunc('month', month::timestamp);
-    partition := format('@extschema@.usage_events_%s', to_char(first_day, 'YYYY_MM'));
+    partition := format('%s.usage_events_%s', '@extschema@', to_char(first_day, 'YYYY_MM'));
     LOCK TABLE @extschema@.usage_events IN SHARE UPDATE EXCLUSIVE MODE;  -- one partition is made at a time
     IF to_regclass(partition) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE %s PARTITION OF @extschema@.usage_events FOR VALUES FROM (%L) TO (%L)',
-                   partition, to_char(first_day, bound), to_char(first_day + '1 month'::interval, bound));
+    EXECUTE format('CREATE TABLE %s PARTITION OF %s.usage_events FOR VALUES FROM (%L) TO (%L)',
+                   partition, '@extschema@', to_char(first_day, bound), to_char(first_day + '1 month'::interval, bound));
     PERFORM @extschema@._furnish_partition(partition::regclass);
     RETURN true;
 EXCEPTION WHEN check_violation THEN

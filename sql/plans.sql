@@ -21,7 +21,7 @@ ALTER TABLE @extschema@.plans ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.plans', '');
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.plans
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
-ALTER TABLE @extschema@.plans ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE @extschema@.plans ENABLE ALWAYS TRIGGER config_changed;  -- changes that replication applies count too
 
 CREATE FUNCTION @extschema@.install_default_plans() RETURNS bigint
 LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

@@ -82,18 +82,19 @@ AS $$
 DECLARE
     id @user_id@;
 BEGIN
+    PERFORM @extschema@._check_id_column(TG_RELID, TG_ARGV[0]);
+    EXECUTE format('SELECT ($1).%I::@user_id@', TG_ARGV[0]) INTO id USING OLD;
     IF TG_ARGV[1] <> 'keep' THEN
-        PERFORM @extschema@._check_id_column(TG_RELID, TG_ARGV[0]);
-        EXECUTE format('SELECT ($1).%I::@user_id@', TG_ARGV[0]) INTO id USING OLD;
         INSERT INTO @extschema@.deleted_users (user_id, on_delete)
         SELECT id, TG_ARGV[1] WHERE id IS NOT NULL
             ON CONFLICT (user_id) DO NOTHING;
     END IF;
+    DELETE FROM @extschema@.user_roles AS r WHERE r.user_id = id;  -- his token may outlive him
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.handle_deleted_user() IS
-'Trigger on the attached users table: marks the usage of a deleted user to be anonymized or erased';
+'Trigger on the attached users table: takes the roles of a deleted user and marks his usage to be anonymized or erased';
 
 CREATE FUNCTION @extschema@.attach_users(
     users regclass, id_column name DEFAULT 'id', email_column name DEFAULT 'email',

@@ -1,15 +1,14 @@
 /*
  * compat.h -- what differs between PostgreSQL 15 and 18.
  *
- * The only file that may mention PG_VERSION_NUM.  Each shim gives the newer
- * spelling to older servers, so that callers never ask for the version.
+ * The only file that may mention PG_VERSION_NUM.  Each shim gives one spelling
+ * to all servers, so that callers never ask for the version.
  */
 #ifndef UT_COMPAT_H
 #define UT_COMPAT_H
 
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_proc.h"
@@ -24,12 +23,14 @@
 
 /* 15: one ACL function per catalog; 16 brought object_aclcheck() */
 #if PG_VERSION_NUM < 160000
-#define object_aclcheck(classid, objectid, roleid, mode) \
-	pg_proc_aclcheck(objectid, roleid, mode)
+#define ut_may_execute(function, roleid) \
+	(pg_proc_aclcheck(function, roleid, ACL_EXECUTE) == ACLCHECK_OK)
 #define ut_owns_relation(relid, roleid) pg_class_ownercheck(relid, roleid)
 #define ut_owns_database(dbid, roleid) pg_database_ownercheck(dbid, roleid)
 #else
 #include "varatt.h"
+#define ut_may_execute(function, roleid) \
+	(object_aclcheck(ProcedureRelationId, function, roleid, ACL_EXECUTE) == ACLCHECK_OK)
 #define ut_owns_relation(relid, roleid) \
 	object_ownercheck(RelationRelationId, relid, roleid)
 #define ut_owns_database(dbid, roleid) \
@@ -52,6 +53,13 @@ typedef JsonParseErrorType JsonActionResult;
 #else
 #define ut_json_lexer(text, len, encoding) \
 	makeJsonLexContextCstringLen(NULL, text, len, encoding, true)
+#endif
+
+/* 16: what a check hook leaves for its assign hook is the server's to free */
+#if PG_VERSION_NUM < 160000
+#define guc_malloc(elevel, size) malloc(size)
+#else
+#include "utils/guc.h"
 #endif
 
 /* 16 added a last argument that explains a decoding error */

@@ -66,7 +66,7 @@ stake_field(const Stake *stake, StakeField field, bool *isnull)
 		case AMOUNT:
 			return NumericGetDatum(stake->amount);
 		case CEILING:
-			*isnull = num_sign(stake->max_usage) < 0 || !stake->limit->is_active || !stake->limit->is_hard;
+			*isnull = !can_refuse(stake);
 			return NumericGetDatum(stake->max_usage);
 	}
 	return (Datum) 0;
@@ -112,7 +112,7 @@ static Statement read_rows = {
 	4, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}
 };
 
-/* The one place that says which events a limit counts, and how. */
+/* Which events a limit counts, and how: as stakes_of_event() and reconcile_usage(). */
 static Statement sum_events = {
 	"SELECT CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN pg_catalog.count(*)::pg_catalog.numeric"
 	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN pg_catalog.sum(quantity)"
@@ -207,6 +207,9 @@ read_counters(Datum user_id, TimestampTz at, Stakes *stakes, bool afresh)
 /* ---- taking ---- */
 
 /*
+ * Every stake of one limit, neighbours included, has the same amount, so that
+ * array_position() may find any of them.
+ *
  * A row that is there decides by its latest version, whatever we read before.
  * A row that is not is made from what we read: nobody else can have counted
  * an event in its window without making it first.

@@ -7,7 +7,9 @@
 #include "postgres.h"
 
 #include "limits.h"
+#include "numbers.h"
 #include "query.h"
+#include "settings.h"
 
 /* What one limit has at stake in one use. */
 typedef struct Stake
@@ -32,6 +34,20 @@ typedef struct Stakes
 	Stake	   *neighbours;
 	int			nneighbours;
 } Stakes;
+
+static inline bool
+is_unlimited(const Stake *stake)
+{
+	return num_sign(stake->max_usage) < 0;
+}
+
+/* What decides on sight and what the row decides under its lock must agree. */
+static inline bool
+can_refuse(const Stake *stake)
+{
+	return !is_unlimited(stake) && stake->limit->is_hard && stake->limit->is_active &&
+		setting_enforce_limits;
+}
 
 extern void read_counters(Datum user_id, TimestampTz at, Stakes *stakes, bool afresh);
 extern bool take_from_counters(Datum user_id, Stakes *stakes, bool within_limits);

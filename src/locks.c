@@ -7,6 +7,10 @@
  *     then read the new configuration.
  *  2. The user's clock, a lock on his bucket of CLOCKS: shared by his uses,
  *     exclusive for a change of his zone or anchor, for the same reason.
+ *     A first use makes the user's row in user_subscriptions while it shares
+ *     the clock, so whoever wants both takes the clock before the row.  (A
+ *     transaction that makes the row and later changes the clock, as a sign-up
+ *     may, can meet the user's first use in a deadlock; one of them gets 40P01.)
  *  3. Only then are configuration and terms read, with fresh snapshots.
  *  4. The rows themselves, sorted by limit_id and window.
  * A refusal that can be seen without locking takes no row lock.

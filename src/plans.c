@@ -74,11 +74,17 @@ static Statement set_plan = {
 	5, {USER_ID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
+static Statement find_clock = {
+	"SELECT FROM @extschema@.user_subscriptions WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" AND ($2 IS NULL OR time_zone OPERATOR(pg_catalog.=) $2)"
+	" AND ($3 IS NULL OR anchor OPERATOR(pg_catalog.=) $3)",
+	3, {USER_ID, TEXTOID, TIMESTAMPTZOID}
+};
+
 static Statement set_clock = {
 	"UPDATE @extschema@.user_subscriptions"
 	" SET time_zone = COALESCE($2, time_zone), anchor = COALESCE($3, anchor)"
-	" WHERE user_id OPERATOR(pg_catalog.=) $1"
-	" AND (time_zone OPERATOR(pg_catalog.=) $2 AND anchor OPERATOR(pg_catalog.=) $3) IS NOT TRUE",
+	" WHERE user_id OPERATOR(pg_catalog.=) $1",
 	3, {USER_ID, TEXTOID, TIMESTAMPTZOID}
 };
 
@@ -185,11 +191,13 @@ ut_set_user_clock(PG_FUNCTION_ARGS)
 	nulls[1] = zone == NULL ? 'n' : ' ';
 	nulls[2] = PG_ARGISNULL(2) ? 'n' : ' ';
 
-	/* before the row: a first use holds the clock while it makes the row */
-	lock_out_uses_of(home, args[0]);
 	become_owner(home, &before);
-	note_first_use(args[0], usage_now());
-	statement_write(&set_clock, args, nulls);
+	if (statement_look_afresh(&find_clock, args, nulls) == 0)
+	{
+		lock_out_uses_of(home, args[0]);
+		note_first_use(args[0], usage_now());
+		statement_write(&set_clock, args, nulls);
+	}
 	become_caller(&before);
 	PG_RETURN_VOID();
 }

@@ -127,10 +127,19 @@ installation_of(FunctionCallInfo fcinfo)
 	home.owner = function->proowner;
 	ReleaseSysCache(tuple);
 
-	if (!home_valid || schema != home.schema)
+	while (!home_valid || schema != home.schema)
 	{
 		home_valid = true;		/* first: a change may arrive while we look */
-		find_home(schema);
+		PG_TRY();
+		{
+			find_home(schema);
+		}
+		PG_CATCH();
+		{
+			home_valid = false;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
 	}
 	return &home;
 }

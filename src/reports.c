@@ -48,7 +48,7 @@ static void
 put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 {
 	const UsageLimit *limit = stake->limit;
-	bool		unlimited = num_sign(stake->max_usage) < 0;
+	bool		unlimited = is_unlimited(stake);
 	Datum		values[USER_USAGE_COLUMNS] = {0};
 	bool		nulls[USER_USAGE_COLUMNS] = {false};
 

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
+#include "utils/varlena.h"
 
 bool		setting_enabled = true;
 bool		setting_enforce_limits = true;
@@ -79,6 +80,34 @@ check_time_zone(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* A source misspelled would make everybody nobody. */
+static bool
+check_identity(char **newval, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*newval);
+	List	   *sources;
+	ListCell   *cell;
+
+	if (!SplitIdentifierString(copy, ',', &sources))
+	{
+		GUC_check_errdetail("List syntax is invalid.");
+		return false;
+	}
+	foreach(cell, sources)
+	{
+		const char *name = lfirst(cell);
+
+		if (strcmp(name, "user_id") != 0 && strcmp(name, "jwt") != 0 && strcmp(name, "setting") != 0)
+		{
+			GUC_check_errdetail("The sources are user_id, jwt, and setting.");
+			return false;
+		}
+	}
+	pfree(copy);
+	list_free(sources);
+	return true;
+}
+
 static bool
 parse_instant(const char *text, TimestampTz *instant)
 {
@@ -108,7 +137,7 @@ check_clock(char **newval, void **extra, GucSource source)
 		GUC_check_errdetail("The clock is either empty or a date and time.");
 		return false;
 	}
-	kept = malloc(sizeof(TimestampTz));
+	kept = guc_malloc(LOG, sizeof(TimestampTz));
 	if (kept == NULL)
 		return false;
 	*kept = instant;
@@ -165,7 +194,7 @@ define_identity(void)
 							   "Lists the sources that may say who the user is.",
 							   "Of user_id, jwt and setting, the first that is set counts.",
 							   &setting_identity, "user_id,jwt", PGC_SUSET, GUC_LIST_INPUT,
-							   NULL, NULL, NULL);
+							   check_identity, NULL, NULL);
 	DefineCustomStringVariable("usage_tracking.user_id",
 							   "Sets the user on whose behalf the session acts.",
 							   "Grant SET on it to the role the application logs in as.",

@@ -36,15 +36,16 @@
 /* ---- which table is attached ---- */
 
 static Statement find_attached = {
-	"SELECT t.tgrelid FROM pg_catalog.pg_trigger AS t"
+	"SELECT t.tgrelid, t.tgfoid FROM pg_catalog.pg_trigger AS t"
 	" JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid"
 	" WHERE p.proname OPERATOR(pg_catalog.=) 'handle_new_user' AND p.pronargs OPERATOR(pg_catalog.=) 0"
 	" AND p.pronamespace OPERATOR(pg_catalog.=) $1 AND t.tgparentid OPERATOR(pg_catalog.=) 0",
 	1, {OIDOID}
 };
 
+/* By its function: the owner of the table may have renamed the trigger. */
 static bool
-read_trigger(UsersTable *users, Relation relation)
+read_trigger(UsersTable *users, Relation relation, Oid function)
 {
 	TriggerDesc *triggers = relation->trigdesc;
 
@@ -52,7 +53,7 @@ read_trigger(UsersTable *users, Relation relation)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if (strcmp(trigger->tgname, SIGNUP_TRIGGER) != 0 || trigger->tgnargs != 3)
+		if (trigger->tgfoid != function || trigger->tgnargs != 3)
 			continue;
 		users->relation = RelationGetRelid(relation);
 		users->id_column = pstrdup(trigger->tgargs[0]);
@@ -70,19 +71,23 @@ find_users_table(const Installation *home, UsersTable *users)
 	Datum		args[] = {ObjectIdGetDatum(home->schema)};
 	Disguise	before;
 	Oid			relid = InvalidOid;
+	Oid			function = InvalidOid;
 	Relation	relation;
 	bool		found;
 	bool		isnull;
 
 	become_owner(home, &before);
 	if (statement_look_afresh(&find_attached, args, NULL) > 0)
+	{
 		relid = DatumGetObjectId(result_datum(0, 1, &isnull));
+		function = DatumGetObjectId(result_datum(0, 2, &isnull));
+	}
 	become_caller(&before);
 	if (!OidIsValid(relid))
 		return false;
 	MemoryContextSwitchTo(caller);
 	relation = table_open(relid, AccessShareLock);
-	found = read_trigger(users, relation);
+	found = read_trigger(users, relation, function);
 	table_close(relation, NoLock);
 	return found;
 }
@@ -239,6 +244,35 @@ create_triggers(const Installation *home, const UsersTable *users)
 					 quote_literal_cstr(users->id_column), quote_literal_cstr(users->on_delete)));
 }
 
+static Statement find_triggers = {
+	"SELECT t.tgname FROM pg_catalog.pg_trigger AS t"
+	" JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid"
+	" WHERE p.proname OPERATOR(pg_catalog.=) ANY ('{handle_new_user,handle_deleted_user}')"
+	" AND p.pronamespace OPERATOR(pg_catalog.=) $1 AND t.tgrelid OPERATOR(pg_catalog.=) $2",
+	2, {OIDOID, OIDOID}
+};
+
+static void
+drop_triggers(const Installation *home, const UsersTable *users)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		args[] = {ObjectIdGetDatum(home->schema), ObjectIdGetDatum(users->relation)};
+	const char *table = qualified_name(users->relation);
+	List	   *commands = NIL;
+	ListCell   *cell;
+	Disguise	before;
+	uint64		rows;
+
+	become_owner(home, &before);
+	rows = statement_look_afresh(&find_triggers, args, NULL);
+	MemoryContextSwitchTo(caller);
+	for (uint64 row = 0; row < rows; row++)
+		commands = lappend(commands, psprintf("DROP TRIGGER %s ON %s", quote_identifier(result_text(row, 1)), table));
+	become_caller(&before);
+	foreach(cell, commands)
+		run_ddl(lfirst(cell));
+}
+
 static Statement add_subscriptions = {
 	"INSERT INTO @extschema@.user_subscriptions (user_id, started_at, anchor)"
 	" SELECT id, $2, $2 FROM pg_catalog.unnest($1) AS u (id) WHERE id IS NOT NULL"
@@ -368,13 +402,10 @@ ut_detach_users(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
 	UsersTable	users;
-	const char *table;
 
 	check_attached(find_users_table(home, &users));
 	check_is_table(users.relation);
-	table = qualified_name(users.relation);
-	run_ddl(psprintf("DROP TRIGGER %s ON %s", SIGNUP_TRIGGER, table));
-	run_ddl(psprintf("DROP TRIGGER %s ON %s", DELETE_TRIGGER, table));
+	drop_triggers(home, &users);
 	PG_RETURN_VOID();
 }
 

@@ -20,12 +20,13 @@ confirmation_column(Oid relation)
 	return get_attnum(relation, "email_confirmed_at") > 0 ? "email_confirmed_at IS NOT NULL" : "true";
 }
 
+/* Case of ASCII letters only: other foldings make look-alikes equal. */
 static char *
 query_by_email(const Installation *home, const UsersTable *users)
 {
 	return psprintf("SELECT %s::%s, %s FROM %s"
-					" WHERE pg_catalog.lower(%s::pg_catalog.text COLLATE pg_catalog.\"default\")"
-					" OPERATOR(pg_catalog.=) pg_catalog.lower($1 COLLATE pg_catalog.\"default\") LIMIT 2",
+					" WHERE pg_catalog.lower(%s::pg_catalog.text COLLATE pg_catalog.\"C\")"
+					" OPERATOR(pg_catalog.=) pg_catalog.lower($1 COLLATE pg_catalog.\"C\") LIMIT 2",
 					quote_identifier(users->id_column), format_type_be_qualified(home->user_id_type),
 					confirmation_column(users->relation), qualified_name(users->relation),
 					quote_identifier(users->email_column));

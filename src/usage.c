@@ -51,7 +51,6 @@ weigh(const Config *config, const UserTerms *terms, const Event *event, bool afr
 static bool
 try_to_record(const Installation *home, Event *event, bool may_refuse, Decision *decision)
 {
-	bool		enforced = may_refuse && setting_enforce_limits;
 	const Config *config = current_config();
 	UserTerms	terms;
 	Stakes		stakes;
@@ -79,7 +78,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	if (!terms.is_known && !note_first_use(event->user_id, event->occurred_at))
 		return false;
 	changing = stakes_that_change(&stakes);
-	if (!take_from_counters(event->user_id, &changing, enforced))
+	if (!take_from_counters(event->user_id, &changing, may_refuse))
 		return false;
 	/* the counters may have moved since they were read */
 	for (int i = 0, k = 0; i < stakes.n && k < changing.n; i++)

@@ -87,12 +87,6 @@ stakes_that_change(const Stakes *stakes)
 
 /* ---- one stake ---- */
 
-static bool
-is_unlimited(const Stake *stake)
-{
-	return num_sign(stake->max_usage) < 0;
-}
-
 static Numeric
 used_after(const Stake *stake)
 {
@@ -108,15 +102,9 @@ fits(const Stake *stake)
 }
 
 static bool
-is_enforced(const Stake *stake)
-{
-	return stake->limit->is_active && setting_enforce_limits;
-}
-
-static bool
 denies(const Stake *stake)
 {
-	return !fits(stake) && is_enforced(stake) && stake->limit->is_hard;
+	return can_refuse(stake) && !fits(stake);
 }
 
 static const char *
@@ -126,9 +114,11 @@ reason_of(const Stake *stake)
 		return "unlimited";
 	if (fits(stake))
 		return "ok";
+	if (!stake->limit->is_active)
+		return "not_enforced";
 	if (!stake->limit->is_hard)
 		return "overage";
-	return is_enforced(stake) ? "limit_reached" : "not_enforced";
+	return setting_enforce_limits ? "limit_reached" : "not_enforced";
 }
 
 /* ---- which one binds ---- */

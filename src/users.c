@@ -10,7 +10,6 @@
 #include "compat.h"
 
 #include "arguments.h"
-#include "catalog/objectaddress.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "miscadmin.h"
@@ -44,8 +43,7 @@ is_server_role(const Installation *home)
 										 PointerGetDatum(no_arguments),
 										 ObjectIdGetDatum(home->schema));
 
-	return OidIsValid(marker) &&
-		object_aclcheck(ProcedureRelationId, marker, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;
+	return OidIsValid(marker) && ut_may_execute(marker, GetUserId());
 }
 
 bool

@@ -127,7 +127,6 @@ SELECT usage.grant_role(:a, 'admin') \g /dev/null
 DELETE FROM usage.user_roles WHERE user_id <> :a;
 SELECT usage.grant_role(id, 'admin') FROM app.users WHERE email = 'i.dots@example.com' \g /dev/null
 DELETE FROM app.users WHERE email = 'i.dots@example.com' OR id = :a;
-SELECT todo('user_roles outlives the user', 1);
 SELECT is(state, '42501', 'a deleted user is no admin any more') FROM attack.run('authenticated', 'SELECT usage.define_usage_type(''late'')');
 SELECT * FROM finish();
 ROLLBACK;

@@ -39,7 +39,7 @@ SELECT attack.on_relations('22 MERGE, to insert', 'MERGE INTO %1$s USING (SELECT
 SELECT attack.on_relations('22 MERGE, to change', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN MATCHED THEN UPDATE SET %2$s = DEFAULT', 'rp');
 SELECT attack.on_relations('23 INSERT RETURNING', 'INSERT INTO %1$s (%2$s) VALUES (DEFAULT) RETURNING *', 'rpf');
 SELECT attack.on_relations('24 DELETE', 'DELETE FROM %1$s', 'rpf');
-SELECT attack.on_relations('24 DELETE RETURNING', 'DELETE FROM %1$s USING workshop.nothing RETURNING *', 'v', '42501 55000 42P01', '42501 55000 42P01');
+SELECT attack.on_relations('24 DELETE from a view', 'DELETE FROM %1$s RETURNING *', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('24 what is his own', array_agg(format('DELETE FROM %s WHERE user_id = %L', relation, :a)))
   FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attname = 'user_id' WHERE kind IN ('r', 'p');
 SELECT attack.on_relations('25 TRUNCATE', 'TRUNCATE %1$s CASCADE', 'rpf');
@@ -56,6 +56,13 @@ SELECT attack.by_all('26 functions with B''s id', array_agg(attack.call(function
 SELECT attack.by_all('26 using up B''s allowance', ARRAY[
     format('SELECT usage.track_usage(%L, ''call'', 4)', :b), format('SELECT usage.consume_usage(%L, ''call'', 4)', :b),
     format('SELECT usage.require_usage(%L, ''call'', 4)', :b), format('SELECT usage.consume_usage(u, ''call'') FROM unnest(%L::uuid[]) AS u', ARRAY[:b])]);
+
+/* the function itself refuses too, should somebody have granted it */
+GRANT EXECUTE ON FUNCTION usage.track_usage, usage._record_signup TO PUBLIC;
+SELECT attack.by_all('26 track_usage, granted by mistake', ARRAY[
+    format('SELECT usage.track_usage(%L, ''call'', 4)', :b), format('SELECT usage.track_usage(%L, ''call'', 4)', :a),
+    format('SELECT usage._record_signup(%L)', gen_random_uuid())]);
+REVOKE EXECUTE ON FUNCTION usage.track_usage, usage._record_signup FROM PUBLIC;
 
 /* 27 */
 SELECT attack.by_all('27 ' || function || ' of ' || amount,

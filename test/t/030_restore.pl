@@ -27,7 +27,7 @@ $node->safe_psql('postgres', 'CREATE ROLE anon; CREATE ROLE regress_ut_app; CREA
 my @plain = ([qw(pg_dump -Fp -f %f %d)], [qw(psql -X -q -v ON_ERROR_STOP=1 -f %f %d)]);
 my @stories = (
     [ 'plain', 'usage', @plain ],
-    [ 'plain, odd name',  '"Usage odd"', @plain ],
+    [ 'plain, odd name',  '"Usage %d odd"', @plain ],
     [ 'plain, public',    'public', @plain ],
     [ 'custom, in one transaction', 'usage', [qw(pg_dump -Fc -f %f %d)], [qw(pg_restore --single-transaction --exit-on-error -d %d %f)] ],
     [ 'directory, in parallel', 'usage', [qw(pg_dump -Fd -j 2 -f %f %d)],
@@ -35,7 +35,7 @@ my @stories = (
       [ 'sh', '-ec', 'pg_restore --exit-on-error --schema-only -d "$0" "$1"
         pg_restore --exit-on-error --data-only --disable-triggers -j 2 -d "$0" "$1"
         echo "SELECT format(\'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I\', tgrelid::regclass, tgname) FROM pg_trigger
-               WHERE tgname IN (\'config_changed\', \'counting_begins\', \'counting_changed\') \\\\gexec" | psql -Xq -v ON_ERROR_STOP=1 -d "$0"',
+               WHERE tgname IN (\'config_changed\', \'counting_begins\', \'counting_changed\', \'clock_begins\', \'clock_changed\', \'clock_ends\') \\\\gexec" | psql -Xq -v ON_ERROR_STOP=1 -d "$0"',
         '%d', '%f' ] ],
 );
 

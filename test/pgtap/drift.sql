@@ -1,0 +1,78 @@
+/* usage_security_check() returns a row for each drift: whatever somebody with
+ * the rights to do so changed, by which others can do more than the rules say
+ * (design: Rights).  Each command below is undone again; its finding must name
+ * what was changed. */
+\set ON_ERROR_STOP 1
+\set QUIET 1
+BEGIN;
+SELECT no_plan();
+CREATE ROLE regress_ut_other;
+CREATE SCHEMA usage;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SELECT usage.create_usage_partition('2031-01-01'), usage.grant_usage_access('regress_ut_other') \g /dev/null
+SELECT is_empty('SELECT * FROM usage.usage_security_check()', 'nothing is found at first');
+
+/* The findings while a command is in force. */
+CREATE FUNCTION pg_temp.findings(command text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found text;
+BEGIN
+    EXECUTE command;
+    SELECT COALESCE(string_agg(object || ': ' || problem, '; '), 'nothing') INTO found FROM usage.usage_security_check();
+    RAISE EXCEPTION USING MESSAGE = found, ERRCODE = 'UTEST';
+EXCEPTION WHEN SQLSTATE 'UTEST' THEN
+    RETURN SQLERRM;
+END
+$$;
+
+SELECT matches(pg_temp.findings(command), finding, command)
+  FROM (VALUES
+    /* rights on relations, at each of them */
+    ('GRANT SELECT ON usage.usage_events TO regress_ut_other', 'usage_events: regress_ut_other may SELECT'),
+    ('GRANT SELECT ON usage.usage_events_2031_01 TO PUBLIC', 'usage_events_2031_01: PUBLIC may SELECT'),
+    ('GRANT INSERT ON usage.user_limits TO regress_ut_other', 'user_limits: regress_ut_other may INSERT'),
+    ('GRANT UPDATE (used) ON usage.usage_counters TO regress_ut_other', 'usage_counters: regress_ut_other may UPDATE'),
+    ('GRANT SELECT (metadata) ON usage.user_subscriptions TO regress_ut_other', 'user_subscriptions: regress_ut_other may SELECT'),
+    ('GRANT USAGE ON SEQUENCE usage.usage_events_id_seq TO regress_ut_other', 'usage_events_id_seq: regress_ut_other may USAGE'),
+    ('GRANT TRUNCATE ON usage.usage_keys TO regress_ut_other', 'usage_keys: regress_ut_other may TRUNCATE'),
+    ('ALTER TABLE usage.user_roles OWNER TO regress_ut_other', 'user_roles: '),
+    ('ALTER TABLE usage.usage_events_2031_01 DISABLE ROW LEVEL SECURITY', 'usage_events_2031_01: row security'),
+    ('ALTER TABLE usage.user_roles DISABLE ROW LEVEL SECURITY', 'user_roles: row security'),
+    /* policies and views */
+    ('CREATE POLICY more ON usage.usage_events USING (true)', 'usage_events: policy more'),
+    ('ALTER POLICY own_or_all ON usage.user_subscriptions USING (true)', 'user_subscriptions: policy own_or_all'),
+    ('ALTER VIEW usage.user_usage SET (security_invoker = false)', 'user_usage: '),
+    ('ALTER VIEW usage.user_usage SET (security_barrier = false)', 'user_usage: '),
+    /* functions: who may call them, and as whom they run */
+    ('GRANT EXECUTE ON FUNCTION usage.handle_deleted_user TO regress_ut_other', 'handle_deleted_user\(\): regress_ut_other may call'),
+    ('GRANT EXECUTE ON FUNCTION usage.track_usage TO regress_ut_other', 'track_usage.*: regress_ut_other may call'),
+    ('GRANT EXECUTE ON FUNCTION usage.consume_usage TO PUBLIC', 'consume_usage.*: PUBLIC may call'),
+    ('GRANT EXECUTE ON FUNCTION usage.act_for_any_user TO PUBLIC', 'act_for_any_user\(\): PUBLIC may call'),
+    ('ALTER FUNCTION usage.consume_usage OWNER TO regress_ut_other', 'consume_usage'),
+    ('ALTER FUNCTION usage.consume_usage SECURITY DEFINER', 'consume_usage'),
+    ('ALTER FUNCTION usage._sees_all_users SECURITY DEFINER', '_sees_all_users'),
+    ('ALTER FUNCTION usage.handle_new_user RESET ALL', 'handle_new_user'),
+    ('ALTER FUNCTION usage.create_usage_partition SET search_path = public', 'create_usage_partition'),
+    /* triggers that keep history and numbers right */
+    ('ALTER TABLE usage.usage_events DISABLE TRIGGER history_is_kept', 'usage_events: .*history_is_kept'),
+    ('ALTER TABLE usage.usage_events_2031_01 DISABLE TRIGGER history_is_not_truncated', 'usage_events_2031_01: .*history_is'),
+    ('ALTER TABLE usage.usage_limits DISABLE TRIGGER config_changed', 'usage_limits: .*config_changed'),
+    ('ALTER TABLE usage.usage_limits ENABLE REPLICA TRIGGER counting_changed', 'usage_limits: .*counting_changed'),
+    ('ALTER TABLE usage.user_subscriptions DISABLE TRIGGER ALL', 'user_subscriptions: .*clock_changed'),
+    /* the schema, and who may set what decides */
+    ('GRANT CREATE ON SCHEMA usage TO regress_ut_other', 'usage: regress_ut_other may create'),
+    ('ALTER SCHEMA usage OWNER TO regress_ut_other', '^usage: '),
+    ('GRANT SET ON PARAMETER usage_tracking.clock TO regress_ut_other', 'usage_tracking.clock: regress_ut_other'),
+    ('GRANT SET ON PARAMETER usage_tracking.user_id TO PUBLIC', 'usage_tracking.user_id: PUBLIC'),
+    ('GRANT SET, ALTER SYSTEM ON PARAMETER usage_tracking.identity TO regress_ut_other', 'usage_tracking.identity: regress_ut_other')
+  ) AS v (command, finding);
+
+/* What is meant to be granted is no finding. */
+SELECT is(pg_temp.findings(command), 'nothing', command || ' is as it should be')
+  FROM unnest(ARRAY['GRANT SET ON PARAMETER usage_tracking.user_id TO regress_ut_other',
+                    'GRANT SET ON PARAMETER usage_tracking.error_style TO regress_ut_other',
+                    'SELECT usage.grant_usage_access(''regress_ut_other'', server => true)',
+                    'SELECT usage.create_usage_partition(''2031-02-01''), usage.usage_maintenance()']) AS command;
+SELECT is_empty('SELECT * FROM usage.usage_security_check()', 'nothing is found when all is undone');
+SELECT * FROM finish();
+ROLLBACK;
