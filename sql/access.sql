@@ -168,6 +168,10 @@ BEGIN ATOMIC
        AND a.grantee <> 10 AND a.grantee <> home.extowner  -- 10 is the superuser of initdb
        AND (a.grantee = 0 OR p.parname <> 'usage_tracking.user_id' OR a.privilege_type <> 'SET')
      UNION ALL
+    SELECT n.nspname::text, 'the schema was renamed: functions in PL/pgSQL still look for the old name'
+      FROM home JOIN pg_catalog.pg_namespace AS n ON n.oid = home.extnamespace
+     WHERE n.nspname <> pg_catalog.btrim('@extschema@', '"')
+     UNION ALL
     SELECT n.nspname::text, pg_catalog.format('%s owns the schema, but not the extension', n.nspowner::regrole)
       FROM home JOIN pg_catalog.pg_namespace AS n ON n.oid = home.extnamespace
       JOIN pg_catalog.pg_roles AS o ON o.oid = n.nspowner

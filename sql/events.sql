@@ -69,7 +69,7 @@ COMMENT ON FUNCTION @extschema@._furnish_partition(regclass) IS
 CREATE TABLE @extschema@.usage_events_default PARTITION OF @extschema@.usage_events DEFAULT;
 COMMENT ON TABLE @extschema@.usage_events_default IS
 'Events of months that have no partition of their own';
-SELECT @extschema@._furnish_partition('@extschema@.usage_events_default');
+SELECT @extschema@._furnish_partition('@extschema@.usage_events_default'::pg_catalog.regclass);
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_events_default', '');
 
 CREATE FUNCTION @extschema@.create_usage_partition(month date) RETURNS boolean

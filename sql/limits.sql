@@ -103,6 +103,7 @@ AS $$
 DECLARE
     shared text;
 BEGIN
+    LOCK TABLE @extschema@.usage_limits IN SHARE UPDATE EXCLUSIVE MODE;  -- one at a time
     SELECT t.usage_type INTO shared
       FROM @extschema@.usage_types AS t JOIN @extschema@.usage_limits AS l ON l.limit_type = t.usage_type
      LIMIT 1;

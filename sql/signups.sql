@@ -50,7 +50,10 @@ $$;
 COMMENT ON FUNCTION @extschema@._check_id_column(oid, text) IS
 'Internal: refuses to read a users table whose id column changed its type';
 
-/* A sign-up must not fail because of us: whatever goes wrong in here is a
+/* Both triggers find where our functions are from themselves: a name written
+ * down could be somebody else's, if our schema was renamed.
+ *
+ * A sign-up must not fail because of us: whatever goes wrong in here is a
  * warning, and nothing depends on the row.  lock_timeout is the function's own,
  * so that a locked table of ours costs a sign-up no more than that. */
 CREATE FUNCTION @extschema@.handle_new_user() RETURNS trigger
@@ -58,11 +61,14 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    id @user_id@;
+    id   @user_id@;
+    home name := (SELECT n.nspname FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+                   JOIN pg_namespace AS n ON n.oid = p.pronamespace
+                  WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME);
 BEGIN
-    PERFORM @extschema@._check_id_column(TG_RELID, TG_ARGV[0]);
+    EXECUTE format('SELECT %I._check_id_column($1, $2)', home) USING TG_RELID, TG_ARGV[0];
     EXECUTE format('SELECT ($1).%I::@user_id@', TG_ARGV[0]) INTO id USING NEW;
-    PERFORM @extschema@._record_signup(id);
+    EXECUTE format('SELECT %I._record_signup($1)', home) USING id;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'sign-up was not recorded for usage tracking: %', SQLERRM
@@ -73,23 +79,25 @@ $$;
 COMMENT ON FUNCTION @extschema@.handle_new_user() IS
 'Trigger on the attached users table: a new user gets a subscription; never fails';
 
-/* A deletion does fail if its mark cannot be written: a lost mark would leave
- * personal data behind for good, and nobody would know. */
+/* A deletion does fail if its mark cannot be written: a mark lost without a word
+ * would leave personal data behind.  TRUNCATE and a changed id are not seen. */
 CREATE FUNCTION @extschema@.handle_deleted_user() RETURNS trigger
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    id @user_id@;
+    id   @user_id@;
+    home name := (SELECT n.nspname FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+                   JOIN pg_namespace AS n ON n.oid = p.pronamespace
+                  WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME);
 BEGIN
-    PERFORM @extschema@._check_id_column(TG_RELID, TG_ARGV[0]);
+    EXECUTE format('SELECT %I._check_id_column($1, $2)', home) USING TG_RELID, TG_ARGV[0];
     EXECUTE format('SELECT ($1).%I::@user_id@', TG_ARGV[0]) INTO id USING OLD;
     IF TG_ARGV[1] <> 'keep' THEN
-        INSERT INTO @extschema@.deleted_users (user_id, on_delete)
-        SELECT id, TG_ARGV[1] WHERE id IS NOT NULL
-            ON CONFLICT (user_id) DO NOTHING;
+        EXECUTE format('INSERT INTO %I.deleted_users (user_id, on_delete) SELECT $1, $2 WHERE $1 IS NOT NULL'
+                       ' ON CONFLICT (user_id) DO NOTHING', home) USING id, TG_ARGV[1];
     END IF;
-    DELETE FROM @extschema@.user_roles AS r WHERE r.user_id = id;  -- his token may outlive him
+    EXECUTE format('DELETE FROM %I.user_roles AS r WHERE r.user_id = $1', home) USING id;  -- his token may outlive him
     RETURN NULL;
 END
 $$;

@@ -338,7 +338,7 @@ PG_FUNCTION_INFO_V1(ut_clock_changed);
 Datum
 ut_clock_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = check_trigger(fcinfo);
+	TriggerData *trigger = check_row_trigger(fcinfo, "user_id");
 	TupleDesc	desc = trigger->tg_relation->rd_att;
 	bool		isnull;
 

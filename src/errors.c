@@ -9,9 +9,11 @@
 #include "compat.h"
 
 #include "errors.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "settings.h"
 #include "utils/json.h"
+#include "utils/rel.h"
 
 #define ERRCODE_POSTGREST MAKE_SQLSTATE('P','G','R','S','T')
 
@@ -85,4 +87,18 @@ check_trigger(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function can only be called as a trigger")));
 	return (TriggerData *) fcinfo->context;
+}
+
+/* Of a table with this column, for each row. */
+TriggerData *
+check_row_trigger(FunctionCallInfo fcinfo, const char *column)
+{
+	TriggerData *trigger = check_trigger(fcinfo);
+
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		SPI_fnumber(trigger->tg_relation->rd_att, column) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function can only be called as a row trigger of its own table")));
+	return trigger;
 }

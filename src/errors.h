@@ -31,6 +31,7 @@ typedef struct Refusal
 
 extern void raise_refusal(const Refusal *refusal) pg_attribute_noreturn();
 extern TriggerData *check_trigger(FunctionCallInfo fcinfo);
+extern TriggerData *check_row_trigger(FunctionCallInfo fcinfo, const char *column);
 extern void check_not_null(bool isnull, const char *argument);
 
 #endif							/* UT_ERRORS_H */

@@ -7,6 +7,7 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "errors.h"
@@ -16,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 static TimestampTz
@@ -200,6 +202,27 @@ keep_first_answer(const Event *event, const FirstAnswer *answer)
 	nulls[10] = answer->used == NULL ? 'n' : ' ';
 	nulls[12] = answer->reset_at == DT_NOEND ? 'n' : ' ';
 	return statement_write(&put_key, args, nulls) > 0;
+}
+
+/*
+ * Whether nobody records this key: waits for whoever is about to.  The key is
+ * put in a subtransaction that is rolled back, so a refusal leaves none behind.
+ */
+bool
+key_is_free(const Event *event)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	FirstAnswer none = {0, NULL, NULL, num_from(-1), DT_NOEND};
+	bool		free;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	free = keep_first_answer(event, &none);
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return free;
 }
 
 /* ---- append-only ---- */

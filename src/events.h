@@ -51,6 +51,7 @@ extern void check_event_time(TimestampTz occurred_at);
 extern int64 next_event_id(const Installation *home);
 extern void insert_event(const Event *event);
 extern bool find_first_answer(const Event *event, FirstAnswer *answer);
+extern bool key_is_free(const Event *event);
 extern bool keep_first_answer(const Event *event, const FirstAnswer *answer);
 
 #endif							/* UT_EVENTS_H */

@@ -61,15 +61,23 @@ static Statement add_limit = {
 	TEXTOID, TEXTARRAYOID}
 };
 
+#define DIFFERS \
+	" WHERE limit_type OPERATOR(pg_catalog.=) $1" \
+	" AND ROW(usage_type, max_usage, window_kind, period, measure, enforcement, time_zone," \
+	" is_active, description, statuses)::pg_catalog.text OPERATOR(pg_catalog.<>)" \
+	" ROW($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)::pg_catalog.text"
+
 /* The same definition again is no change: compared as rows, NULLs included. */
 static Statement change_limit = {
 	"UPDATE @extschema@.usage_limits SET usage_type = $2, max_usage = $3, window_kind = $4,"
 	" period = $5, measure = $6, enforcement = $7, time_zone = $8, is_active = $9,"
-	" description = $10, statuses = $11"
-	" WHERE limit_type OPERATOR(pg_catalog.=) $1"
-	" AND ROW(usage_type, max_usage, window_kind, period, measure, enforcement, time_zone,"
-	" is_active, description, statuses)::pg_catalog.text OPERATOR(pg_catalog.<>)"
-	" ROW($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)::pg_catalog.text",
+	" description = $10, statuses = $11" DIFFERS,
+	11, {TEXTOID, TEXTOID, NUMERICOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
+	TEXTOID, TEXTARRAYOID}
+};
+
+static Statement find_other_limit = {
+	"SELECT FROM @extschema@.usage_limits" DIFFERS,
 	11, {TEXTOID, TEXTOID, NUMERICOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
 	TEXTOID, TEXTARRAYOID}
 };
@@ -166,7 +174,7 @@ put_one_limit(FunctionCallInfo fcinfo)
 		register_type(TextDatumGetCString(args[ARG_USAGE_TYPE]), false, (Datum) 0, true);
 	if (find_limit(current_config(), TextDatumGetCString(args[ARG_LIMIT_TYPE])) == NULL)
 		statement_write(&add_limit, args, nulls);
-	statement_write(&change_limit, args, nulls);
+	statement_write_or_fail(&change_limit, &find_other_limit, args, nulls);
 }
 
 PG_FUNCTION_INFO_V1(ut_define_usage_limit);
@@ -207,6 +215,12 @@ static Statement drop_plan_limit = {
 	2, {TEXTOID, TEXTOID}
 };
 
+static Statement find_plan_limit = {
+	"SELECT FROM @extschema@.plan_limits"
+	" WHERE plan OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) $2",
+	2, {TEXTOID, TEXTOID}
+};
+
 PG_FUNCTION_INFO_V1(ut_set_plan_limit);
 Datum
 ut_set_plan_limit(PG_FUNCTION_ARGS)
@@ -223,7 +237,10 @@ ut_set_plan_limit(PG_FUNCTION_ARGS)
 	become_owner(home, &before);
 	check_limit_exists(TextDatumGetCString(args[1]));
 	check_plan_exists(TextDatumGetCString(args[0]));
-	statement_write(PG_ARGISNULL(2) ? &drop_plan_limit : &put_plan_limit, args, NULL);
+	if (PG_ARGISNULL(2))
+		statement_write_or_fail(&drop_plan_limit, &find_plan_limit, args, NULL);
+	else
+		statement_write(&put_plan_limit, args, NULL);
 	become_caller(&before);
 	PG_RETURN_VOID();
 }
@@ -238,6 +255,12 @@ static Statement put_user_limit = {
 
 static Statement drop_user_limit = {
 	"DELETE FROM @extschema@.user_limits"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) $2",
+	2, {USER_ID, TEXTOID}
+};
+
+static Statement find_user_limit = {
+	"SELECT FROM @extschema@.user_limits"
 	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) $2",
 	2, {USER_ID, TEXTOID}
 };
@@ -267,7 +290,10 @@ ut_set_user_limit(PG_FUNCTION_ARGS)
 
 	become_owner(home, &before);
 	check_limit_exists(TextDatumGetCString(args[1]));
-	statement_write(PG_ARGISNULL(2) ? &drop_user_limit : &put_user_limit, args, nulls);
+	if (PG_ARGISNULL(2))
+		statement_write_or_fail(&drop_user_limit, &find_user_limit, args, nulls);
+	else
+		statement_write(&put_user_limit, args, nulls);
 	become_caller(&before);
 	PG_RETURN_VOID();
 }

@@ -122,7 +122,7 @@ PG_FUNCTION_INFO_V1(ut_limit_changes);
 Datum
 ut_limit_changes(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = check_trigger(fcinfo);
+	TriggerData *trigger = check_row_trigger(fcinfo, "limit_id");
 	const Installation *home = installation_of(fcinfo);
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	bool		update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);

@@ -98,15 +98,17 @@ PG_FUNCTION_INFO_V1(ut_canonical_zone);
 Datum
 ut_canonical_zone(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = check_trigger(fcinfo);
+	TriggerData *trigger = check_row_trigger(fcinfo, "time_zone");
 	TupleDesc	desc = trigger->tg_relation->rd_att;
 	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	int			column = SPI_fnumber(desc, "time_zone");
 	bool		isnull;
-	char	   *name = TextDatumGetCString(SPI_getbinval(row, desc, column, &isnull));
-	pg_tz	   *zone = find_time_zone(name);
-	Datum		value;
+	Datum		value = SPI_getbinval(row, desc, column, &isnull);
+	pg_tz	   *zone;
 
+	if (isnull)
+		return PointerGetDatum(row);
+	zone = find_time_zone(TextDatumGetCString(value));
 	if (zone == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

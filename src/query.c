@@ -281,6 +281,24 @@ statement_write(Statement *statement, Datum *args, const char *nulls)
 	return statement_run(statement, args, nulls, InvalidSnapshot, false);
 }
 
+/*
+ * An UPDATE or DELETE under the snapshot of the transaction passes over a row
+ * that is newer, without a word.  If it reached nothing, and "found" finds what
+ * it was for at this moment, the transaction is too old to do it.
+ */
+uint64
+statement_write_or_fail(Statement *statement, Statement *found, Datum *args, const char *nulls)
+{
+	uint64		rows = statement_write(statement, args, nulls);
+
+	if (rows == 0 && IsolationUsesXactSnapshot() &&
+		statement_look_afresh(found, args, nulls) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+	return rows;
+}
+
 /* One value of the last result; by reference only until the next statement. */
 Datum
 result_datum(uint64 row, int column, bool *isnull)

@@ -60,6 +60,9 @@ extern uint64 statement_look(Statement *statement, Datum *args, const char *null
 extern uint64 statement_look_afresh(Statement *statement, Datum *args, const char *nulls);
 extern uint64 statement_write(Statement *statement, Datum *args, const char *nulls);
 
+extern uint64 statement_write_or_fail(Statement *statement, Statement *found, Datum *args,
+									  const char *nulls);
+
 extern Datum result_datum(uint64 row, int column, bool *isnull);
 extern char *result_text(uint64 row, int column);
 extern int64 result_int64(uint64 row, int column);

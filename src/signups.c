@@ -280,6 +280,12 @@ static Statement add_subscriptions = {
 	2, {USER_ID, TIMESTAMPTZOID}
 };
 
+/* They live: whatever was to be done about their deletion is not. */
+static Statement forget_deletions = {
+	"DELETE FROM @extschema@.deleted_users WHERE user_id OPERATOR(pg_catalog.=) ANY ($1)",
+	1, {USER_ID}
+};
+
 /* One batch of ids, read as the table's owner, written as ours. */
 static int64
 add_batch(const Installation *home, SPITupleTable *batch)
@@ -301,9 +307,10 @@ add_batch(const Installation *home, SPITupleTable *batch)
 	args[0] = PointerGetDatum(construct_md_array(ids, nulls, 1, &n, &lower, home->user_id_type,
 												 length, byval, align));
 	args[1] = TimestampTzGetDatum(usage_now());
-	add_subscriptions.argtypes[0] = get_array_type(home->user_id_type);
+	add_subscriptions.argtypes[0] = forget_deletions.argtypes[0] = get_array_type(home->user_id_type);
 	become_owner(home, &before);
 	added = statement_write(&add_subscriptions, args, NULL);
+	statement_write(&forget_deletions, args, NULL);
 	become_caller(&before);
 	return added;
 }
@@ -338,7 +345,7 @@ backfill(const Installation *home, const UsersTable *users, Oid table_owner)
 
 static Statement prepare_home = {
 	"SELECT @extschema@.install_default_plans(), p.done"
-	" FROM @extschema@._prepare_partitions(2, 'infinity') AS p",
+	" FROM @extschema@._prepare_partitions(2, 'infinity'::pg_catalog.timestamptz) AS p",
 	0
 };
 

@@ -73,7 +73,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	stakes = weigh(config, &terms, event, true);
 	*decision = decide(&stakes, false);
 	if (!decision->allowed && may_refuse)
-		return true;
+		return event->idempotency_key == NULL || key_is_free(event);
 
 	if (!terms.is_known && !note_first_use(event->user_id, event->occurred_at))
 		return false;

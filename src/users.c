@@ -5,7 +5,8 @@
  * admin from user_roles; nothing a token claims plays a part.
  *
  * Locking: whoever takes a role away holds SHARE ROW EXCLUSIVE on user_roles
- * before he looks whether an admin is left.
+ * before he looks whether an admin is left; whoever acts as an admin holds ROW
+ * EXCLUSIVE before he looks whether he is one.
  */
 #include "compat.h"
 
@@ -81,12 +82,16 @@ is_app_admin(const Installation *home)
 	return current_user_datum(home, &user_id) && user_has_role(home, user_id, "admin", false);
 }
 
-/* As it is at this moment: a demoted admin changes nothing, at any isolation level. */
+/*
+ * As it is at this moment, and until the transaction ends: a demoted admin
+ * changes nothing, at any isolation level.
+ */
 static bool
 is_app_admin_now(const Installation *home)
 {
 	Datum		user_id;
 
+	LockRelationOid(get_relname_relid("user_roles", home->schema), RowExclusiveLock);
 	return current_user_datum(home, &user_id) && user_has_role(home, user_id, "admin", true);
 }
 
@@ -275,7 +280,7 @@ remove_role(const Installation *home, Datum user_id, const char *role)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot revoke role \"admin\" from the last admin"),
 				 errhint("Grant the role to another user first.")));
-	statement_write(&take_role, args, NULL);
+	statement_write_or_fail(&take_role, &find_role, args, NULL);
 	become_caller(&before);
 }
 
