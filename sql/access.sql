@@ -155,7 +155,8 @@ BEGIN ATOMIC
       FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function
       JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
      WHERE (p.prosecdef OR l.lanname = 'plpgsql')
-       AND NOT COALESCE(p.proconfig, '{}'::text[]) @> ARRAY['search_path=pg_catalog, pg_temp']
+       AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) AS setting
+                        WHERE pg_catalog.replace(setting, '"', '') = 'search_path=pg_catalog, pg_temp')
      UNION ALL
     SELECT r.oid::regclass::text, pg_catalog.format('trigger %s is disabled', t.tgname)
       FROM relations AS r JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
