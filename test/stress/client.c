@@ -7,7 +7,7 @@
  * event's resource_id; at the end the client hands in the names it knows of.
  *
  * Within a transaction it uses things in the order of users, as an application
- * must that wants no deadlocks.
+ * must that wants next to no deadlocks.
  */
 #include <stdio.h>
 #include <stdlib.h>
