@@ -26,14 +26,24 @@ PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifdef PGXS
 include $(PGXS)
 else
+# No server headers yet: install them and begin again, once.
 all install installcheck:
-	@echo "$(PG_CONFIG) finds no server headers (Debian: postgresql-server-dev-15). Set PG_CONFIG, or run make test, which installs them." >&2; exit 1
+	@test -z "$(UT_AGAIN)" || { echo "$(PG_CONFIG) finds no PGXS; set PG_CONFIG." >&2; exit 1; }
+	@test/lib/need.sh build server
+	@$(MAKE) --no-print-directory UT_AGAIN=yes $@
 endif
 
 $(OBJS): $(wildcard src/*.h) $(EXTENSION).control
 
 $(CURRENT): sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql $(EXTENSION).control
 	sed 's/@user_id@/uuid/g' sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql > $@
+
+# PGXS runs the tests against a running server; this brings its programs.
+installcheck: | server-programs
+
+.PHONY: server-programs
+server-programs:
+	@test/lib/need.sh server
 
 # The targets below install what they need, run nothing as root that can do
 # without, and end and remove what they start.
