@@ -33,6 +33,10 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO anon, authenticated;
 CREATE EXTENSION usage_tracking SCHEMA usage;
 SELECT usage.grant_usage_access('authenticated'), usage.grant_usage_access('service_role', true);
 GRANT SET ON PARAMETER usage_tracking.user_id TO regress_ut_gateway;
+-- an application whose every user has a role of his own
+CREATE ROLE regress_ut_app LOGIN;
+SELECT usage.grant_usage_access('regress_ut_app');
+ALTER ROLE regress_ut_app SET usage_tracking.user_id = '$alice';
 CREATE SCHEMA app;
 CREATE TABLE app.users (id uuid PRIMARY KEY, email text);
 REVOKE ALL ON app.users FROM anon, authenticated;
@@ -97,12 +101,12 @@ cmp_ok(scalar(@relations), '>=', 15, 'relations to attack: ' . join(' ', map { $
 ok((grep { $_->[0] eq 'usage.usage_events_2031_01' } @relations), 'a partition made at run time is one of them');
 
 # 13: all relations in one session, which goes on after errors.
-for my $role (qw(anon authenticated)) {
+for my $role (qw(anon authenticated regress_ut_app)) {
 	my $copies = '';
 	my $refused = 0;
 	for (@relations) {
 		my ($relation, $kind) = @$_;
-		my $own = $role eq 'authenticated' && $relation eq 'usage.user_usage';
+		my $own = $role ne 'anon' && $relation eq 'usage.user_usage';
 		$copies .= "COPY (SELECT * FROM $relation) TO STDOUT;\n";
 		$refused += !$own;
 		next if $kind eq 'S' || $kind eq 'v';
@@ -117,7 +121,7 @@ for my $role (qw(anon authenticated)) {
 }
 
 # 14
-for my $role (qw(anon authenticated)) {
+for my $role (qw(anon authenticated regress_ut_app)) {
 	for my $extra ([], ['--enable-row-security'], [ '--schema', 'usage', '--data-only' ], [ '--table', 'usage.user_subscriptions' ]) {
 		my ($out, $err) = ('', '');
 		my $ok = IPC::Run::run([ 'pg_dump', '-U', $role, '-h', $node->host, '-p', $node->port, @$extra, 'postgres' ], '>', \$out, '2>', \$err);
@@ -127,8 +131,10 @@ for my $role (qw(anon authenticated)) {
 }
 
 # 15
-attack('15 lastval() after a use of his own', 'authenticated',
-	"$as_a BEGIN; SELECT allowed FROM usage.consume_usage('$alice', 'call'); SELECT lastval();", '42501', qr/^t$/, may_change => 1);
+attack('15 lastval() after a use of his own', $_,
+	"$as_a BEGIN; SELECT allowed FROM usage.consume_usage('$alice', 'call'); SELECT lastval();", '42501', qr/^t$/, may_change => 1)
+  for qw(authenticated regress_ut_app);
+attack('15 lastval() after no use', 'anon', "$as_a BEGIN; SELECT usage.consume_usage('$alice', 'call'); SELECT lastval();", '42501', qr/^$/);
 
 # 41-43: roles and what only a superuser may set
 for my $role (qw(anon authenticated regress_ut_gateway)) {
@@ -196,7 +202,7 @@ $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET usage_tracking.ident
 # 52: no admin yet, 50 callers at once: none of them is the first.
 my $script = $node->basedir . '/first_admin.sql';
 append_to_file($script, "SET request.jwt.claims = '$claims';\nSELECT usage.make_admin_by_email('a\@example.com');\n");
-for my $role (qw(authenticated service_role)) {
+for my $role (qw(anon authenticated regress_ut_app service_role)) {
 	my ($out, $err) = ('', '');
 	IPC::Run::run([ 'pgbench', '-n', '-c', 50, '-j', 2, '-t', 1, '-f', $script, '-U', $role, '-h', $node->host, '-p', $node->port, 'postgres' ], '>', \$out, '2>', \$err);
 	my $refused = () = $err =~ /aborted in command 1 .* ERROR: /g;
