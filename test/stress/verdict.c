@@ -113,8 +113,8 @@ check_figures(const Figures *sum, const Watch *watch)
 	printf("# monitor: %ld snapshots, the hot user used up %ld times, a limit redefined %ld times\n",
 		   watch->snapshots, watch->used_up, watch->redefined);
 	/*
-	 * PostgreSQL itself can make one of a tuple lock, a savepoint and a retry in
-	 * transactions of several uses; more would mean that our order is wrong.
+	 * There should be none.  About one run in fourteen meets one, over the tuple
+	 * lock of a counter, and why is not known yet: doc/counters.md, Locks.
 	 */
 	ok(sum->deadlocks * 500 <= sum->recorded, "deadlocks are next to none");
 	ok(sum->recorded > 0 && sum->facts > 0 && sum->replayed > 0 && sum->denied > 0 && sum->undone > 0 &&
