@@ -6,8 +6,9 @@
  * connection went away).  A use has a name, its request, which stands in the
  * event's resource_id; at the end the client hands in the names it knows of.
  *
- * Within a transaction it uses things in the order of users, as an application
- * must that wants next to no deadlocks.
+ * Within a transaction it uses things in the order of users, and ends the
+ * transaction once it rolled a savepoint back in which another was released, as
+ * an application must that wants no deadlocks (see specs/nested_savepoint).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,7 @@ set_savepoint(Client *me)
 	snprintf(sql, sizeof(sql), "SAVEPOINT s%d", me->depth);
 	if (!go_on(me, sql))
 		return false;
+	me->has_released[me->depth] = false;
 	me->savepoints[me->depth++] = me->ntaken;
 	return true;
 }
@@ -97,9 +99,17 @@ undo_to_savepoint(Client *me)
 	char		sql[80];
 
 	me->depth--;
+	me->has_undone_more = me->has_undone_more || me->has_released[me->depth];
 	forget_after(me, me->savepoints[me->depth]);
 	snprintf(sql, sizeof(sql), "ROLLBACK TO s%d; RELEASE s%d", me->depth, me->depth);
 	return go_on(me, sql);
+}
+
+static void
+note_release(Client *me)
+{
+	if (me->depth > 0)
+		me->has_released[me->depth - 1] = true;
 }
 
 static bool
@@ -108,6 +118,7 @@ release_savepoint(Client *me)
 	char		sql[40];
 
 	snprintf(sql, sizeof(sql), "RELEASE s%d", --me->depth);
+	note_release(me);
 	return go_on(me, sql);
 }
 
@@ -128,6 +139,8 @@ take(Client *me, const Step *step)
 	if (step->is_hurried && !hurry(me, 1 + draw(me, 20)))
 		return false;
 	send_step(me, step);
+	if (step->way == IN_BLOCK || step->way == IN_BLOCK_UNDONE)
+		note_release(me);		/* the block is a subtransaction */
 	switch (read_answer(me, step, &answer))
 	{
 		case DONE:
@@ -194,9 +207,14 @@ finish(Client *me)
 static void
 attempt(Client *me, const char *begin, const Step *steps, int n)
 {
+	/* a cancel request may come when BEGIN has begun */
 	if (tell(me, begin) != DONE)
+	{
+		roll_back(me);
 		return;
-	for (int i = 0; i < n; i++)
+	}
+	me->has_undone_more = false;
+	for (int i = 0; i < n && !me->has_undone_more; i++)
 		if (!take_with_savepoints(me, &steps[i]))
 			return;
 	finish(me);

@@ -67,7 +67,9 @@ typedef struct Client
 	Step		taken[MANY_STEPS];	/* in this transaction and not undone */
 	int			ntaken;
 	int			savepoints[MANY_STEPS]; /* ntaken at each open savepoint */
+	bool		has_released[MANY_STEPS];	/* within it, a subtransaction that used something */
 	int			depth;
+	bool		has_undone_more;	/* such a savepoint was rolled back */
 
 	Entry	   *log;
 	size_t		nlog;
