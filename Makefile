@@ -1,24 +1,28 @@
 # One room per domain word; the order is the dependency order, and PostgreSQL
 # enforces it: a room's SQL cannot name what a later room creates.
-EXTENSION  = usage_tracking
-EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+PRODUCT    = usage_tracking
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(PRODUCT).control)
 ROOMS      = users plans meters limits events counters usage rollups reports signups access upkeep
 
-MODULE_big = $(EXTENSION)
+# One library, three extensions: they differ in the type of user ids alone.
+# Update scripts are written once, as sql/updates/A--B.sql.
+EXTENSION  = $(PRODUCT) $(PRODUCT)_text $(PRODUCT)_bigint
+MODULE_big = $(PRODUCT)
 OBJS       = $(patsubst %.c,%.o,$(wildcard src/*.c))
-CURRENT    = sql/$(EXTENSION)--$(EXTVERSION).sql
-DATA       = $(filter-out %/$(notdir $(CURRENT)),$(wildcard sql/released/*.sql sql/$(EXTENSION)--*--*.sql))
-DATA_built = $(CURRENT)
+CURRENT    = $(EXTENSION:%=sql/%--$(EXTVERSION).sql)
+UPDATES    = $(foreach e,$(EXTENSION),$(patsubst sql/updates/%,sql/$e--%,$(wildcard sql/updates/*.sql)))
+DATA       = $(filter-out %--$(EXTVERSION).sql,$(wildcard sql/released/*.sql))
+DATA_built = $(CURRENT) $(UPDATES)
 DOCS       = $(wildcard doc/*.md)
 
 REGRESS        = install $(ROOMS)
-REGRESS_OPTS   = --inputdir=test --outputdir=test --load-extension=$(EXTENSION)
+REGRESS_OPTS   = --inputdir=test --outputdir=test --load-extension=$(PRODUCT)
 ISOLATION      = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
-ISOLATION_OPTS = --inputdir=test --outputdir=test --load-extension=$(EXTENSION)
+ISOLATION_OPTS = --inputdir=test --outputdir=test --load-extension=$(PRODUCT)
 
 PG_CPPFLAGS = -DUT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
-EXTRA_CLEAN = test/results test/regression.diffs test/regression.out test/output_iso output_iso tmp_check
+EXTRA_CLEAN = $(PRODUCT)_text.control $(PRODUCT)_bigint.control test/results test/regression.diffs test/regression.out test/output_iso output_iso tmp_check
 override with_llvm = no
 
 PG_CONFIG ?= pg_config
@@ -33,10 +37,21 @@ all install installcheck:
 	@$(MAKE) --no-print-directory UT_AGAIN=yes $@
 endif
 
-$(OBJS): $(wildcard src/*.h) $(EXTENSION).control
+$(OBJS): $(wildcard src/*.h) $(PRODUCT).control
 
-$(CURRENT): sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql $(EXTENSION).control
-	sed 's/@user_id@/uuid/g' sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql > $@
+# A script's own name says its extension, and that the type of user ids.
+type_of = $(or $(patsubst $(PRODUCT)_%,%,$(filter $(PRODUCT)_%,$(firstword $(subst --, ,$(notdir $(basename $1)))))),uuid)
+write   = sed 's/@user_id@/$(call type_of,$@)/g; s/@extension@/$(firstword $(subst --, ,$(notdir $(basename $@))))/g'
+
+$(CURRENT): sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql $(PRODUCT).control
+	$(write) sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql > $@
+
+$(foreach e,$(EXTENSION),$(eval sql/$e--%.sql: sql/updates/%.sql ; $$(write) $$< > $$@))
+
+$(PRODUCT)_%.control: $(PRODUCT).control
+	sed "s/^comment = '\(.*\)'/comment = '\1, for user ids of type $*'/" $< > $@
+
+all: $(EXTENSION:%=%.control)
 
 # PGXS runs the tests against a running server; this brings its programs.
 installcheck: | server-programs

@@ -10,12 +10,51 @@ CREATE TABLE @extschema@.usage_counters (
     stripe       integer NOT NULL DEFAULT 0,
     window_end   timestamptz NOT NULL,
     used         numeric NOT NULL,
+    holds        bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (user_id, limit_id, window_start, stripe, window_end)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE @extschema@.usage_counters IS
 'How much of a limit a user has used in a window; written by the door only';
+COMMENT ON COLUMN @extschema@.usage_counters.used IS
+'Without what is reserved';
+COMMENT ON COLUMN @extschema@.usage_counters.holds IS
+'How often reservations in this window changed; 0 means there never was one';
 ALTER TABLE @extschema@.usage_counters ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_counters', '');
+
+/* A reservation counts as used in the window of its own instant, until it is
+ * settled or expires: whoever reads looks at expires_at, so no job is needed. */
+CREATE SEQUENCE @extschema@.usage_reservations_id_seq;
+COMMENT ON SEQUENCE @extschema@.usage_reservations_id_seq IS 'Ids of reservations';
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_reservations_id_seq', '');
+
+CREATE TABLE @extschema@.usage_reservations (
+    user_id     @user_id@ NOT NULL,
+    id          bigint NOT NULL,
+    usage_type  text COLLATE "C" NOT NULL,
+    quantity    numeric NOT NULL,
+    tokens      bigint NOT NULL,
+    cost        numeric NOT NULL,
+    state       text NOT NULL DEFAULT 'held',
+    occurred_at timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    settled_at  timestamptz,
+    event_id    bigint,
+    limit_type  text COLLATE "C",
+    used        numeric,
+    max_usage   numeric,
+    reset_at    timestamptz,
+    reason      text,
+    PRIMARY KEY (user_id, id)
+);
+COMMENT ON TABLE @extschema@.usage_reservations IS
+'What is reserved: state held until it is committed or released; it counts until expires_at';
+COMMENT ON COLUMN @extschema@.usage_reservations.event_id IS
+'The event of a committed reservation; with what follows, the answer that a second commit gets';
+CREATE INDEX usage_reservations_held ON @extschema@.usage_reservations (user_id, expires_at) WHERE state = 'held';
+COMMENT ON INDEX @extschema@.usage_reservations_held IS 'The live ones of a user';
+ALTER TABLE @extschema@.usage_reservations ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_reservations', '');
 
 /* What is counted changes: wait for uses in flight, so that their events are
  * summed under the new number; also when replication applies the change, hence

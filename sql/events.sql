@@ -20,6 +20,11 @@ CREATE TABLE @extschema@.usage_events (
     tokens             bigint NOT NULL,
     cost               numeric NOT NULL,
     overage            jsonb,
+    corrects           bigint,
+    corrected_status   text,
+    corrected_events   bigint,
+    corrected_limit    bigint,
+    reason             text,
     duration_ms        bigint,
     error_message      text,
     resource_type      text,
@@ -34,6 +39,14 @@ COMMENT ON TABLE @extschema@.usage_events IS
 'Every use and every fact recorded, one row each, in the transaction it belongs to';
 COMMENT ON COLUMN @extschema@.usage_events.overage IS
 'What of it exceeded which limit: {limit_type: amount}; NULL if nothing';
+COMMENT ON COLUMN @extschema@.usage_events.corrects IS
+'The event that a correcting event takes back, NULL if it adjusts a limit';
+COMMENT ON COLUMN @extschema@.usage_events.corrected_status IS
+'The status of that event: limits that count it count the correction';
+COMMENT ON COLUMN @extschema@.usage_events.corrected_events IS
+'How many events it counts for under limits on events: -1 takes one back; NULL is 1';
+COMMENT ON COLUMN @extschema@.usage_events.corrected_limit IS
+'limit_id of the limit it adjusts; no other limit counts it';
 COMMENT ON COLUMN @extschema@.usage_events.xact_id IS
 'The transaction that recorded it, in the cluster that recorded it';
 ALTER TABLE @extschema@.usage_events ENABLE ROW LEVEL SECURITY;
@@ -190,3 +203,24 @@ COMMENT ON COLUMN @extschema@.usage_keys.occurred_at IS
 'The time the caller gave, NULL if none';
 ALTER TABLE @extschema@.usage_keys ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_keys', '');
+
+/* What is left of the months that retention dropped.  An adjustment of a limit
+ * keeps its limit_id; everything else has 0. */
+CREATE TABLE @extschema@.usage_carried (
+    user_id    @user_id@ NOT NULL,
+    usage_type text COLLATE "C" NOT NULL,
+    status     text NOT NULL,
+    limit_id   bigint NOT NULL DEFAULT 0,
+    month      timestamptz NOT NULL,
+    events     numeric NOT NULL,
+    quantity   numeric NOT NULL,
+    tokens     numeric NOT NULL,
+    cost       numeric NOT NULL,
+    PRIMARY KEY (user_id, month, usage_type, status, limit_id)
+);
+COMMENT ON TABLE @extschema@.usage_carried IS
+'Sums of the events of dropped months, per user, usage type and status; a correction is in the sum of what it corrects';
+COMMENT ON COLUMN @extschema@.usage_carried.month IS
+'The first instant of the month, in UTC; windows that hold it count the sum';
+ALTER TABLE @extschema@.usage_carried ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_carried', '');

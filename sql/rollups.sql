@@ -13,14 +13,23 @@ BEGIN ATOMIC
              GROUP BY s.user_id, s.limit_id, s.window_start, s.window_end) AS c
       JOIN @extschema@.usage_limits AS l ON l.limit_id = c.limit_id
      CROSS JOIN LATERAL (
-           SELECT COALESCE(pg_catalog.sum(CASE l.measure WHEN 'events' THEN 1
-                                               WHEN 'quantity' THEN v.quantity
-                                               ELSE v.tokens::numeric END), 0) AS used
-             FROM @extschema@.usage_events AS v
-            WHERE v.user_id = c.user_id
-              AND v.occurred_at >= c.window_start AND v.occurred_at < c.window_end
-              AND (l.usage_type IS NULL OR v.usage_type = l.usage_type)
-              AND v.status = ANY (l.statuses)) AS e
+           SELECT COALESCE(pg_catalog.sum(CASE l.measure WHEN 'events' THEN p.events
+                                               WHEN 'quantity' THEN p.quantity
+                                               ELSE p.tokens END), 0) AS used
+             FROM (SELECT COALESCE(v.corrected_limit, 0) AS limit_id, v.usage_type,
+                          COALESCE(v.corrected_status, v.status) AS status,
+                          COALESCE(v.corrected_events, 1)::numeric AS events, v.quantity, v.tokens::numeric AS tokens
+                     FROM @extschema@.usage_events AS v
+                    WHERE v.user_id = c.user_id
+                      AND v.occurred_at >= c.window_start AND v.occurred_at < c.window_end
+                    UNION ALL
+                   SELECT k.limit_id, k.usage_type, k.status, k.events, k.quantity, k.tokens
+                     FROM @extschema@.usage_carried AS k
+                    WHERE k.user_id = c.user_id
+                      AND k.month >= c.window_start AND k.month < c.window_end) AS p
+            WHERE p.limit_id = l.limit_id
+               OR (p.limit_id = 0 AND p.status = ANY (l.statuses)
+                   AND (l.usage_type IS NULL OR p.usage_type = l.usage_type))) AS e
      WHERE c.used <> e.used;
 END;
 COMMENT ON FUNCTION @extschema@.reconcile_usage() IS

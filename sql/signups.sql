@@ -41,7 +41,9 @@ BEGIN
         EXIT WHEN NOT FOUND;
         type := base;
     END LOOP;
-    IF type <> '@user_id@'::regtype THEN
+    IF NOT ('@user_id@'::regtype = type
+            OR ('@user_id@'::regtype = 'text'::regtype AND type = 'varchar'::regtype)
+            OR ('@user_id@'::regtype = 'bigint'::regtype AND type = ANY ('{smallint,integer}'::regtype[]))) THEN
         RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch',
             MESSAGE = format('column "%s" no longer has type %s', id_column, '@user_id@');
     END IF;

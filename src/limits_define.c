@@ -276,8 +276,7 @@ ut_set_user_limit(PG_FUNCTION_ARGS)
 	Disguise	before;
 
 	check_is_admin_or_server(home);
-	check_not_null(PG_ARGISNULL(0), "user_id");
-	args[0] = PG_GETARG_DATUM(0);
+	args[0] = user_id_argument(home, fcinfo);
 	args[1] = CStringGetTextDatum(name_argument(fcinfo, 1, "limit_type"));
 	if (!PG_ARGISNULL(2))
 		args[2] = NumericGetDatum(max_usage_argument(fcinfo, 2));

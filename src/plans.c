@@ -139,10 +139,9 @@ ut_set_user_plan(PG_FUNCTION_ARGS)
 	Disguise	before;
 
 	check_is_admin_or_server(home);
-	check_not_null(PG_ARGISNULL(0), "user_id");
 	plan = plain_name_argument(fcinfo, 1, "plan");
 	check_billing_period(fcinfo, 3, 4);
-	args[0] = PG_GETARG_DATUM(0);
+	args[0] = user_id_argument(home, fcinfo);
 	args[1] = CStringGetTextDatum(plan);
 	args[2] = time_argument(fcinfo, 2, "expires_at");
 	args[3] = time_argument(fcinfo, 3, "billing_period_start");
@@ -183,10 +182,9 @@ ut_set_user_clock(PG_FUNCTION_ARGS)
 	Disguise	before;
 
 	check_is_admin_or_server(home);
-	check_not_null(PG_ARGISNULL(0), "user_id");
 	zone = zone_argument(fcinfo, 1);
 	check_anchor(fcinfo, 2);
-	args[0] = PG_GETARG_DATUM(0);
+	args[0] = user_id_argument(home, fcinfo);
 	if (zone != NULL)
 		args[1] = CStringGetTextDatum(zone);
 	args[2] = time_argument(fcinfo, 2, "anchor");

@@ -19,10 +19,10 @@
 static const char *const measure_names[] = {"events", "quantity", "tokens"};
 
 static void
-check_may_see(const Installation *home, bool user_is_null, Datum user_id)
+check_may_see(const Installation *home, FunctionCallInfo fcinfo)
 {
-	if (user_is_null || !is_app_admin(home))
-		check_may_act_for(home, user_is_null, user_id);
+	if (!is_app_admin(home))
+		check_may_act_for(home, fcinfo);
 }
 
 static Numeric
@@ -95,12 +95,14 @@ Datum
 ut_usage_of_user(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
+	Datum		user_id;
 	Disguise	before;
 
-	check_may_see(home, PG_ARGISNULL(0), PG_GETARG_DATUM(0));
+	check_may_see(home, fcinfo);
+	user_id = user_id_argument(home, fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	become_owner(home, &before);
-	put_rows((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_DATUM(0));
+	put_rows((ReturnSetInfo *) fcinfo->resultinfo, user_id);
 	become_caller(&before);
 	return (Datum) 0;
 }

@@ -166,6 +166,22 @@ extension_for(Oid type)
 	}
 }
 
+/* Into what ids are cast to here nobody can have written a cast of his own. */
+static bool
+fits_user_ids(const Installation *home, Oid type)
+{
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+			return home->user_id_type == INT8OID;
+		case VARCHAROID:
+			return home->user_id_type == TEXTOID;
+		default:
+			return home->user_id_type == type;
+	}
+}
+
 static void
 check_columns(const Installation *home, const UsersTable *users)
 {
@@ -173,7 +189,7 @@ check_columns(const Installation *home, const UsersTable *users)
 	char		category;
 	bool		preferred;
 
-	if (id_type != home->user_id_type)
+	if (!fits_user_ids(home, id_type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of table \"%s\" has type %s, but user ids of this extension have type %s",
@@ -431,8 +447,7 @@ ut_record_signup(PG_FUNCTION_ARGS)
 	Disguise	before;
 
 	check_is_server(home);
-	check_not_null(PG_ARGISNULL(0), "user_id");
-	args[0] = PG_GETARG_DATUM(0);
+	args[0] = user_id_argument(home, fcinfo);
 	become_owner(home, &before);
 	note_first_use(args[0], usage_now());
 	statement_write(&forget_deletion, args, NULL);

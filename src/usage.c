@@ -151,9 +151,9 @@ cut_metadata(FunctionCallInfo fcinfo, int n)
 }
 
 static void
-take_amounts(FunctionCallInfo fcinfo, Event *event, const char *name)
+take_amounts(const Installation *home, FunctionCallInfo fcinfo, Event *event, const char *name)
 {
-	event->user_id = PG_GETARG_DATUM(0);
+	event->user_id = user_id_argument(home, fcinfo);
 	event->usage_type = name_argument(fcinfo, 1, name);
 	event->quantity = amount_argument(fcinfo, 2, "quantity", QUANTITY_DECIMALS);
 	event->tokens = count_argument(fcinfo, 3, "tokens");
@@ -176,11 +176,11 @@ check_takes_something(const Event *event)
 }
 
 static Event
-event_to_consume(FunctionCallInfo fcinfo, const char *function)
+event_to_consume(const Installation *home, FunctionCallInfo fcinfo, const char *function)
 {
 	Event		event = {function};
 
-	take_amounts(fcinfo, &event, "usage_type");
+	take_amounts(home, fcinfo, &event, "usage_type");
 	check_takes_something(&event);
 	event.status = "success";
 	event.idempotency_key = text_argument(fcinfo, 5, "idempotency_key");
@@ -220,11 +220,11 @@ take_time(FunctionCallInfo fcinfo, int n, Event *event)
 }
 
 static Event
-event_to_track(FunctionCallInfo fcinfo)
+event_to_track(const Installation *home, FunctionCallInfo fcinfo)
 {
 	Event		event = {"track_usage"};
 
-	take_amounts(fcinfo, &event, "usage_type");
+	take_amounts(home, fcinfo, &event, "usage_type");
 	event.status = status_argument(fcinfo, 5);
 	event.event_subtype = text_argument(fcinfo, 6, "event_subtype");
 	event.has_duration = !PG_ARGISNULL(7);
@@ -252,8 +252,8 @@ consume(FunctionCallInfo fcinfo, const char *function, bool raise)
 	Disguise	before;
 	Datum		result;
 
-	check_may_act_for(home, PG_ARGISNULL(0), PG_GETARG_DATUM(0));
-	event = event_to_consume(fcinfo, function);
+	check_may_act_for(home, fcinfo);
+	event = event_to_consume(home, fcinfo, function);
 	become_owner(home, &before);
 	decision = record(home, &event, true);
 	if (raise && !decision.allowed)
@@ -288,8 +288,7 @@ ut_track_usage(PG_FUNCTION_ARGS)
 	Disguise	before;
 
 	check_is_server(home);
-	check_not_null(PG_ARGISNULL(0), "user_id");
-	event = event_to_track(fcinfo);
+	event = event_to_track(home, fcinfo);
 	become_owner(home, &before);
 	decision = record(home, &event, false);
 	become_caller(&before);
@@ -331,8 +330,8 @@ ut_check_usage_limit(PG_FUNCTION_ARGS)
 	Disguise	before;
 	Datum		result;
 
-	check_may_act_for(home, PG_ARGISNULL(0), PG_GETARG_DATUM(0));
-	take_amounts(fcinfo, &event, "name");
+	check_may_act_for(home, fcinfo);
+	take_amounts(home, fcinfo, &event, "name");
 	event.status = "success";
 	event.takes_nothing = takes_nothing(&event);
 	event.occurred_at = usage_now();

@@ -29,7 +29,7 @@ same_user(const Installation *home, Datum a, Datum b)
 	bool		byval;
 
 	get_typlenbyval(home->user_id_type, &length, &byval);
-	return datumIsEqual(a, b, byval, length);
+	return datum_image_eq(a, b, byval, length);
 }
 
 /* ---- what the caller may do ---- */
@@ -105,14 +105,14 @@ refuse_caller(const char *message)
 
 /* "No such user" and "not yours" are one answer. */
 void
-check_may_act_for(const Installation *home, bool user_is_null, Datum user_id)
+check_may_act_for(const Installation *home, FunctionCallInfo fcinfo)
 {
 	Datum		myself;
 
 	if (is_server_role(home))
-		check_not_null(user_is_null, "user_id");
-	else if (user_is_null || !current_user_datum(home, &myself) ||
-			 !same_user(home, user_id, myself))
+		return;
+	if (PG_ARGISNULL(0) || !current_user_datum(home, &myself) ||
+		!same_user(home, PG_GETARG_DATUM(0), myself))
 		refuse_caller("permission denied to act for this user");
 }
 
@@ -135,6 +135,16 @@ check_is_admin_or_server(const Installation *home)
 {
 	if (!is_server_role(home) && !is_app_admin_now(home))
 		refuse_caller("must be an admin or a server role to do this");
+}
+
+/* Every function about one user takes him first. */
+Datum
+user_id_argument(const Installation *home, FunctionCallInfo fcinfo)
+{
+	check_not_null(PG_ARGISNULL(0), "user_id");
+	if (home->user_id_type != TEXTOID)
+		return PG_GETARG_DATUM(0);
+	return CStringGetTextDatum(text_argument(fcinfo, 0, "user_id"));
 }
 
 /* ---- everything below only translates between SQL and the above ---- */
@@ -241,8 +251,7 @@ ut_grant_role(PG_FUNCTION_ARGS)
 	const Installation *home = installation_of(fcinfo);
 
 	check_may_manage_roles(home);
-	check_not_null(PG_ARGISNULL(0), "user_id");
-	give_role(home, PG_GETARG_DATUM(0), plain_name_argument(fcinfo, 1, "role"));
+	give_role(home, user_id_argument(home, fcinfo), plain_name_argument(fcinfo, 1, "role"));
 	PG_RETURN_VOID();
 }
 
@@ -293,7 +302,6 @@ ut_revoke_role(PG_FUNCTION_ARGS)
 	/* an admin is asked again under the lock; asked twice, two would deadlock */
 	if (!is_app_admin(home))
 		check_may_manage_roles(home);
-	check_not_null(PG_ARGISNULL(0), "user_id");
-	remove_role(home, PG_GETARG_DATUM(0), plain_name_argument(fcinfo, 1, "role"));
+	remove_role(home, user_id_argument(home, fcinfo), plain_name_argument(fcinfo, 1, "role"));
 	PG_RETURN_VOID();
 }

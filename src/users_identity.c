@@ -7,6 +7,7 @@
  */
 #include "compat.h"
 
+#include "arguments.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "query.h"
@@ -17,6 +18,7 @@
 #include "utils/uuid.h"
 #include "utils/varlena.h"
 
+#define MAXINT8LEN 20
 #define MAX_CLAIMS_BYTES 65536
 #define MAX_CLAIMS_DEPTH 64
 
@@ -57,18 +59,54 @@ parse_uuid(const char *text, pg_uuid_t *uuid)
 	return true;
 }
 
+/* Decimal digits, as bigint prints them: no blanks, no plus, no leading zero. */
+static bool
+parse_bigint(const char *text, int64 *number)
+{
+	char		again[MAXINT8LEN + 1];
+
+	if (strlen(text) > MAXINT8LEN)
+		return false;
+	errno = 0;
+	*number = strtoi64(text, NULL, 10);
+	if (errno != 0)
+		return false;
+	pg_lltoa(*number, again);
+	return strcmp(text, again) == 0;
+}
+
+static bool
+is_text_id(const char *text)
+{
+	int			length = strlen(text);
+
+	return length > 0 && length <= MAX_TEXT * MAX_MULTIBYTE_CHAR_LEN &&
+		pg_verifymbstr(text, length, true) && pg_mbstrlen(text) <= MAX_TEXT;
+}
+
 static bool
 parse_user_id(const Installation *home, const char *text, Datum *user_id)
 {
-	pg_uuid_t  *uuid;
+	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+	int64		number;
 
-	if (home->user_id_type != UUIDOID)
-		return false;
-	uuid = palloc(sizeof(pg_uuid_t));
-	if (!parse_uuid(text, uuid))
-		return false;
-	*user_id = UUIDPGetDatum(uuid);
-	return true;
+	switch (home->user_id_type)
+	{
+		case UUIDOID:
+			*user_id = UUIDPGetDatum(uuid);
+			return parse_uuid(text, uuid);
+		case INT8OID:
+			if (!parse_bigint(text, &number))
+				return false;
+			*user_id = Int64GetDatum(number);
+			return true;
+		case TEXTOID:
+			if (!is_text_id(text))
+				return false;
+			*user_id = CStringGetTextDatum(text);
+			return true;
+	}
+	return false;
 }
 
 /* ---- the subject of a JSON Web Token ---- */
