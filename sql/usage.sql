@@ -56,3 +56,53 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
 AS 'MODULE_PATHNAME', 'ut_track_usage';
 COMMENT ON FUNCTION @extschema@.track_usage(@user_id@, text, numeric, bigint, numeric, text, text, bigint, text, text, text, text, jsonb, timestamptz, text) IS
 'Records a fact, whatever the limits say, and returns its event id; what does not fit is marked as overage';
+
+CREATE FUNCTION @extschema@.track_usage_batch(
+    events jsonb, OUT recorded bigint, OUT replayed bigint, OUT errors jsonb) RETURNS record
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
+AS 'MODULE_PATHNAME', 'ut_track_usage_batch';
+COMMENT ON FUNCTION @extschema@.track_usage_batch(jsonb) IS
+'Records many facts at once; what is wrong with an element is reported, the others are recorded';
+
+CREATE FUNCTION @extschema@.reserve_usage(
+    user_id @user_id@, usage_type text, quantity numeric DEFAULT 1,
+    tokens bigint DEFAULT 0, cost numeric DEFAULT 0, expires_in interval DEFAULT '15 minutes',
+    idempotency_key text DEFAULT NULL) RETURNS @extschema@.usage_decision
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_reserve_usage';
+COMMENT ON FUNCTION @extschema@.reserve_usage(@user_id@, text, numeric, bigint, numeric, interval, text) IS
+'Holds a use under every limit that binds it until it is committed, released or expires, or answers why not';
+
+CREATE FUNCTION @extschema@.commit_usage(
+    user_id @user_id@, reservation_id bigint, quantity numeric DEFAULT NULL,
+    tokens bigint DEFAULT NULL, cost numeric DEFAULT NULL, metadata jsonb DEFAULT NULL) RETURNS @extschema@.usage_decision
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_commit_usage';
+COMMENT ON FUNCTION @extschema@.commit_usage(@user_id@, bigint, numeric, bigint, numeric, jsonb) IS
+'Records what was reserved, or what it came to, at the instant of the reservation; never refused by a limit';
+
+CREATE FUNCTION @extschema@.release_usage(user_id @user_id@, reservation_id bigint) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_release_usage';
+COMMENT ON FUNCTION @extschema@.release_usage(@user_id@, bigint) IS
+'Gives back what was reserved';
+
+CREATE FUNCTION @extschema@.reverse_usage(
+    user_id @user_id@, event_id bigint, quantity numeric DEFAULT NULL, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_reverse_usage';
+COMMENT ON FUNCTION @extschema@.reverse_usage(@user_id@, bigint, numeric, text) IS
+'Takes an event back, or a quantity of it, by a correcting event';
+
+CREATE FUNCTION @extschema@.adjust_usage(
+    user_id @user_id@, limit_type text, used numeric, at timestamptz DEFAULT NULL, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_adjust_usage';
+COMMENT ON FUNCTION @extschema@.adjust_usage(@user_id@, text, numeric, timestamptz, text) IS
+'Makes it that much used of a limit, in the window that holds that instant, by a correcting event';
+
+CREATE FUNCTION @extschema@.reset_user_usage(user_id @user_id@, limit_type text) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_reset_user_usage';
+COMMENT ON FUNCTION @extschema@.reset_user_usage(@user_id@, text) IS
+'Makes it nothing used of a limit in its present window, by a correcting event';

@@ -5,7 +5,8 @@
  * the sum of that user's events in its window, and where there is no row the
  * sum of the events is the answer.  Whoever counts an event adds to the row of
  * its window, creating it from the events if need be, and to every other row of
- * that limit whose window holds the instant (windows of an earlier clock).
+ * that limit whose window holds the instant (windows of an earlier clock).  What
+ * is reserved stands in usage_reservations and is added when it is read.
  *
  * Locking: see locks.c.
  */
@@ -14,24 +15,12 @@
 #include "catalog/pg_type.h"
 #include "counters.h"
 #include "errors.h"
-#include "locks.h"
 #include "numbers.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 /* ---- arrays of the stakes, as statements want them ---- */
-
-typedef enum StakeField
-{
-	LIMIT_ID,
-	WINDOW_START,
-	WINDOW_END,
-	NEIGHBOUR_START,
-	USED,
-	AMOUNT,
-	CEILING
-} StakeField;
 
 /*
  * Windows of the same limit that hold the instant cannot begin earlier than
@@ -47,6 +36,13 @@ earliest_neighbour(const Stake *stake)
 	return stake->window.start - length - 4 * USECS_PER_DAY;
 }
 
+/* The most that the row may say for this use to fit. */
+static Numeric
+room_of(const Stake *stake)
+{
+	return num_sub(num_sub(stake->max_usage, stake->held), stake->amount);
+}
+
 static Datum
 stake_field(const Stake *stake, StakeField field, bool *isnull)
 {
@@ -55,6 +51,8 @@ stake_field(const Stake *stake, StakeField field, bool *isnull)
 	{
 		case LIMIT_ID:
 			return Int64GetDatum(stake->limit->id);
+		case HOLDS:
+			return Int64GetDatum(stake->holds);
 		case WINDOW_START:
 			return TimestampTzGetDatum(stake->window.start);
 		case WINDOW_END:
@@ -65,14 +63,18 @@ stake_field(const Stake *stake, StakeField field, bool *isnull)
 			return NumericGetDatum(stake->used);
 		case AMOUNT:
 			return NumericGetDatum(stake->amount);
-		case CEILING:
+		case MINUS_AMOUNT:
+			return NumericGetDatum(num_sub(num_from(0), stake->amount));
+		case NOTHING:
+			return NumericGetDatum(num_from(0));
+		case ROOM:
 			*isnull = !can_refuse(stake);
-			return NumericGetDatum(stake->max_usage);
+			return NumericGetDatum(room_of(stake));
 	}
 	return (Datum) 0;
 }
 
-static Datum
+Datum
 stake_array(const Stake *stakes, int n, StakeField field)
 {
 	Datum	   *values = palloc(n * sizeof(Datum));
@@ -81,47 +83,78 @@ stake_array(const Stake *stakes, int n, StakeField field)
 
 	for (int i = 0; i < n; i++)
 		values[i] = stake_field(&stakes[i], field, &nulls[i]);
-	if (field == LIMIT_ID)
+	if (field <= HOLDS)
 		return PointerGetDatum(construct_array(values, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	if (field < USED)
 		return PointerGetDatum(construct_array(values, n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, NUMERICOID, -1, false, TYPALIGN_INT));
 }
 
-static Stake *
-stake_of_limit(Stakes *stakes, int64 limit_id)
+static bool
+is_window(const Stake *stake, int64 limit_id, Window window)
+{
+	return stake->limit->id == limit_id &&
+		stake->window.start == window.start && stake->window.end == window.end;
+}
+
+/* The stake in a window, or NULL. */
+Stake *
+stake_in_window(Stakes *stakes, int64 limit_id, Window window)
 {
 	for (int i = 0; i < stakes->n; i++)
-		if (stakes->all[i].limit->id == limit_id)
+		if (is_window(&stakes->all[i], limit_id, window))
 			return &stakes->all[i];
-	elog(ERROR, "unexpected limit " INT64_FORMAT " among counters", limit_id);
 	return NULL;
+}
+
+/* What one limit counts of an event. */
+Numeric
+amount_of(const UsageLimit *limit, const Event *event)
+{
+	switch (limit->measure)
+	{
+		case MEASURE_EVENTS:
+			return num_from(event->events);
+		case MEASURE_QUANTITY:
+			return event->quantity;
+		case MEASURE_TOKENS:
+			return num_from(event->tokens);
+	}
+	return num_from(0);
 }
 
 /* ---- reading ---- */
 
-/* Every counter of these limits whose window holds the instant. */
+/* Every counter of these limits whose window holds an instant of the span. */
 static Statement read_rows = {
-	"SELECT c.limit_id, c.window_start, c.window_end, c.used"
+	"SELECT c.limit_id, c.window_start, c.window_end, c.used, c.holds"
 	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS w (limit_id, low)"
 	" JOIN @extschema@.usage_counters AS c ON c.user_id OPERATOR(pg_catalog.=) $1"
 	" AND c.limit_id OPERATOR(pg_catalog.=) w.limit_id"
 	" AND c.window_start OPERATOR(pg_catalog.>=) w.low"
-	" AND c.window_start OPERATOR(pg_catalog.<=) $4"
+	" AND c.window_start OPERATOR(pg_catalog.<=) $5"
 	" AND c.window_end OPERATOR(pg_catalog.>) $4",
-	4, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}
+	5, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-/* Which events a limit counts, and how: as stakes_of_event() and reconcile_usage(). */
+/* Which facts a limit counts, and how: as stakes_of_event() and reconcile_usage(). */
+#define COUNTS(limit_id, status) \
+	" AND (" limit_id " OPERATOR(pg_catalog.=) $7 OR (COALESCE(" limit_id ", 0) OPERATOR(pg_catalog.=) 0" \
+	" AND ($4 IS NULL OR usage_type OPERATOR(pg_catalog.=) $4)" \
+	" AND " status " OPERATOR(pg_catalog.=) ANY ($5)))"
+
 static Statement sum_events = {
-	"SELECT CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN pg_catalog.count(*)::pg_catalog.numeric"
-	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN pg_catalog.sum(quantity)"
-	" ELSE pg_catalog.sum(tokens) END"
+	"SELECT pg_catalog.sum(CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN events"
+	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN quantity ELSE tokens END) FROM ("
+	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric"
 	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND occurred_at OPERATOR(pg_catalog.>=) $2 AND occurred_at OPERATOR(pg_catalog.<) $3"
-	" AND ($4 IS NULL OR usage_type OPERATOR(pg_catalog.=) $4)"
-	" AND status OPERATOR(pg_catalog.=) ANY ($5)",
-	6, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID}
+	COUNTS("corrected_limit", "COALESCE(corrected_status, status)")
+	" UNION ALL SELECT events, quantity, tokens"
+	" FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" AND month OPERATOR(pg_catalog.>=) $2 AND month OPERATOR(pg_catalog.<) $3"
+	COUNTS("limit_id", "status") ") AS facts",
+	7, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID, INT8OID}
 };
 
 static Numeric
@@ -134,9 +167,10 @@ sum_of_events(Datum user_id, const Stake *stake, bool afresh)
 		TimestampTzGetDatum(stake->window.end),
 		limit->usage_type ? CStringGetTextDatum(limit->usage_type) : (Datum) 0,
 		PointerGetDatum(limit->statuses),
-		Int32GetDatum(limit->measure)
+		Int32GetDatum(limit->measure),
+		Int64GetDatum(limit->id)
 	};
-	const char *nulls = limit->usage_type ? "      " : "   n  ";
+	const char *nulls = limit->usage_type ? "       " : "   n   ";
 	bool		isnull;
 	Datum		sum;
 
@@ -148,53 +182,125 @@ sum_of_events(Datum user_id, const Stake *stake, bool afresh)
 	return isnull ? num_from(0) : num_trim(DatumGetNumeric(sum));
 }
 
+static const Stake *
+any_stake_of(const Stakes *stakes, int64 limit_id)
+{
+	for (int i = 0; i < stakes->n; i++)
+		if (stakes->all[i].limit->id == limit_id)
+			return &stakes->all[i];
+	elog(ERROR, "unexpected limit " INT64_FORMAT " among counters", limit_id);
+	return NULL;
+}
+
 static void
-note_neighbour(Stakes *stakes, const Stake *of, Window window, Numeric used)
+note_neighbour(Stakes *stakes, int64 limit_id, Window window)
 {
 	Stake	   *neighbour = &stakes->neighbours[stakes->nneighbours++];
 
-	*neighbour = *of;
+	*neighbour = *any_stake_of(stakes, limit_id);
 	neighbour->window = window;
 	neighbour->max_usage = num_from(-1);
-	neighbour->used = used;
-	neighbour->has_counter = true;
 }
 
 static void
 note_counter(Stakes *stakes, uint64 row)
 {
-	Stake	   *stake = stake_of_limit(stakes, result_int64(row, 1));
-	bool		isnull;
-	Numeric		used = DatumGetNumericCopy(result_datum(row, 4, &isnull));
-	Window		window;
+	int64		limit_id = result_int64(row, 1);
+	Window		window = {result_time(row, 2, 0), result_time(row, 3, 0)};
+	Stake	   *stake = stake_in_window(stakes, limit_id, window);
 
-	window.start = DatumGetTimestampTz(result_datum(row, 2, &isnull));
-	window.end = DatumGetTimestampTz(result_datum(row, 3, &isnull));
-	if (window.start != stake->window.start || window.end != stake->window.end)
+	if (stake == NULL)
 	{
-		note_neighbour(stakes, stake, window, used);
+		note_neighbour(stakes, limit_id, window);
 		return;
 	}
-	stake->used = num_trim(num_add(stake->used, used));
+	stake->used = num_trim(num_add(stake->used, result_numeric(row, 4)));
+	stake->holds += result_int64(row, 5);
 	stake->has_counter = true;
 }
 
-/* Fills "used" of each stake, from its counter or else from the events. */
-void
-read_counters(Datum user_id, TimestampTz at, Stakes *stakes, bool afresh)
+/* One stake of each limit: its earliest, from where its counters are read. */
+static Stake *
+earliest_of_each_limit(const Stakes *stakes, int *n)
 {
+	Stake	   *earliest = palloc(stakes->n * sizeof(Stake));
+
+	*n = 0;
+	for (int i = 0; i < stakes->n; i++)
+	{
+		int			k = 0;
+
+		while (k < *n && earliest[k].limit != stakes->all[i].limit)
+			k++;
+		if (k == *n)
+			earliest[(*n)++] = stakes->all[i];
+		else if (earliest_neighbour(&stakes->all[i]) < earliest_neighbour(&earliest[k]))
+			earliest[k] = stakes->all[i];
+	}
+	return earliest;
+}
+
+static bool
+may_have_holds(const Stakes *stakes)
+{
+	for (int i = 0; i < stakes->n; i++)
+		if (!stakes->all[i].has_counter || stakes->all[i].holds > 0)
+			return true;
+	return false;
+}
+
+static void
+add_hold(Stake *stake, const Hold *hold)
+{
+	if (!limit_covers(stake->limit, hold->event.usage_type) ||
+		!limit_counts_status(stake->limit, "success") ||
+		hold->event.occurred_at < stake->window.start || hold->event.occurred_at >= stake->window.end)
+		return;
+	stake->held = num_trim(num_add(stake->held, amount_of(stake->limit, &hold->event)));
+	stake->holds = Max(stake->holds, 1);
+}
+
+/*
+ * Looks at reservations after the counters: one that is committed in between is
+ * then seen in neither, and the row decides; the other way round it would be
+ * seen in both, and refuse on sight what fits.
+ */
+static void
+read_holds(Datum user_id, Stakes *stakes, bool afresh)
+{
+	int			n;
+	Hold	   *holds;
+
+	if (!may_have_holds(stakes))
+		return;
+	holds = live_holds(user_id, afresh, &n);
+	for (int i = 0; i < stakes->n; i++)
+		for (int k = 0; k < n; k++)
+			add_hold(&stakes->all[i], &holds[k]);
+}
+
+/*
+ * Fills "used" of each stake, from its counter or else from the events, for uses
+ * between two instants.
+ */
+void
+read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh)
+{
+	int			n;
+	Stake	   *limits = earliest_of_each_limit(stakes, &n);
 	Datum		args[] = {
 		user_id,
-		stake_array(stakes->all, stakes->n, LIMIT_ID),
-		stake_array(stakes->all, stakes->n, NEIGHBOUR_START),
-		TimestampTzGetDatum(at)
+		stake_array(limits, n, LIMIT_ID),
+		stake_array(limits, n, NEIGHBOUR_START),
+		TimestampTzGetDatum(first),
+		TimestampTzGetDatum(last)
 	};
 	uint64		rows;
 
 	if (stakes->n == 0)
 		return;
 	for (int i = 0; i < stakes->n; i++)
-		stakes->all[i].used = num_from(0);
+		stakes->all[i].used = stakes->all[i].held = num_from(0);
 	rows = afresh ? statement_look_afresh(&read_rows, args, NULL) : statement_look(&read_rows, args, NULL);
 	stakes->neighbours = palloc(rows * sizeof(Stake));
 	for (uint64 row = 0; row < rows; row++)
@@ -202,147 +308,5 @@ read_counters(Datum user_id, TimestampTz at, Stakes *stakes, bool afresh)
 	for (int i = 0; i < stakes->n; i++)
 		if (!stakes->all[i].has_counter)
 			stakes->all[i].used = sum_of_events(user_id, &stakes->all[i], afresh);
-}
-
-/* ---- taking ---- */
-
-/*
- * Every stake of one limit, neighbours included, has the same amount, so that
- * array_position() may find any of them.
- *
- * A row that is there decides by its latest version, whatever we read before.
- * A row that is not is made from what we read: nobody else can have counted
- * an event in its window without making it first.
- */
-static Statement take_rows = {
-	"INSERT INTO @extschema@.usage_counters AS c"
-	" (user_id, limit_id, window_start, stripe, window_end, used)"
-	" SELECT $1, w.limit_id, w.window_start, 0, w.window_end, w.used OPERATOR(pg_catalog.+) w.amount"
-	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) AS w (limit_id, window_start, window_end, used, amount)"
-	" ORDER BY w.limit_id, w.window_start"
-	" ON CONFLICT (user_id, limit_id, window_start, stripe, window_end) DO UPDATE"
-	" SET used = c.used OPERATOR(pg_catalog.+) ($6)[pg_catalog.array_position($2, c.limit_id)]"
-	" WHERE ($7)[pg_catalog.array_position($2, c.limit_id)] IS NULL"
-	" OR c.used OPERATOR(pg_catalog.+) ($6)[pg_catalog.array_position($2, c.limit_id)]"
-	" OPERATOR(pg_catalog.<=) ($7)[pg_catalog.array_position($2, c.limit_id)]"
-	" RETURNING c.limit_id, c.used",
-	7, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID,
-	NUMERICARRAYOID, NUMERICARRAYOID}
-};
-
-/* Rows of this transaction, given back because another limit refused. */
-static Statement return_rows = {
-	"UPDATE @extschema@.usage_counters AS c"
-	" SET used = c.used OPERATOR(pg_catalog.-) w.amount"
-	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS w (limit_id, window_start, window_end, amount)"
-	" WHERE c.user_id OPERATOR(pg_catalog.=) $1 AND c.limit_id OPERATOR(pg_catalog.=) w.limit_id"
-	" AND c.window_start OPERATOR(pg_catalog.=) w.window_start"
-	" AND c.window_end OPERATOR(pg_catalog.=) w.window_end",
-	5, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID}
-};
-
-static uint64
-take_amounts(Datum user_id, const Stake *stakes, int n, bool within_limits)
-{
-	Datum		args[] = {
-		user_id,
-		stake_array(stakes, n, LIMIT_ID),
-		stake_array(stakes, n, WINDOW_START),
-		stake_array(stakes, n, WINDOW_END),
-		stake_array(stakes, n, USED),
-		stake_array(stakes, n, AMOUNT),
-		within_limits ? stake_array(stakes, n, CEILING)
-		: PointerGetDatum(construct_empty_array(NUMERICOID))
-	};
-
-	return n == 0 ? 0 : statement_write(&take_rows, args, NULL);
-}
-
-static void
-return_amounts(Datum user_id, const Stake *stakes, int n)
-{
-	Datum		args[] = {
-		user_id,
-		stake_array(stakes, n, LIMIT_ID),
-		stake_array(stakes, n, WINDOW_START),
-		stake_array(stakes, n, WINDOW_END),
-		stake_array(stakes, n, AMOUNT)
-	};
-
-	if (n > 0)
-		statement_write(&return_rows, args, NULL);
-}
-
-/* The stakes whose rows the take returned, "used" now as it was before it. */
-static Stake *
-stakes_taken(Stakes *stakes, uint64 rows)
-{
-	Stake	   *taken = palloc(rows * sizeof(Stake));
-
-	for (uint64 row = 0; row < rows; row++)
-	{
-		bool		isnull;
-		Stake	   *stake = stake_of_limit(stakes, result_int64(row, 1));
-
-		stake->used = num_trim(num_sub(DatumGetNumeric(result_datum(row, 2, &isnull)), stake->amount));
-		taken[row] = *stake;
-	}
-	return taken;
-}
-
-/*
- * Takes every amount or none.  False: another use was faster, one of the limits
- * is used up; nothing is taken.
- *
- * Neighbours go through the same upsert: a row that is newer than the snapshot
- * of a REPEATABLE READ transaction makes it fail, where an UPDATE would pass it
- * over.
- */
-bool
-take_from_counters(Datum user_id, Stakes *stakes, bool within_limits)
-{
-	uint64		rows = take_amounts(user_id, stakes->all, stakes->n, within_limits);
-	Stake	   *taken = stakes_taken(stakes, rows);
-
-	if (rows < stakes->n)
-	{
-		return_amounts(user_id, taken, rows);
-		return false;
-	}
-	take_amounts(user_id, stakes->neighbours, stakes->nneighbours, false);
-	return true;
-}
-
-/* Undoes a take of this transaction. */
-void
-return_to_counters(Datum user_id, Stakes *stakes)
-{
-	return_amounts(user_id, stakes->all, stakes->n);
-	return_amounts(user_id, stakes->neighbours, stakes->nneighbours);
-}
-
-/* ---- everything below only translates between SQL and the above ---- */
-
-/* AFTER row trigger of usage_limits, fired where what is counted changed. */
-PG_FUNCTION_INFO_V1(ut_counting_changed);
-Datum
-ut_counting_changed(PG_FUNCTION_ARGS)
-{
-	check_trigger(fcinfo);
-	lock_out_all_uses(installation_of(fcinfo));
-	return PointerGetDatum(NULL);
-}
-
-/* AFTER row trigger of user_subscriptions, fired where the clock changed. */
-PG_FUNCTION_INFO_V1(ut_clock_changed);
-Datum
-ut_clock_changed(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = check_row_trigger(fcinfo, "user_id");
-	TupleDesc	desc = trigger->tg_relation->rd_att;
-	bool		isnull;
-
-	lock_out_uses_of(installation_of(fcinfo),
-					 SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull));
-	return PointerGetDatum(NULL);
+	read_holds(user_id, stakes, afresh);
 }

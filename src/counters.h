@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "events.h"
 #include "limits.h"
 #include "numbers.h"
 #include "query.h"
@@ -19,11 +20,13 @@ typedef struct Stake
 	Numeric		max_usage;		/* negative: unlimited */
 	Numeric		amount;			/* what this use would take */
 	Numeric		used;			/* what was used before it */
+	Numeric		held;			/* what live reservations hold besides */
+	int64		holds;			/* how often reservations here had changed then */
 	bool		has_counter;	/* else "used" was summed from events */
 } Stake;
 
 /*
- * All limits that have a say, one stake each, and the counters of other
+ * All limits that have a say, one stake each (a batch: one for each window), and the counters of other
  * windows of these limits that hold the instant: windows of an earlier clock,
  * which refuse nothing and count on.
  */
@@ -41,6 +44,30 @@ is_unlimited(const Stake *stake)
 	return num_sign(stake->max_usage) < 0;
 }
 
+/* A field of each of several stakes, as an SQL array. */
+typedef enum StakeField
+{
+	LIMIT_ID,
+	HOLDS,
+	WINDOW_START,
+	WINDOW_END,
+	NEIGHBOUR_START,
+	USED,
+	AMOUNT,
+	MINUS_AMOUNT,
+	NOTHING,
+	ROOM
+} StakeField;
+
+/* What a taking does to the rows. */
+typedef enum Taking
+{
+	TAKE_IF_IT_FITS,			/* adds what is at stake, within hard limits */
+	TAKE_ANYWAY,				/* adds it */
+	HOLD_IF_IT_FITS,			/* adds nothing: a reservation will stand for it */
+	LOCK_ONLY					/* adds nothing; several windows of a limit may be at stake */
+} Taking;
+
 /* What decides on sight and what the row decides under its lock must agree. */
 static inline bool
 can_refuse(const Stake *stake)
@@ -49,8 +76,30 @@ can_refuse(const Stake *stake)
 		setting_enforce_limits;
 }
 
-extern void read_counters(Datum user_id, TimestampTz at, Stakes *stakes, bool afresh);
-extern bool take_from_counters(Datum user_id, Stakes *stakes, bool within_limits);
-extern void return_to_counters(Datum user_id, Stakes *stakes);
+/* A reservation: the use as it was asked for, and what became of it. */
+typedef struct Hold
+{
+	Event		event;
+	TimestampTz expires_at;
+	char	   *state;
+	char	   *reason;			/* of the answer to its commit, */
+	FirstAnswer answer;			/* and the rest of that */
+} Hold;
+
+extern int64 next_hold_id(const Installation *home);
+extern void insert_hold(const Event *event, TimestampTz expires_at);
+extern Hold *live_holds(Datum user_id, bool afresh, int *n);
+extern bool hold_is_live(Datum user_id, int64 id);
+extern bool lock_hold(Datum user_id, int64 id, Hold *hold);
+extern void settle_hold(Datum user_id, int64 id, const char *state);
+extern void keep_answer_of_hold(Datum user_id, int64 id, const char *reason, const FirstAnswer *answer);
+
+extern Numeric amount_of(const UsageLimit *limit, const Event *event);
+extern Datum stake_array(const Stake *stakes, int n, StakeField field);
+extern Stake *stake_in_window(Stakes *stakes, int64 limit_id, Window window);
+extern void read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh);
+extern bool take_from_counters(Datum user_id, Stakes *stakes, Taking taking);
+extern void add_to_counters(Datum user_id, const Stakes *stakes);
+extern void return_to_counters(Datum user_id, const Stakes *stakes);
 
 #endif							/* UT_COUNTERS_H */

@@ -66,8 +66,40 @@ static Statement insert_row = {
 	TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID}
 };
 
-void
-insert_event(const Event *event)
+static Statement insert_correction = {
+	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, status, quantity, tokens, cost,"
+	" occurred_at, corrects, corrected_status, corrected_events, corrected_limit, reason)"
+	" VALUES ($1, $2, $3, 'correction', $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	12, {INT8OID, USER_ID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID,
+	INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID}
+};
+
+static void
+insert_correcting_event(const Event *event)
+{
+	char		nulls[13] = "            ";
+	Datum		args[] = {
+		Int64GetDatum(event->id),
+		event->user_id,
+		CStringGetTextDatum(event->usage_type),
+		NumericGetDatum(event->quantity),
+		Int64GetDatum(event->tokens),
+		NumericGetDatum(event->cost),
+		TimestampTzGetDatum(event->occurred_at),
+		Int64GetDatum(event->corrects),
+		text_or_null(event->counted_status, &nulls[8]),
+		Int64GetDatum(event->events),
+		Int64GetDatum(event->corrected_limit),
+		text_or_null(event->reason, &nulls[11])
+	};
+
+	nulls[7] = event->corrects == 0 ? 'n' : ' ';
+	nulls[10] = event->corrected_limit == 0 ? 'n' : ' ';
+	statement_write(&insert_correction, args, nulls);
+}
+
+static void
+insert_use(const Event *event)
 {
 	char		nulls[17] = "                ";
 	Datum		args[] = {
@@ -94,10 +126,95 @@ insert_event(const Event *event)
 	statement_write(&insert_row, args, nulls);
 }
 
+bool
+is_correction(const Event *event)
+{
+	return strcmp(event->status, "correction") == 0;
+}
+
+void
+insert_event(const Event *event)
+{
+	if (is_correction(event))
+		insert_correcting_event(event);
+	else
+		insert_use(event);
+}
+
+/* ---- finding one again ---- */
+
+/*
+ * By the index on (id, recorded_at): OFFSET 0 keeps the planner from reading all
+ * events of the user instead.
+ */
+static Statement find_event = {
+	"SELECT usage_type, status, quantity, tokens, cost, occurred_at"
+	" FROM (SELECT * FROM @extschema@.usage_events WHERE id OPERATOR(pg_catalog.=) $2 OFFSET 0) AS e"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1",
+	2, {USER_ID, INT8OID}
+};
+
+/* One who corrects it at a time; the row itself never changes. */
+static Statement lock_row = {
+	"SELECT FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" AND occurred_at OPERATOR(pg_catalog.=) $2 AND id OPERATOR(pg_catalog.=) $3 FOR NO KEY UPDATE",
+	3, {USER_ID, TIMESTAMPTZOID, INT8OID}
+};
+
+static Statement find_row = {
+	"SELECT FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" AND occurred_at OPERATOR(pg_catalog.=) $2 AND id OPERATOR(pg_catalog.=) $3",
+	3, {USER_ID, TIMESTAMPTZOID, INT8OID}
+};
+
+/* Corrections have the instant of what they correct. */
+static Statement sum_corrections = {
+	"SELECT COALESCE(pg_catalog.sum(quantity), 0), COALESCE(pg_catalog.sum(tokens), 0)::pg_catalog.int8,"
+	" COALESCE(pg_catalog.sum(cost), 0), COALESCE(pg_catalog.sum(corrected_events), 0)::pg_catalog.int8"
+	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" AND occurred_at OPERATOR(pg_catalog.=) $2 AND corrects OPERATOR(pg_catalog.=) $3",
+	3, {USER_ID, TIMESTAMPTZOID, INT8OID}
+};
+
+static void
+take_off_corrections(Event *event)
+{
+	Datum		args[] = {event->user_id, TimestampTzGetDatum(event->occurred_at), Int64GetDatum(event->id)};
+
+	statement_write_or_fail(&lock_row, &find_row, args, NULL);
+	statement_look_afresh(&sum_corrections, args, NULL);
+	event->quantity = num_trim(num_add(event->quantity, result_numeric(0, 1)));
+	event->tokens += result_int64(0, 2);
+	event->cost = num_trim(num_add(event->cost, result_numeric(0, 3)));
+	event->events += result_int64(0, 4);
+}
+
+/* What is left of the user's event, which nobody else corrects until we end. */
+bool
+lock_event(Datum user_id, int64 id, Event *event)
+{
+	Datum		args[] = {user_id, Int64GetDatum(id)};
+
+	if (statement_look_afresh(&find_event, args, NULL) == 0)
+		return false;
+	memset(event, 0, sizeof(*event));
+	event->id = id;
+	event->user_id = user_id;
+	event->usage_type = result_text(0, 1);
+	event->status = result_text(0, 2);
+	event->quantity = result_numeric(0, 3);
+	event->tokens = result_int64(0, 4);
+	event->cost = result_numeric(0, 5);
+	event->occurred_at = result_time(0, 6, 0);
+	event->events = 1;
+	take_off_corrections(event);
+	return true;
+}
+
 /* ---- idempotency keys ---- */
 
 /* Keys older than this are forgotten; a late event's key is still known. */
-static TimestampTz
+TimestampTz
 oldest_key(void)
 {
 	return seconds_from(usage_now(), -(int64) Max(setting_idempotency_retention, setting_max_event_age));
@@ -157,22 +274,17 @@ find_first_answer(const Event *event, FirstAnswer *answer)
 		Int64GetDatum(event->tokens),
 		TimestampTzGetDatum(event->occurred_at)
 	};
-	bool		isnull;
-	Datum		value;
 
 	nulls[7] = event->has_own_time ? ' ' : 'n';
 	if (statement_look_afresh(&find_key, args, nulls) == 0)
 		return false;
-	if (!DatumGetBool(result_datum(0, 6, &isnull)))
+	if (!result_bool(0, 6))
 		refuse_other_content();
 	answer->event_id = result_int64(0, 1);
 	answer->limit_type = result_text(0, 2);
-	value = result_datum(0, 3, &isnull);
-	answer->used = isnull ? NULL : DatumGetNumericCopy(value);
-	value = result_datum(0, 4, &isnull);
-	answer->max_usage = DatumGetNumericCopy(value);
-	value = result_datum(0, 5, &isnull);
-	answer->reset_at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	answer->used = result_numeric(0, 3);
+	answer->max_usage = result_numeric(0, 4);
+	answer->reset_at = result_time(0, 5, DT_NOEND);
 	return true;
 }
 

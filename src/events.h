@@ -33,11 +33,16 @@ typedef struct Event
 	char	   *idempotency_key;
 	bool		has_own_time;	/* the caller said when */
 	TimestampTz occurred_at;
-	bool		takes_nothing;	/* a check that only asks how things stand */
+	int64		hold_for;		/* microseconds, if it is only to be reserved */
+	int64		events;			/* what it counts for under limits on events */
+	const char *counted_status; /* NULL: status */
+	int64		corrects;		/* an event, or 0 */
+	int64		corrected_limit;	/* limit_id of the only limit that counts it, or 0 */
+	char	   *reason;
 	int64		id;				/* once it is recorded */
 } Event;
 
-/* What was answered when the key was first used. */
+/* What was answered to a use, to be answered again. */
 typedef struct FirstAnswer
 {
 	int64		event_id;
@@ -50,8 +55,22 @@ typedef struct FirstAnswer
 extern void check_event_time(TimestampTz occurred_at);
 extern int64 next_event_id(const Installation *home);
 extern void insert_event(const Event *event);
+extern bool is_correction(const Event *event);
+extern bool lock_event(Datum user_id, int64 id, Event *event);
 extern bool find_first_answer(const Event *event, FirstAnswer *answer);
 extern bool key_is_free(const Event *event);
+/* What the key of one of several events stands for already. */
+typedef struct KeyFate
+{
+	int			number;			/* of the event, from 0 */
+	int64		event_id;
+	bool		is_same;
+} KeyFate;
+
+extern TimestampTz oldest_key(void);
+extern void insert_events(const Installation *home, Event *const *events, int n);
+extern KeyFate *find_first_answers(const Installation *home, Event *const *events, int n, int *found);
+extern bool keep_keys(const Installation *home, Event *const *events, int n);
 extern bool keep_first_answer(const Event *event, const FirstAnswer *answer);
 
 #endif							/* UT_EVENTS_H */

@@ -61,23 +61,6 @@ static Statement read_plan_limits = {
 	0
 };
 
-static Numeric
-result_numeric(uint64 row, int column)
-{
-	bool		isnull;
-	Datum		value = result_datum(row, column, &isnull);
-
-	return isnull ? NULL : DatumGetNumericCopy(value);
-}
-
-static bool
-result_bool(uint64 row, int column)
-{
-	bool		isnull;
-
-	return DatumGetBool(result_datum(row, column, &isnull));
-}
-
 static char *
 copy_text(const char *text)
 {

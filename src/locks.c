@@ -18,11 +18,14 @@
 #include "compat.h"
 
 #include "catalog/pg_collation.h"
+#include "errors.h"
+#include "executor/spi.h"
 #include "locks.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/rel.h"
 #include "utils/typcache.h"
 
 /* So many locks at most for a transaction that counts for many users. */
@@ -107,4 +110,30 @@ void
 lock_out_uses_of(const Installation *home, Datum user_id)
 {
 	lock_out(home, false, user_id);
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+/* AFTER row trigger of usage_limits, fired where what is counted changed. */
+PG_FUNCTION_INFO_V1(ut_counting_changed);
+Datum
+ut_counting_changed(PG_FUNCTION_ARGS)
+{
+	check_trigger(fcinfo);
+	lock_out_all_uses(installation_of(fcinfo));
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER row trigger of user_subscriptions, fired where the clock changed. */
+PG_FUNCTION_INFO_V1(ut_clock_changed);
+Datum
+ut_clock_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = check_row_trigger(fcinfo, "user_id");
+	TupleDesc	desc = trigger->tg_relation->rd_att;
+	bool		isnull;
+
+	lock_out_uses_of(installation_of(fcinfo),
+					 SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull));
+	return PointerGetDatum(NULL);
 }

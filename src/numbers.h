@@ -52,6 +52,12 @@ num_trim(Numeric a)
 	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(a)));
 }
 
+static inline bool
+num_is_whole(Numeric a)
+{
+	return num_cmp(a, DatumGetNumeric(DirectFunctionCall2(numeric_trunc, NumericGetDatum(a), Int32GetDatum(0)))) == 0;
+}
+
 static inline char *
 num_text(Numeric a)
 {

@@ -191,6 +191,14 @@ sql_with_schema(const char *sql)
 	return result.data;
 }
 
+static Oid
+argument_type(Oid type)
+{
+	if (type == USER_ID)
+		return home.user_id_type;
+	return type == USER_IDS ? get_array_type(home.user_id_type) : type;
+}
+
 /*
  * A generic plan always: planning a custom one costs more than any of our
  * statements, and partitions are pruned at run time as well.
@@ -203,7 +211,7 @@ statement_prepare(Statement *statement)
 	SPIPlanPtr	stale = statement->plan;
 
 	for (int i = 0; i < statement->nargs; i++)
-		argtypes[i] = statement->argtypes[i] == USER_ID ? home.user_id_type : statement->argtypes[i];
+		argtypes[i] = argument_type(statement->argtypes[i]);
 	plan = SPI_prepare_cursor(sql_with_schema(statement->sql), statement->nargs, argtypes,
 							  CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
@@ -318,4 +326,31 @@ result_int64(uint64 row, int column)
 	bool		isnull;
 
 	return DatumGetInt64(result_datum(row, column, &isnull));
+}
+
+bool
+result_bool(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetBool(result_datum(row, column, &isnull));
+}
+
+/* In the current context; NULL for NULL. */
+Numeric
+result_numeric(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = result_datum(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetNumericCopy(value);
+}
+
+TimestampTz
+result_time(uint64 row, int column, TimestampTz if_null)
+{
+	bool		isnull;
+	Datum		value = result_datum(row, column, &isnull);
+
+	return isnull ? if_null : DatumGetTimestampTz(value);
 }

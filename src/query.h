@@ -8,11 +8,14 @@
 
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #define MAX_STATEMENT_ARGS 20
 
-/* Stands for the type of user ids, which differs between installations. */
+/* Stand for the type of user ids, which differs between installations, and its array. */
 #define USER_ID InvalidOid
+#define USER_IDS ((Oid) 1)
 
 /* The installation whose function was called; found from its namespace. */
 typedef struct Installation
@@ -66,5 +69,8 @@ extern uint64 statement_write_or_fail(Statement *statement, Statement *found, Da
 extern Datum result_datum(uint64 row, int column, bool *isnull);
 extern char *result_text(uint64 row, int column);
 extern int64 result_int64(uint64 row, int column);
+extern bool result_bool(uint64 row, int column);
+extern Numeric result_numeric(uint64 row, int column);
+extern TimestampTz result_time(uint64 row, int column, TimestampTz if_null);
 
 #endif							/* UT_QUERY_H */

@@ -83,7 +83,7 @@ put_rows(ReturnSetInfo *result, Datum user_id)
 
 	for (int i = 0; i < stakes.n; i++)
 		stakes.all[i] = stake_in(&config->limits[i], &terms, now);
-	read_counters(user_id, now, &stakes, false);
+	read_counters(user_id, now, now, &stakes, false);
 	for (int i = 0; i < stakes.n; i++)
 		put_row(result, &terms, &stakes.all[i]);
 }

@@ -26,13 +26,65 @@ typedef struct Decision
 extern Stake stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at);
 extern Stakes stakes_of_event(const Config *config, const UserTerms *terms, const Event *event);
 extern Stakes stakes_that_change(const Stakes *stakes);
-extern Numeric amount_of(const UsageLimit *limit, const Event *event);
 extern Decision decide(const Stakes *stakes, bool taken);
 extern Decision decision_not_made(void);
-extern Decision decision_replayed(const FirstAnswer *answer);
+extern Decision decision_again(const FirstAnswer *answer, bool allowed, const char *reason);
 extern FirstAnswer answer_to_keep(const Decision *decision);
 extern char *overage_of(const Stakes *stakes);
 extern Datum decision_datum(FunctionCallInfo fcinfo, const Decision *decision);
 extern void raise_limit_reached(const Decision *decision);
+
+/* usage.c */
+extern void check_usage_type(const Config *config, const char *usage_type);
+extern Stakes weigh(const Config *config, const UserTerms *terms, const Event *event, bool afresh);
+extern UserTerms known_terms(Datum user_id, TimestampTz at);
+extern Decision record_use(const Installation *home, Event *event, bool may_refuse);
+extern Decision record_fact(const Installation *home, Event *event);
+
+/* usage_arguments.c */
+extern void amount_arguments(const Installation *home, FunctionCallInfo fcinfo, Event *event, const char *name);
+extern bool takes_nothing(const Event *event);
+extern void check_takes_something(const Event *event);
+extern char *cut_text(Datum value, bool isnull);
+extern Jsonb *metadata_argument(FunctionCallInfo fcinfo, int n);
+
+/* usage_calls.c */
+extern Event event_to_track(const Installation *home, FunctionCallInfo fcinfo);
+
+/* usage_batch_parse.c */
+typedef struct BatchError
+{
+	int			index;			/* of the element, from 0 */
+	int			sqlstate;
+	char	   *message;
+} BatchError;
+
+typedef enum ItemFate
+{
+	ITEM_OPEN,					/* to be recorded */
+	ITEM_RECORDED,
+	ITEM_REPLAYED,
+	ITEM_REFUSED				/* with an error */
+} ItemFate;
+
+/* One element on its way. */
+typedef struct BatchItem
+{
+	int			index;
+	Event		event;
+	ItemFate	fate;
+} BatchItem;
+
+typedef struct Batch
+{
+	BatchItem  *items;
+	int			n;
+	BatchError *errors;
+	int			nerrors;
+	int			nelements;
+} Batch;
+
+extern Batch parse_batch(const Installation *home, Jsonb *elements);
+extern void note_error(Batch *batch, int index, int sqlstate, char *message);
 
 #endif							/* UT_USAGE_H */

@@ -18,21 +18,6 @@
 
 /* ---- stakes ---- */
 
-Numeric
-amount_of(const UsageLimit *limit, const Event *event)
-{
-	switch (limit->measure)
-	{
-		case MEASURE_EVENTS:
-			return num_from(event->takes_nothing ? 0 : 1);
-		case MEASURE_QUANTITY:
-			return event->quantity;
-		case MEASURE_TOKENS:
-			return num_from(event->tokens);
-	}
-	return num_from(0);
-}
-
 Stake
 stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 {
@@ -42,6 +27,16 @@ stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 	stake.max_usage = max_usage_of(limit, terms);
 	stake.amount = num_from(0);
 	return stake;
+}
+
+/* As sum_events in counters.c. */
+static bool
+limit_counts(const UsageLimit *limit, const Event *event)
+{
+	if (event->corrected_limit != 0)
+		return limit->id == event->corrected_limit;
+	return limit_covers(limit, event->usage_type) &&
+		limit_counts_status(limit, event->counted_status != NULL ? event->counted_status : event->status);
 }
 
 Stakes
@@ -54,7 +49,7 @@ stakes_of_event(const Config *config, const UserTerms *terms, const Event *event
 		const UsageLimit *limit = &config->limits[i];
 		Stake	   *stake = &stakes.all[stakes.n];
 
-		if (!limit_covers(limit, event->usage_type) || !limit_counts_status(limit, event->status))
+		if (!limit_counts(limit, event))
 			continue;
 		*stake = stake_in(limit, terms, event->occurred_at);
 		stake->amount = amount_of(limit, event);
@@ -87,18 +82,39 @@ stakes_that_change(const Stakes *stakes)
 
 /* ---- one stake ---- */
 
+/* Recorded and reserved; with this use if it is taken. */
 static Numeric
-used_after(const Stake *stake)
+used_so_far(const Stake *stake, bool taken)
+{
+	Numeric		used = num_add(stake->used, stake->held);
+
+	return num_trim(taken ? num_add(used, stake->amount) : used);
+}
+
+static Numeric
+recorded_after(const Stake *stake)
 {
 	return num_trim(num_add(stake->used, stake->amount));
 }
 
 /* A use that takes nothing from a limit fits it, however full it is. */
 static bool
+fits_beside(const Stake *stake, Numeric used_with_it)
+{
+	return is_unlimited(stake) || num_sign(stake->amount) <= 0 ||
+		num_cmp(used_with_it, stake->max_usage) <= 0;
+}
+
+static bool
 fits(const Stake *stake)
 {
-	return is_unlimited(stake) || num_sign(stake->amount) == 0 ||
-		num_cmp(used_after(stake), stake->max_usage) <= 0;
+	return fits_beside(stake, used_so_far(stake, true));
+}
+
+static bool
+fits_but_for_holds(const Stake *stake)
+{
+	return fits_beside(stake, recorded_after(stake));
 }
 
 static bool
@@ -118,7 +134,9 @@ reason_of(const Stake *stake)
 		return "not_enforced";
 	if (!stake->limit->is_hard)
 		return "overage";
-	return setting_enforce_limits ? "limit_reached" : "not_enforced";
+	if (!setting_enforce_limits)
+		return "not_enforced";
+	return fits_but_for_holds(stake) ? "held" : "limit_reached";
 }
 
 /* ---- which one binds ---- */
@@ -168,8 +186,8 @@ is_tighter(const Stake *a, const Stake *b, bool taken)
 		return precedence(a) < precedence(b);
 	if (is_unlimited(a))
 		return false;
-	rest_a = at_least_zero(num_sub(a->max_usage, taken ? used_after(a) : a->used));
-	rest_b = at_least_zero(num_sub(b->max_usage, taken ? used_after(b) : b->used));
+	rest_a = at_least_zero(num_sub(a->max_usage, used_so_far(a, taken)));
+	rest_b = at_least_zero(num_sub(b->max_usage, used_so_far(b, taken)));
 	if (num_sign(a->max_usage) == 0 || num_sign(b->max_usage) == 0)
 		return num_sign(rest_a) == 0 && num_sign(rest_b) != 0;
 	return num_cmp(num_mul(rest_a, b->max_usage), num_mul(rest_b, a->max_usage)) < 0;
@@ -201,7 +219,7 @@ decide(const Stakes *stakes, bool taken)
 		return decision;
 	decision.reason = reason_of(binding);
 	decision.limit_type = binding->limit->name;
-	decision.used = taken ? used_after(binding) : binding->used;
+	decision.used = used_so_far(binding, taken);
 	decision.max_usage = binding->max_usage;
 	decision.asked = binding->amount;
 	decision.reset_at = binding->window.end;
@@ -218,9 +236,9 @@ decision_not_made(void)
 }
 
 Decision
-decision_replayed(const FirstAnswer *answer)
+decision_again(const FirstAnswer *answer, bool allowed, const char *reason)
 {
-	Decision	decision = {true, "replayed", answer->event_id, answer->limit_type,
+	Decision	decision = {allowed, reason, answer->event_id, answer->limit_type,
 	answer->used, answer->max_usage, answer->reset_at, NULL};
 
 	return decision;
@@ -235,7 +253,10 @@ answer_to_keep(const Decision *decision)
 	return answer;
 }
 
-/* {limit_type: amount beyond it} of this use, or NULL. */
+/*
+ * {limit_type: amount beyond it} of this use, or NULL.  Reservations play no
+ * part, so that the marks add up to what was recorded beyond the limit.
+ */
 char *
 overage_of(const Stakes *stakes)
 {
@@ -247,9 +268,9 @@ overage_of(const Stakes *stakes)
 		const Stake *stake = &stakes->all[i];
 		Numeric		beyond;
 
-		if (fits(stake) || !stake->limit->is_active)
+		if (fits_but_for_holds(stake) || !stake->limit->is_active)
 			continue;
-		beyond = num_sub(used_after(stake), stake->max_usage);
+		beyond = num_sub(recorded_after(stake), stake->max_usage);
 		if (num_cmp(beyond, stake->amount) > 0)
 			beyond = stake->amount;
 		appendStringInfoChar(&json, json.len == 0 ? '{' : ',');

@@ -1,0 +1,178 @@
+/*
+ * counters_holds.c -- what is reserved.
+ *
+ * A reservation is live while its state is held and its expires_at has not come.
+ * A use that is decided while another session reserves notices it by "holds" of
+ * the counters (see counters_take.c); ending a reservation only makes room, so
+ * nobody needs to notice that.
+ *
+ * Locking: whoever settles a reservation locks its row first, then counters.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "counters.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+int64
+next_hold_id(const Installation *home)
+{
+	return nextval_internal(get_relname_relid("usage_reservations_id_seq", home->schema), false);
+}
+
+static Statement insert_row = {
+	"INSERT INTO @extschema@.usage_reservations"
+	" (user_id, id, usage_type, quantity, tokens, cost, occurred_at, expires_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	8, {USER_ID, INT8OID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+void
+insert_hold(const Event *event, TimestampTz expires_at)
+{
+	Datum		args[] = {
+		event->user_id,
+		Int64GetDatum(event->id),
+		CStringGetTextDatum(event->usage_type),
+		NumericGetDatum(event->quantity),
+		Int64GetDatum(event->tokens),
+		NumericGetDatum(event->cost),
+		TimestampTzGetDatum(event->occurred_at),
+		TimestampTzGetDatum(expires_at)
+	};
+
+	statement_write(&insert_row, args, NULL);
+}
+
+#define COLUMNS \
+	"id, usage_type, quantity, tokens, cost, occurred_at, expires_at, state, reason," \
+	" event_id, limit_type, used, max_usage, reset_at"
+
+static void
+read_hold(Datum user_id, uint64 row, Hold *hold)
+{
+	bool		isnull;
+
+	memset(hold, 0, sizeof(*hold));
+	hold->event.user_id = user_id;
+	hold->event.id = result_int64(row, 1);
+	hold->event.usage_type = result_text(row, 2);
+	hold->event.status = "success";
+	hold->event.events = 1;
+	hold->event.quantity = result_numeric(row, 3);
+	hold->event.tokens = result_int64(row, 4);
+	hold->event.cost = result_numeric(row, 5);
+	hold->event.occurred_at = result_time(row, 6, 0);
+	hold->expires_at = result_time(row, 7, 0);
+	hold->state = result_text(row, 8);
+	hold->reason = result_text(row, 9);
+	result_datum(row, 10, &isnull);
+	hold->answer.event_id = isnull ? 0 : result_int64(row, 10);
+	hold->answer.limit_type = result_text(row, 11);
+	hold->answer.used = result_numeric(row, 12);
+	hold->answer.max_usage = result_numeric(row, 13);
+	hold->answer.reset_at = result_time(row, 14, DT_NOEND);
+}
+
+static Statement find_live = {
+	"SELECT " COLUMNS " FROM @extschema@.usage_reservations"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.=) 'held'"
+	" AND expires_at OPERATOR(pg_catalog.>) $2",
+	2, {USER_ID, TIMESTAMPTZOID}
+};
+
+Hold *
+live_holds(Datum user_id, bool afresh, int *n)
+{
+	Datum		args[] = {user_id, TimestampTzGetDatum(usage_now())};
+	Hold	   *holds;
+
+	*n = afresh ? statement_look_afresh(&find_live, args, NULL) : statement_look(&find_live, args, NULL);
+	holds = palloc(*n * sizeof(Hold));
+	for (int i = 0; i < *n; i++)
+		read_hold(user_id, i, &holds[i]);
+	return holds;
+}
+
+static Statement find_if_live = {
+	"SELECT FROM @extschema@.usage_reservations"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2"
+	" AND state OPERATOR(pg_catalog.=) 'held' AND expires_at OPERATOR(pg_catalog.>) $3",
+	3, {USER_ID, INT8OID, TIMESTAMPTZOID}
+};
+
+bool
+hold_is_live(Datum user_id, int64 id)
+{
+	Datum		args[] = {user_id, Int64GetDatum(id), TimestampTzGetDatum(usage_now())};
+
+	return statement_look_afresh(&find_if_live, args, NULL) > 0;
+}
+
+static Statement lock_row = {
+	"SELECT " COLUMNS " FROM @extschema@.usage_reservations"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2 FOR NO KEY UPDATE",
+	2, {USER_ID, INT8OID}
+};
+
+static Statement find_row = {
+	"SELECT FROM @extschema@.usage_reservations"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2",
+	2, {USER_ID, INT8OID}
+};
+
+bool
+lock_hold(Datum user_id, int64 id, Hold *hold)
+{
+	Datum		args[] = {user_id, Int64GetDatum(id)};
+
+	if (statement_write_or_fail(&lock_row, &find_row, args, NULL) == 0)
+		return false;
+	read_hold(user_id, 0, hold);
+	return true;
+}
+
+static Statement set_state = {
+	"UPDATE @extschema@.usage_reservations SET state = $3, settled_at = $4"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2",
+	4, {USER_ID, INT8OID, TEXTOID, TIMESTAMPTZOID}
+};
+
+void
+settle_hold(Datum user_id, int64 id, const char *state)
+{
+	Datum		args[] = {user_id, Int64GetDatum(id), CStringGetTextDatum(state), TimestampTzGetDatum(usage_now())};
+
+	statement_write(&set_state, args, NULL);
+}
+
+static Statement set_answer = {
+	"UPDATE @extschema@.usage_reservations SET event_id = $3, reason = $4, limit_type = $5,"
+	" used = $6, max_usage = $7, reset_at = $8"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2",
+	8, {USER_ID, INT8OID, INT8OID, TEXTOID, TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID}
+};
+
+void
+keep_answer_of_hold(Datum user_id, int64 id, const char *reason, const FirstAnswer *answer)
+{
+	char		nulls[9] = "        ";
+	Datum		args[] = {
+		user_id,
+		Int64GetDatum(id),
+		Int64GetDatum(answer->event_id),
+		CStringGetTextDatum(reason),
+		answer->limit_type ? CStringGetTextDatum(answer->limit_type) : (Datum) 0,
+		NumericGetDatum(answer->used),
+		NumericGetDatum(answer->max_usage),
+		TimestampTzGetDatum(answer->reset_at)
+	};
+
+	nulls[4] = answer->limit_type == NULL ? 'n' : ' ';
+	nulls[5] = answer->used == NULL ? 'n' : ' ';
+	nulls[7] = answer->reset_at == DT_NOEND ? 'n' : ' ';
+	statement_write(&set_answer, args, nulls);
+}

@@ -1,0 +1,154 @@
+/*
+ * counters_take.c -- taking more of it: every counter of a use in one statement.
+ *
+ * Locking: the rows, sorted by limit_id and window, after the locks of locks.c.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "counters.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+/*
+ * Every stake of one limit, neighbours included, has the same amount, so that
+ * array_position() may find any of them.
+ *
+ * A row that is there decides by its latest version, whatever we read before;
+ * if reservations changed meanwhile, what we know of them is old, and nothing
+ * is taken.  A row that is not there is made from what we read: nobody else can
+ * have counted an event in its window without making it first.
+ */
+#define OF_THIS_LIMIT(array) "(" array ")[pg_catalog.array_position($2, c.limit_id)]"
+
+static Statement take_rows = {
+	"INSERT INTO @extschema@.usage_counters AS c"
+	" (user_id, limit_id, window_start, stripe, window_end, used, holds)"
+	" SELECT $1, w.limit_id, w.window_start, 0, w.window_end, w.used OPERATOR(pg_catalog.+) w.amount,"
+	" w.holds OPERATOR(pg_catalog.+) $9"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+	" pg_catalog.unnest($6), pg_catalog.unnest($8)) AS w (limit_id, window_start, window_end, used, amount, holds)"
+	" ORDER BY w.limit_id, w.window_start"
+	" ON CONFLICT (user_id, limit_id, window_start, stripe, window_end) DO UPDATE"
+	" SET used = c.used OPERATOR(pg_catalog.+) " OF_THIS_LIMIT("$6") ", holds = c.holds OPERATOR(pg_catalog.+) $9"
+	" WHERE " OF_THIS_LIMIT("$7") " IS NULL"
+	" OR (c.used OPERATOR(pg_catalog.<=) " OF_THIS_LIMIT("$7")
+	" AND c.holds OPERATOR(pg_catalog.=) " OF_THIS_LIMIT("$8") ")"
+	" RETURNING c.limit_id, c.window_start, c.window_end, c.used",
+	9, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID,
+	NUMERICARRAYOID, NUMERICARRAYOID, INT8ARRAYOID, INT8OID}
+};
+
+/* To rows that this transaction has locked. */
+static Statement add_rows = {
+	"UPDATE @extschema@.usage_counters AS c"
+	" SET used = c.used OPERATOR(pg_catalog.+) w.amount"
+	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS w (limit_id, window_start, window_end, amount)"
+	" WHERE c.user_id OPERATOR(pg_catalog.=) $1 AND c.limit_id OPERATOR(pg_catalog.=) w.limit_id"
+	" AND c.window_start OPERATOR(pg_catalog.=) w.window_start"
+	" AND c.window_end OPERATOR(pg_catalog.=) w.window_end",
+	5, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID}
+};
+
+static bool
+adds(Taking taking)
+{
+	return taking == TAKE_IF_IT_FITS || taking == TAKE_ANYWAY;
+}
+
+static bool
+refuses(Taking taking)
+{
+	return taking == TAKE_IF_IT_FITS || taking == HOLD_IF_IT_FITS;
+}
+
+static uint64
+take_amounts(Datum user_id, const Stake *stakes, int n, Taking taking)
+{
+	Datum		args[] = {
+		user_id,
+		stake_array(stakes, n, LIMIT_ID),
+		stake_array(stakes, n, WINDOW_START),
+		stake_array(stakes, n, WINDOW_END),
+		stake_array(stakes, n, USED),
+		stake_array(stakes, n, adds(taking) ? AMOUNT : NOTHING),
+		refuses(taking) ? stake_array(stakes, n, ROOM) : PointerGetDatum(construct_empty_array(NUMERICOID)),
+		stake_array(stakes, n, HOLDS),
+		Int64GetDatum(taking == HOLD_IF_IT_FITS ? 1 : 0)
+	};
+
+	return n == 0 ? 0 : statement_write(&take_rows, args, NULL);
+}
+
+static void
+add_amounts(Datum user_id, const Stake *stakes, int n, StakeField amount)
+{
+	Datum		args[] = {
+		user_id,
+		stake_array(stakes, n, LIMIT_ID),
+		stake_array(stakes, n, WINDOW_START),
+		stake_array(stakes, n, WINDOW_END),
+		stake_array(stakes, n, amount)
+	};
+
+	if (n > 0)
+		statement_write(&add_rows, args, NULL);
+}
+
+/* The stakes whose rows the take returned, "used" now as it was before it. */
+static Stake *
+stakes_taken(Stakes *stakes, uint64 rows, Taking taking)
+{
+	Stake	   *taken = palloc(rows * sizeof(Stake));
+
+	for (uint64 row = 0; row < rows; row++)
+	{
+		Window		window = {result_time(row, 2, 0), result_time(row, 3, 0)};
+		Stake	   *stake = stake_in_window(stakes, result_int64(row, 1), window);
+		Numeric		now = result_numeric(row, 4);
+
+		stake->used = num_trim(adds(taking) ? num_sub(now, stake->amount) : now);
+		taken[row] = *stake;
+	}
+	return taken;
+}
+
+/*
+ * Takes every amount or none.  False: another use was faster, one of the limits
+ * is used up, or what is reserved has changed; nothing is taken.
+ *
+ * Neighbours go through the same upsert: a row that is newer than the snapshot
+ * of a REPEATABLE READ transaction makes it fail, where an UPDATE would pass it
+ * over.
+ */
+bool
+take_from_counters(Datum user_id, Stakes *stakes, Taking taking)
+{
+	uint64		rows = take_amounts(user_id, stakes->all, stakes->n, taking);
+	Stake	   *taken = stakes_taken(stakes, rows, taking);
+
+	if (rows < stakes->n)
+	{
+		if (adds(taking))
+			add_amounts(user_id, taken, rows, MINUS_AMOUNT);
+		return false;
+	}
+	take_amounts(user_id, stakes->neighbours, stakes->nneighbours, taking);
+	return true;
+}
+
+/* To rows that were taken with LOCK_ONLY. */
+void
+add_to_counters(Datum user_id, const Stakes *stakes)
+{
+	add_amounts(user_id, stakes->all, stakes->n, AMOUNT);
+	add_amounts(user_id, stakes->neighbours, stakes->nneighbours, AMOUNT);
+}
+
+/* Undoes a take of this transaction that added. */
+void
+return_to_counters(Datum user_id, const Stakes *stakes)
+{
+	add_amounts(user_id, stakes->all, stakes->n, MINUS_AMOUNT);
+	add_amounts(user_id, stakes->neighbours, stakes->nneighbours, MINUS_AMOUNT);
+}

@@ -1,0 +1,218 @@
+/*
+ * events_batch.c -- many events and keys, each in one statement.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "events.h"
+#include "numbers.h"
+#include "settings.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/* ---- a column of several events, as an SQL array ---- */
+
+typedef Datum (*Column) (const Event *event, bool *isnull);
+
+static Datum
+text_datum(const char *value, bool *isnull)
+{
+	*isnull = value == NULL;
+	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+#define TEXT_COLUMN(name) \
+	static Datum column_##name(const Event *event, bool *isnull) { return text_datum(event->name, isnull); }
+#define COLUMN(name, datum) \
+	static Datum column_##name(const Event *event, bool *isnull) { *isnull = false; return datum; }
+
+COLUMN(id, Int64GetDatum(event->id))
+COLUMN(user_id, event->user_id)
+TEXT_COLUMN(usage_type)
+TEXT_COLUMN(status)
+COLUMN(quantity, NumericGetDatum(event->quantity))
+COLUMN(tokens, Int64GetDatum(event->tokens))
+COLUMN(cost, NumericGetDatum(event->cost))
+COLUMN(occurred_at, TimestampTzGetDatum(event->occurred_at))
+TEXT_COLUMN(event_subtype)
+TEXT_COLUMN(error_message)
+TEXT_COLUMN(resource_type)
+TEXT_COLUMN(resource_id)
+TEXT_COLUMN(parent_resource_id)
+TEXT_COLUMN(overage)
+TEXT_COLUMN(idempotency_key)
+TEXT_COLUMN(function)
+
+static Datum
+column_duration_ms(const Event *event, bool *isnull)
+{
+	*isnull = !event->has_duration;
+	return Int64GetDatum(event->duration_ms);
+}
+
+static Datum
+column_metadata(const Event *event, bool *isnull)
+{
+	*isnull = event->metadata == NULL;
+	return PointerGetDatum(event->metadata);
+}
+
+/* The time as it was given, which is what a repeated key is compared by. */
+static Datum
+column_own_time(const Event *event, bool *isnull)
+{
+	*isnull = !event->has_own_time;
+	return TimestampTzGetDatum(event->occurred_at);
+}
+
+static Datum
+column_array(Event *const *events, int n, Column column, Oid type)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	int			lower = 1;
+	int16		length;
+	bool		byval;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &byval, &align);
+	for (int i = 0; i < n; i++)
+		values[i] = column(events[i], &nulls[i]);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length, byval, align));
+}
+
+/* ---- events ---- */
+
+static Statement insert_rows = {
+	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, status, quantity, tokens, cost,"
+	" occurred_at, event_subtype, duration_ms, error_message, resource_type, resource_id,"
+	" parent_resource_id, metadata, overage)"
+	" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
+	" pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
+	" pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
+	" pg_catalog.unnest($16)) AS e",
+	16, {INT8ARRAYOID, USER_IDS, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, INT8ARRAYOID,
+	NUMERICARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+};
+
+static Datum
+column_overage_json(const Event *event, bool *isnull)
+{
+	Datum		text = column_overage(event, isnull);
+
+	return *isnull ? text : DirectFunctionCall1(jsonb_in, CStringGetDatum(event->overage));
+}
+
+void
+insert_events(const Installation *home, Event *const *events, int n)
+{
+	Datum		args[] = {
+		column_array(events, n, column_id, INT8OID),
+		column_array(events, n, column_user_id, home->user_id_type),
+		column_array(events, n, column_usage_type, TEXTOID),
+		column_array(events, n, column_status, TEXTOID),
+		column_array(events, n, column_quantity, NUMERICOID),
+		column_array(events, n, column_tokens, INT8OID),
+		column_array(events, n, column_cost, NUMERICOID),
+		column_array(events, n, column_occurred_at, TIMESTAMPTZOID),
+		column_array(events, n, column_event_subtype, TEXTOID),
+		column_array(events, n, column_duration_ms, INT8OID),
+		column_array(events, n, column_error_message, TEXTOID),
+		column_array(events, n, column_resource_type, TEXTOID),
+		column_array(events, n, column_resource_id, TEXTOID),
+		column_array(events, n, column_parent_resource_id, TEXTOID),
+		column_array(events, n, column_metadata, JSONBOID),
+		column_array(events, n, column_overage_json, JSONBOID)
+	};
+
+	statement_write(&insert_rows, args, NULL);
+}
+
+/* ---- keys ---- */
+
+/* As find_key in events.c: "same" is what the first use is compared by. */
+static Statement find_keys = {
+	"SELECT i.number, k.event_id, k.function OPERATOR(pg_catalog.=) i.function"
+	" AND k.usage_type OPERATOR(pg_catalog.=) i.usage_type AND k.quantity OPERATOR(pg_catalog.=) i.quantity"
+	" AND k.tokens OPERATOR(pg_catalog.=) i.tokens"
+	" AND ((k.occurred_at IS NULL AND i.occurred_at IS NULL)"
+	" OR k.occurred_at OPERATOR(pg_catalog.=) i.occurred_at) IS TRUE AS same"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"
+	" pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) WITH ORDINALITY"
+	" AS i (user_id, key, function, usage_type, quantity, tokens, occurred_at, number)"
+	" JOIN @extschema@.usage_keys AS k ON k.user_id OPERATOR(pg_catalog.=) i.user_id"
+	" AND k.idempotency_key OPERATOR(pg_catalog.=) i.key AND k.recorded_at OPERATOR(pg_catalog.>=) $8",
+	8, {USER_IDS, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, INT8ARRAYOID,
+	TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}
+};
+
+/* What the keys of these events stand for: one KeyFate for each that has one. */
+KeyFate *
+find_first_answers(const Installation *home, Event *const *events, int n, int *found)
+{
+	Datum		args[] = {
+		column_array(events, n, column_user_id, home->user_id_type),
+		column_array(events, n, column_idempotency_key, TEXTOID),
+		column_array(events, n, column_function, TEXTOID),
+		column_array(events, n, column_usage_type, TEXTOID),
+		column_array(events, n, column_quantity, NUMERICOID),
+		column_array(events, n, column_tokens, INT8OID),
+		column_array(events, n, column_own_time, TIMESTAMPTZOID),
+		TimestampTzGetDatum(oldest_key())
+	};
+	KeyFate    *fates;
+
+	*found = statement_look_afresh(&find_keys, args, NULL);
+	fates = palloc(*found * sizeof(KeyFate));
+	for (int i = 0; i < *found; i++)
+	{
+		fates[i].number = result_int64(i, 1) - 1;
+		fates[i].event_id = result_int64(i, 2);
+		fates[i].is_same = result_bool(i, 3);
+	}
+	return fates;
+}
+
+/* Sorted, so that two batches wait for one another in one order. */
+static Statement put_keys = {
+	"INSERT INTO @extschema@.usage_keys AS k (user_id, idempotency_key, recorded_at, function,"
+	" usage_type, quantity, tokens, occurred_at, event_id, max_usage)"
+	" SELECT i.user_id, i.key, $9, i.function, i.usage_type, i.quantity, i.tokens, i.occurred_at, i.event_id, -1"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"
+	" pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8))"
+	" AS i (user_id, key, function, usage_type, quantity, tokens, occurred_at, event_id)"
+	" ORDER BY i.user_id, i.key COLLATE pg_catalog.\"C\""
+	" ON CONFLICT (user_id, idempotency_key) DO UPDATE SET recorded_at = EXCLUDED.recorded_at,"
+	" function = EXCLUDED.function, usage_type = EXCLUDED.usage_type,"
+	" quantity = EXCLUDED.quantity, tokens = EXCLUDED.tokens, occurred_at = EXCLUDED.occurred_at,"
+	" event_id = EXCLUDED.event_id, limit_type = NULL, used = NULL,"
+	" max_usage = EXCLUDED.max_usage, reset_at = NULL"
+	" WHERE k.recorded_at OPERATOR(pg_catalog.<) $10",
+	10, {USER_IDS, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, INT8ARRAYOID,
+	TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* False if somebody else recorded one of the keys meanwhile. */
+bool
+keep_keys(const Installation *home, Event *const *events, int n)
+{
+	Datum		args[] = {
+		column_array(events, n, column_user_id, home->user_id_type),
+		column_array(events, n, column_idempotency_key, TEXTOID),
+		column_array(events, n, column_function, TEXTOID),
+		column_array(events, n, column_usage_type, TEXTOID),
+		column_array(events, n, column_quantity, NUMERICOID),
+		column_array(events, n, column_tokens, INT8OID),
+		column_array(events, n, column_own_time, TIMESTAMPTZOID),
+		column_array(events, n, column_id, INT8OID),
+		TimestampTzGetDatum(usage_now()),
+		TimestampTzGetDatum(oldest_key())
+	};
+
+	return statement_write(&put_keys, args, NULL) == n;
+}
