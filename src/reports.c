@@ -14,7 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define USER_USAGE_COLUMNS 12
+#define USER_USAGE_COLUMNS 13
 
 static const char *const measure_names[] = {"events", "quantity", "tokens"};
 
@@ -26,12 +26,18 @@ check_may_see(const Installation *home, FunctionCallInfo fcinfo)
 }
 
 static Numeric
+used_or_held(const Stake *stake)
+{
+	return num_trim(num_add(stake->used, stake->held));
+}
+
+static Numeric
 percent_of(const Stake *stake)
 {
 	Datum		ratio = NumericGetDatum(num_from(100));
 
 	if (num_sign(stake->max_usage) != 0)
-		ratio = DirectFunctionCall2(numeric_div, NumericGetDatum(num_mul(stake->used, num_from(100))),
+		ratio = DirectFunctionCall2(numeric_div, NumericGetDatum(num_mul(used_or_held(stake), num_from(100))),
 									NumericGetDatum(stake->max_usage));
 	return DatumGetNumeric(DirectFunctionCall2(numeric_round, ratio, Int32GetDatum(1)));
 }
@@ -39,7 +45,7 @@ percent_of(const Stake *stake)
 static Numeric
 remaining_of(const Stake *stake)
 {
-	Numeric		rest = num_sub(stake->max_usage, stake->used);
+	Numeric		rest = num_sub(stake->max_usage, used_or_held(stake));
 
 	return num_sign(rest) < 0 ? num_from(0) : rest;
 }
@@ -56,20 +62,21 @@ put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 	if (!(nulls[1] = limit->usage_type == NULL))
 		values[1] = CStringGetTextDatum(limit->usage_type);
 	values[2] = CStringGetTextDatum(measure_names[limit->measure]);
-	values[3] = NumericGetDatum(stake->used);
-	values[4] = NumericGetDatum(stake->max_usage);
-	if (!(nulls[5] = nulls[6] = unlimited))
+	values[3] = NumericGetDatum(used_or_held(stake));
+	values[4] = NumericGetDatum(stake->held);
+	values[5] = NumericGetDatum(stake->max_usage);
+	if (!(nulls[6] = nulls[7] = unlimited))
 	{
-		values[5] = NumericGetDatum(remaining_of(stake));
-		values[6] = NumericGetDatum(percent_of(stake));
+		values[6] = NumericGetDatum(remaining_of(stake));
+		values[7] = NumericGetDatum(percent_of(stake));
 	}
-	values[7] = TimestampTzGetDatum(stake->window.start);
-	nulls[7] = TIMESTAMP_IS_NOBEGIN(stake->window.start);
-	values[8] = TimestampTzGetDatum(stake->window.end);
-	nulls[8] = TIMESTAMP_IS_NOEND(stake->window.end);
-	values[9] = CStringGetTextDatum(limit->is_hard ? "hard" : "soft");
-	values[10] = BoolGetDatum(limit->is_active && setting_enforce_limits && setting_enabled);
-	values[11] = CStringGetTextDatum(terms->plan);
+	values[8] = TimestampTzGetDatum(stake->window.start);
+	nulls[8] = TIMESTAMP_IS_NOBEGIN(stake->window.start);
+	values[9] = TimestampTzGetDatum(stake->window.end);
+	nulls[9] = TIMESTAMP_IS_NOEND(stake->window.end);
+	values[10] = CStringGetTextDatum(limit->is_hard ? "hard" : "soft");
+	values[11] = BoolGetDatum(limit->is_active && setting_enforce_limits && setting_enabled);
+	values[12] = CStringGetTextDatum(terms->plan);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

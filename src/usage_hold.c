@@ -25,16 +25,18 @@ hold_argument(FunctionCallInfo fcinfo, int n)
 {
 	const Interval *given;
 	int64		days;
+	int64		length = 0;
 
 	check_not_null(PG_ARGISNULL(n), "expires_in");
 	given = PG_GETARG_INTERVAL_P(n);
 	days = (int64) given->month * DAYS_PER_MONTH + given->day + given->time / USECS_PER_DAY;
-	if (days > MAX_HOLD_DAYS || days < -MAX_HOLD_DAYS ||
-		days * USECS_PER_DAY + given->time % USECS_PER_DAY <= 0)
+	if (days >= -MAX_HOLD_DAYS && days <= MAX_HOLD_DAYS)
+		length = days * USECS_PER_DAY + given->time % USECS_PER_DAY;
+	if (length <= 0 || length > MAX_HOLD_DAYS * USECS_PER_DAY)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"expires_in\" must be greater than zero and at most %d days", MAX_HOLD_DAYS)));
-	return days * USECS_PER_DAY + given->time % USECS_PER_DAY;
+	return length;
 }
 
 static Event

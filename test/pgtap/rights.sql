@@ -42,7 +42,9 @@ INSERT INTO rights.functions VALUES
     ('grant_role', 'user'), ('revoke_role', 'user'), ('make_admin_by_email', 'user'),
     ('set_user_plan', 'user'), ('set_user_clock', 'user'), ('set_user_limit', 'user'), ('set_plan_limit', 'user'),
     ('define_usage_type', 'user'), ('define_usage_limit', 'user'),
-    ('act_for_any_user', 'server'), ('track_usage', 'server'),
+    ('reverse_usage', 'user'), ('adjust_usage', 'user'), ('reset_user_usage', 'user'),
+    ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_usage_batch', 'server'),
+    ('reserve_usage', 'server'), ('commit_usage', 'server'), ('release_usage', 'server'),
     ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'),
     ('create_usage_partition', 'owner'), ('reconcile_usage', 'owner'), ('usage_maintenance', 'owner'),
     ('grant_usage_access', 'owner'), ('usage_security_check', 'owner'),
@@ -62,7 +64,8 @@ INSERT INTO rights.relations VALUES
     ('usage_limits', 'r', NULL, '{}'), ('usage_limits_limit_id_seq', 'S', NULL, '{}'), ('plan_limits', 'r', NULL, '{}'),
     ('user_limits', 'r', NULL, '{}'), ('usage_events', 'p', NULL, '{}'), ('usage_events_default', 'r', NULL, '{}'),
     ('usage_events_YYYY_MM', 'r', NULL, '{}'), ('usage_events_id_seq', 'S', NULL, '{}'), ('usage_keys', 'r', NULL, '{}'),
-    ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}');
+    ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}'), ('usage_carried', 'r', NULL, '{}'),
+    ('usage_reservations', 'r', NULL, '{}'), ('usage_reservations_id_seq', 'S', NULL, '{}');
 
 /* What there is. */
 CREATE VIEW rights.members AS

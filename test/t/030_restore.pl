@@ -68,6 +68,8 @@ SELECT \@.set_user_clock($bob, 'Asia/Tokyo', '2026-01-31 10:00+00');
 UPDATE \@.user_subscriptions SET stripe_customer_id = 'cus_1', metadata = '{"a": [1, null, "\\\\ \\n é"]}' WHERE user_id = $bob;
 SELECT \@.make_admin_by_email('ada\@example.com');
 SELECT \@.grant_role($bob, 'support');
+INSERT INTO \@.usage_carried VALUES ($bob, 'photo', 'success', 0, '2025-01-01 00:00+00', 1, 1, 0, 0);
+SELECT \@.reserve_usage($ada, 'photo', 0.5);
 SELECT \@.grant_usage_access('regress_ut_app');
 SELECT \@.grant_usage_access('regress_ut_server', server => true);
 
