@@ -326,3 +326,140 @@ SELECT :decision FROM check_usage_limit(:'ann', 'prompt');
 SELECT count(*) > 20 FROM user_usage;
 SELECT consume_usage(:'dan', 'prompt');
 ROLLBACK;
+
+-- Reservations: used from now on, for every limit, until they are settled or expire
+BEGIN;
+\set ON_ERROR_ROLLBACK on
+\set gus '00000000-0000-0000-0000-000000000010'
+\set hal '00000000-0000-0000-0000-000000000011'
+SET usage_tracking.error_style = 'auto';
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+SELECT define_usage_limit('renders_daily', 'render', 10), define_usage_limit('renders_ever', 'render', 3, 'lifetime', measure => 'events', enforcement => 'soft');
+SELECT :decision FROM reserve_usage(:'gus', 'render', 6, expires_in => '1 hour', idempotency_key => 'r');
+SELECT :decision FROM reserve_usage(:'gus', 'render', 6, expires_in => '1 hour', idempotency_key => 'r');
+SELECT :decision FROM consume_usage(:'gus', 'render', 5);
+SELECT :decision FROM check_usage_limit(:'gus', 'renders_daily', 11);
+SELECT :decision FROM reserve_usage(:'gus', 'render', 4.5);
+SELECT :decision FROM consume_usage(:'gus', 'render', 4);
+SELECT limit_type, used, held, remaining, percent FROM user_usage WHERE user_id = :'gus' AND usage_type = 'render';
+
+-- at the instant of its expiry it is gone, and a microsecond before it is not
+SET usage_tracking.clock = '2026-03-10 12:59:59.999999+00';
+SELECT :decision FROM check_usage_limit(:'gus', 'renders_daily', 1);
+SET usage_tracking.clock = '2026-03-10 13:00+00';
+SELECT :decision FROM check_usage_limit(:'gus', 'renders_daily', 1);
+SELECT :decision FROM reserve_usage(:'gus', 'render', 6, expires_in => '1 hour', idempotency_key => 'r');
+
+-- a late commit records, and what does not fit any more is overage; a second one answers like the first
+SELECT :decision FROM consume_usage(:'gus', 'render', 3);
+SELECT :decision FROM commit_usage(:'gus', 1);
+SELECT :decision FROM commit_usage(:'gus', 1, 99);
+SELECT release_usage(:'gus', 1);
+SELECT quantity, overage, occurred_at FROM usage_events WHERE user_id = :'gus' ORDER BY id;
+
+-- less gives back, more takes what is there; released is over
+SELECT :decision FROM reserve_usage(:'hal', 'render', 6, 5, 0.5);
+SELECT :decision FROM commit_usage(:'hal', 2, 2.5, metadata => '{"pages": 3}');
+SELECT :decision FROM reserve_usage(:'hal', 'render', 6);
+SELECT :decision FROM consume_usage(:'hal', 'render', 2);
+SELECT :decision FROM commit_usage(:'hal', 3, 7, 8, 0.25);
+SELECT :decision FROM reserve_usage(:'hal', 'render', 0, 1);
+SELECT release_usage(:'hal', 4);
+SELECT release_usage(:'hal', 4);
+SELECT :decision FROM commit_usage(:'hal', 4);
+SELECT commit_usage(:'gus', 2);
+SELECT release_usage(:'hal', 99);
+SELECT quantity, tokens, cost, overage, metadata FROM usage_events WHERE user_id = :'hal' ORDER BY id;
+SELECT id, state, expires_at - occurred_at AS for, event_id IS NOT NULL AS recorded, reason FROM usage_reservations ORDER BY id;
+
+-- it counts in the window in which it was made, also when that is over
+SET usage_tracking.clock = '2026-03-11 23:59:30+00';
+SELECT :decision FROM reserve_usage(:'gus', 'render', 9);
+SET usage_tracking.clock = '2026-03-12 00:00:30+00';
+SELECT :decision FROM check_usage_limit(:'gus', 'renders_daily', 10);
+SELECT :decision FROM commit_usage(:'gus', (SELECT max(id) FROM usage_reservations), 9.5);
+SELECT w.window_start::date, c.used FROM usage_counters AS c JOIN usage_limits USING (limit_id), LATERAL (SELECT c.window_start) AS w
+ WHERE user_id = :'gus' AND limit_type = 'renders_daily' ORDER BY 1;
+
+-- a limit made while something is reserved counts it
+SELECT reason FROM reserve_usage(:'gus', 'render', 4);
+SELECT define_usage_limit('renders_monthly', 'render', 30, 'calendar', '1 month');
+SELECT limit_type, used, held FROM user_usage WHERE user_id = :'gus' AND usage_type = 'render';
+SELECT :decision FROM consume_usage(:'gus', 'render', 6);
+SELECT * FROM reconcile_usage();
+
+-- Corrections: a reversal counts where the event counted, an adjustment for its limit alone
+SET usage_tracking.clock = '2026-04-20 12:00+00';
+\set ida '00000000-0000-0000-0000-000000000012'
+SELECT define_usage_limit('renders_tried', 'render', 9, measure => 'events', statuses => '{success,failed}');
+SELECT track_usage(:'ida', 'render', 4, 100, 0.5) AS four \gset
+SELECT track_usage(:'ida', 'render', 3, status => 'failed') AS three \gset
+SELECT track_usage(:'ida', 'render', 2, occurred_at => '2026-04-19 12:00+00') AS two \gset
+PREPARE so_far AS SELECT limit_type, used FROM user_usage WHERE user_id = :'ida' AND usage_type = 'render';
+EXECUTE so_far;
+SELECT reverse_usage(:'ida', :four, 1.5, 'a page was blank');
+EXECUTE so_far;
+SELECT reverse_usage(:'ida', :four), reverse_usage(:'ida', :four), reverse_usage(:'ida', :three), reverse_usage(:'ida', :two, 2);
+EXECUTE so_far;
+SELECT reverse_usage(:'ida', :four, 0.1);
+SELECT reverse_usage(:'ida', max(id)) FROM usage_events;
+SELECT reverse_usage(:'hal', :four);
+SELECT status, quantity, tokens, cost, corrects - :four AS corrects, corrected_status, corrected_events, reason, occurred_at::date
+  FROM usage_events WHERE user_id = :'ida' ORDER BY id;
+SELECT adjust_usage(:'ida', 'renders_daily', 7.25, reason => 'goodwill'), adjust_usage(:'ida', 'renders_tried', 8);
+SELECT adjust_usage(:'ida', 'renders_daily', 9, at => '2026-04-19 23:00+00');
+EXECUTE so_far;
+SELECT :decision FROM consume_usage(:'ida', 'render', 3);
+SELECT :decision FROM consume_usage(:'ida', 'render', 2);
+SELECT :decision FROM consume_usage(:'ida', 'render', 0.5);
+SELECT reset_user_usage(:'ida', 'renders_daily'), reset_user_usage(:'ida', 'renders_daily'), reset_user_usage(:'ida', 'renders_tried');
+EXECUTE so_far;
+SELECT adjust_usage(:'ida', 'renders_tried', 1.5);
+SELECT adjust_usage(:'ida', 'renders_hourly', 1);
+SELECT e.usage_type, status, quantity, corrected_events, limit_type, e.reason
+  FROM usage_events AS e JOIN usage_limits ON limit_id = corrected_limit ORDER BY id;
+SELECT * FROM reconcile_usage();
+
+-- Without their rows the counters say the same
+DELETE FROM usage_counters WHERE user_id = :'ida';
+EXECUTE so_far;
+
+-- A limit on every type is adjusted too, and one that comes to count something else starts from the facts
+SELECT define_usage_limit('anything_daily', NULL, 50), adjust_usage(:'ida', 'anything_daily', 20);
+SELECT used FROM check_usage_limit(:'ida', 'anything_daily', 0);
+SELECT define_usage_limit('anything_daily', NULL, 50, period => '1 month');
+SELECT used FROM check_usage_limit(:'ida', 'anything_daily', 0);
+
+-- Many at once: as one after the other
+CREATE TEMP TABLE batch AS SELECT '[
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "quantity": 6, "idempotency_key": "a"},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "quantity": "5.5", "tokens": 7, "metadata": [1]},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "quantity": 6.0, "idempotency_key": "a"},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "quantity": 7, "idempotency_key": "a"},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "occurred_at": "2026-04-19T10:00:00Z"},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "rendre"},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "quantity": -1},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "tokens": 1.5},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "occurred_at": "2026-01-01T00:00:00Z"},
+  {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "user": "me"},
+  {"user_id": null, "usage_type": "render"}, {"usage_type": true, "user_id": "00000000-0000-0000-0000-000000000013"}, 17,
+  {"user_id": "00000000-0000-0000-0000-000000000014", "usage_type": "render", "status": "error", "error_message": "timeout", "duration_ms": 12},
+  {"specversion": "1.0", "type": "render", "source": "/r", "id": "1", "subject": "00000000-0000-0000-0000-000000000014", "data": {"value": 2, "on": "gpu"}},
+  {"specversion": "1.0", "type": "render", "source": "/r", "id": "1", "subject": "00000000-0000-0000-0000-000000000014", "data": {"value": 2}},
+  {"specversion": "1.0", "type": "render", "source": "/r", "subject": "00000000-0000-0000-0000-000000000014"}
+]'::jsonb AS elements;
+SELECT recorded, replayed FROM batch, track_usage_batch(elements);
+SELECT e -> 'index', e -> 'code', e -> 'message' FROM batch, track_usage_batch(elements - 0 - 0), jsonb_array_elements(errors) AS e;
+SELECT recorded, replayed, jsonb_array_length(errors) FROM batch, track_usage_batch(elements);
+SELECT user_id::text ~ '14$' AS second, status, quantity, tokens, overage, metadata, error_message, duration_ms, occurred_at
+  FROM usage_events WHERE user_id::text ~ '1[34]$' ORDER BY id;
+SELECT idempotency_key, quantity FROM usage_keys WHERE user_id::text ~ '1[34]$' ORDER BY 1;
+SELECT * FROM reconcile_usage();
+SELECT * FROM track_usage_batch('[]');
+SET usage_tracking.enabled = off;
+SELECT recorded, replayed, jsonb_array_length(errors) FROM batch, track_usage_batch(elements);
+SELECT :decision FROM reserve_usage(:'ida', 'render');
+SELECT reset_user_usage(:'ida', 'renders_monthly');
+RESET usage_tracking.enabled;
+SELECT used FROM check_usage_limit(:'ida', 'renders_monthly', 0);
+ROLLBACK;
