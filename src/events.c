@@ -149,7 +149,8 @@ insert_event(const Event *event)
  */
 static Statement find_event = {
 	"SELECT usage_type, status, quantity, tokens, cost, occurred_at"
-	" FROM (SELECT * FROM @extschema@.usage_events WHERE id OPERATOR(pg_catalog.=) $2 OFFSET 0) AS e"
+	" FROM (SELECT user_id, usage_type, status, quantity, tokens, cost, occurred_at"
+	" FROM @extschema@.usage_events WHERE id OPERATOR(pg_catalog.=) $2 OFFSET 0) AS e"
 	" WHERE user_id OPERATOR(pg_catalog.=) $1",
 	2, {USER_ID, INT8OID}
 };
