@@ -7,7 +7,6 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "errors.h"
@@ -17,7 +16,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 static TimestampTz
@@ -317,25 +315,30 @@ keep_first_answer(const Event *event, const FirstAnswer *answer)
 	return statement_write(&put_key, args, nulls) > 0;
 }
 
-/*
- * Whether nobody records this key: waits for whoever is about to.  The key is
- * put in a subtransaction that is rolled back, so a refusal leaves none behind.
- */
+typedef struct Probe
+{
+	const Event *event;
+	bool		is_free;
+} Probe;
+
+static bool
+probe_key(void *argument)
+{
+	Probe	   *probe = argument;
+	FirstAnswer none = {0, NULL, NULL, num_from(-1), DT_NOEND};
+
+	probe->is_free = keep_first_answer(probe->event, &none);
+	return false;				/* a refusal leaves no key behind */
+}
+
+/* Whether nobody records this key: waits for whoever is about to. */
 bool
 key_is_free(const Event *event)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	FirstAnswer none = {0, NULL, NULL, num_from(-1), DT_NOEND};
-	bool		free;
+	Probe		probe = {event};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	free = keep_first_answer(event, &none);
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return free;
+	in_subtransaction(probe_key, &probe);
+	return probe.is_free;
 }
 
 /* ---- append-only ---- */

@@ -66,6 +66,9 @@ extern uint64 statement_write(Statement *statement, Datum *args, const char *nul
 extern uint64 statement_write_or_fail(Statement *statement, Statement *found, Datum *args,
 									  const char *nulls);
 
+typedef bool (*Work) (void *argument);
+extern bool in_subtransaction(Work work, void *argument);
+
 extern Datum result_datum(uint64 row, int column, bool *isnull);
 extern char *result_text(uint64 row, int column);
 extern int64 result_int64(uint64 row, int column);

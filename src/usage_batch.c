@@ -8,7 +8,6 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
@@ -23,7 +22,6 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -345,29 +343,24 @@ has_key(const Batch *batch)
 	return false;
 }
 
-/* All of it or nothing, so that it can be tried again. */
-static bool
-try_in_subtransaction(const Installation *home, Batch *batch)
+typedef struct Attempt
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	bool		done;
+	const Installation *home;
+	Batch	   *batch;
+} Attempt;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	done = try_to_record_batch(home, batch);
-	if (done)
-		ReleaseCurrentSubTransaction();
-	else
-		RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return done;
+static bool
+attempt(void *argument)
+{
+	Attempt    *one = argument;
+
+	return try_to_record_batch(one->home, one->batch);
 }
 
 static void
 record_batch(const Installation *home, Batch *batch)
 {
+	Attempt		one = {home, batch};
 	int			nerrors;
 
 	qsort_arg(batch->items, batch->n, sizeof(BatchItem), compare_items, order_of_users(home));
@@ -379,7 +372,7 @@ record_batch(const Installation *home, Batch *batch)
 		try_to_record_batch(home, batch);
 		return;
 	}
-	while (!try_in_subtransaction(home, batch))
+	while (!in_subtransaction(attempt, &one))
 	{
 		CHECK_FOR_INTERRUPTS();
 		batch->nerrors = nerrors;
