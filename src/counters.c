@@ -158,7 +158,7 @@ static Statement sum_events = {
 };
 
 static Numeric
-sum_of_events(Datum user_id, const Stake *stake, bool afresh)
+sum_of_events(Datum user_id, const Stake *stake)
 {
 	const UsageLimit *limit = stake->limit;
 	Datum		args[] = {
@@ -174,10 +174,7 @@ sum_of_events(Datum user_id, const Stake *stake, bool afresh)
 	bool		isnull;
 	Datum		sum;
 
-	if (afresh)
-		statement_look_afresh(&sum_events, args, nulls);
-	else
-		statement_look(&sum_events, args, nulls);
+	statement_look(&sum_events, args, nulls);
 	sum = result_datum(0, 1, &isnull);
 	return isnull ? num_from(0) : num_trim(DatumGetNumeric(sum));
 }
@@ -260,31 +257,33 @@ add_hold(Stake *stake, const Hold *hold)
 	stake->holds = Max(stake->holds, 1);
 }
 
-/*
- * Looks at reservations after the counters: one that is committed in between is
- * then seen in neither, and the row decides; the other way round it would be
- * seen in both, and refuse on sight what fits.
- */
 static void
-read_holds(Datum user_id, Stakes *stakes, bool afresh)
+read_holds(Datum user_id, Stakes *stakes)
 {
 	int			n;
 	Hold	   *holds;
 
 	if (!may_have_holds(stakes))
 		return;
-	holds = live_holds(user_id, afresh, &n);
+	holds = live_holds(user_id, &n);
 	for (int i = 0; i < stakes->n; i++)
 		for (int k = 0; k < n; k++)
 			add_hold(&stakes->all[i], &holds[k]);
 }
 
-/*
- * Fills "used" of each stake, from its counter or else from the events, for uses
- * between two instants.
- */
+/* What is held now, beside rows that this transaction has locked. */
 void
-read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh)
+read_holds_again(Datum user_id, Stakes *stakes)
+{
+	for (int i = 0; i < stakes->n; i++)
+		stakes->all[i].held = num_from(0);
+	begin_fresh_view();
+	read_holds(user_id, stakes);
+	end_fresh_view();
+}
+
+static void
+read_rows_and_events(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes)
 {
 	int			n;
 	Stake	   *limits = earliest_of_each_limit(stakes, &n);
@@ -295,18 +294,31 @@ read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes
 		TimestampTzGetDatum(first),
 		TimestampTzGetDatum(last)
 	};
-	uint64		rows;
+	uint64		rows = statement_look(&read_rows, args, NULL);
 
-	if (stakes->n == 0)
-		return;
-	for (int i = 0; i < stakes->n; i++)
-		stakes->all[i].used = stakes->all[i].held = num_from(0);
-	rows = afresh ? statement_look_afresh(&read_rows, args, NULL) : statement_look(&read_rows, args, NULL);
 	stakes->neighbours = palloc(rows * sizeof(Stake));
 	for (uint64 row = 0; row < rows; row++)
 		note_counter(stakes, row);
 	for (int i = 0; i < stakes->n; i++)
 		if (!stakes->all[i].has_counter)
-			stakes->all[i].used = sum_of_events(user_id, &stakes->all[i], afresh);
-	read_holds(user_id, stakes, afresh);
+			stakes->all[i].used = sum_of_events(user_id, &stakes->all[i]);
+}
+
+/*
+ * Fills "used" and "held" of each stake, for uses between two instants: from its
+ * counter or else from the events, and from the live reservations.
+ */
+void
+read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh)
+{
+	if (stakes->n == 0)
+		return;
+	for (int i = 0; i < stakes->n; i++)
+		stakes->all[i].used = stakes->all[i].held = num_from(0);
+	if (afresh)
+		begin_fresh_view();
+	read_rows_and_events(user_id, first, last, stakes);
+	read_holds(user_id, stakes);
+	if (afresh)
+		end_fresh_view();
 }

@@ -64,6 +64,7 @@ typedef enum Taking
 {
 	TAKE_IF_IT_FITS,			/* adds what is at stake, within hard limits */
 	TAKE_ANYWAY,				/* adds it */
+	TAKE_AND_SETTLE,			/* adds it, and a reservation stands for it no more */
 	HOLD_IF_IT_FITS,			/* adds nothing: a reservation will stand for it */
 	LOCK_ONLY					/* adds nothing; several windows of a limit may be at stake */
 } Taking;
@@ -88,7 +89,7 @@ typedef struct Hold
 
 extern int64 next_hold_id(const Installation *home);
 extern void insert_hold(const Event *event, TimestampTz expires_at);
-extern Hold *live_holds(Datum user_id, bool afresh, int *n);
+extern Hold *live_holds(Datum user_id, int *n);
 extern bool hold_is_live(Datum user_id, int64 id);
 extern bool lock_hold(Datum user_id, int64 id, Hold *hold);
 extern void settle_hold(Datum user_id, int64 id, const char *state);
@@ -98,6 +99,7 @@ extern Numeric amount_of(const UsageLimit *limit, const Event *event);
 extern Datum stake_array(const Stake *stakes, int n, StakeField field);
 extern Stake *stake_in_window(Stakes *stakes, int64 limit_id, Window window);
 extern void read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh);
+extern void read_holds_again(Datum user_id, Stakes *stakes);
 extern bool take_from_counters(Datum user_id, Stakes *stakes, Taking taking);
 extern void add_to_counters(Datum user_id, const Stakes *stakes);
 extern void return_to_counters(Datum user_id, const Stakes *stakes);

@@ -2,9 +2,9 @@
  * counters_holds.c -- what is reserved.
  *
  * A reservation is live while its state is held and its expires_at has not come.
- * A use that is decided while another session reserves notices it by "holds" of
- * the counters (see counters_take.c); ending a reservation only makes room, so
- * nobody needs to notice that.
+ * A use that is decided while another session reserves or commits notices it by
+ * "holds" of the counters (see counters_take.c).  A release and an expiry only make
+ * room, so nobody needs to notice those.
  *
  * Locking: whoever settles a reservation locks its row first, then counters.
  */
@@ -85,12 +85,12 @@ static Statement find_live = {
 };
 
 Hold *
-live_holds(Datum user_id, bool afresh, int *n)
+live_holds(Datum user_id, int *n)
 {
 	Datum		args[] = {user_id, TimestampTzGetDatum(usage_now())};
 	Hold	   *holds;
 
-	*n = afresh ? statement_look_afresh(&find_live, args, NULL) : statement_look(&find_live, args, NULL);
+	*n = statement_look(&find_live, args, NULL);
 	holds = palloc(*n * sizeof(Hold));
 	for (int i = 0; i < *n; i++)
 		read_hold(user_id, i, &holds[i]);

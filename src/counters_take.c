@@ -34,7 +34,7 @@ static Statement take_rows = {
 	" WHERE " OF_THIS_LIMIT("$7") " IS NULL"
 	" OR (c.used OPERATOR(pg_catalog.<=) " OF_THIS_LIMIT("$7")
 	" AND c.holds OPERATOR(pg_catalog.=) " OF_THIS_LIMIT("$8") ")"
-	" RETURNING c.limit_id, c.window_start, c.window_end, c.used",
+	" RETURNING c.limit_id, c.window_start, c.window_end, c.used, c.holds",
 	9, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID,
 	NUMERICARRAYOID, NUMERICARRAYOID, INT8ARRAYOID, INT8OID}
 };
@@ -53,13 +53,19 @@ static Statement add_rows = {
 static bool
 adds(Taking taking)
 {
-	return taking == TAKE_IF_IT_FITS || taking == TAKE_ANYWAY;
+	return taking == TAKE_IF_IT_FITS || taking == TAKE_ANYWAY || taking == TAKE_AND_SETTLE;
 }
 
 static bool
 refuses(Taking taking)
 {
 	return taking == TAKE_IF_IT_FITS || taking == HOLD_IF_IT_FITS;
+}
+
+static bool
+changes_holds(Taking taking)
+{
+	return taking == HOLD_IF_IT_FITS || taking == TAKE_AND_SETTLE;
 }
 
 static uint64
@@ -74,7 +80,7 @@ take_amounts(Datum user_id, const Stake *stakes, int n, Taking taking)
 		stake_array(stakes, n, adds(taking) ? AMOUNT : NOTHING),
 		refuses(taking) ? stake_array(stakes, n, ROOM) : PointerGetDatum(construct_empty_array(NUMERICOID)),
 		stake_array(stakes, n, HOLDS),
-		Int64GetDatum(taking == HOLD_IF_IT_FITS ? 1 : 0)
+		Int64GetDatum(changes_holds(taking) ? 1 : 0)
 	};
 
 	return n == 0 ? 0 : statement_write(&take_rows, args, NULL);
@@ -95,9 +101,12 @@ add_amounts(Datum user_id, const Stake *stakes, int n, StakeField amount)
 		statement_write(&add_rows, args, NULL);
 }
 
-/* The stakes whose rows the take returned, "used" now as it was before it. */
+/*
+ * The stakes whose rows the take returned, "used" now as it was before it.  Stale:
+ * reservations have changed since they were read.
+ */
 static Stake *
-stakes_taken(Stakes *stakes, uint64 rows, Taking taking)
+stakes_taken(Stakes *stakes, uint64 rows, Taking taking, bool *stale)
 {
 	Stake	   *taken = palloc(rows * sizeof(Stake));
 
@@ -107,6 +116,10 @@ stakes_taken(Stakes *stakes, uint64 rows, Taking taking)
 		Stake	   *stake = stake_in_window(stakes, result_int64(row, 1), window);
 		Numeric		now = result_numeric(row, 4);
 
+		int64		holds = result_int64(row, 5) - (changes_holds(taking) ? 1 : 0);
+
+		*stale = *stale || holds != stake->holds;
+		stake->holds = holds;
 		stake->used = num_trim(adds(taking) ? num_sub(now, stake->amount) : now);
 		taken[row] = *stake;
 	}
@@ -125,7 +138,8 @@ bool
 take_from_counters(Datum user_id, Stakes *stakes, Taking taking)
 {
 	uint64		rows = take_amounts(user_id, stakes->all, stakes->n, taking);
-	Stake	   *taken = stakes_taken(stakes, rows, taking);
+	bool		stale = false;
+	Stake	   *taken = stakes_taken(stakes, rows, taking, &stale);
 
 	if (rows < stakes->n)
 	{
@@ -134,6 +148,8 @@ take_from_counters(Datum user_id, Stakes *stakes, Taking taking)
 		return false;
 	}
 	take_amounts(user_id, stakes->neighbours, stakes->nneighbours, taking);
+	if (stale)
+		read_holds_again(user_id, stakes);
 	return true;
 }
 

@@ -34,6 +34,7 @@ typedef struct Event
 	bool		has_own_time;	/* the caller said when */
 	TimestampTz occurred_at;
 	int64		hold_for;		/* microseconds, if it is only to be reserved */
+	bool		settles_hold;	/* it was reserved */
 	int64		events;			/* what it counts for under limits on events */
 	const char *counted_status; /* NULL: status */
 	int64		corrects;		/* an event, or 0 */

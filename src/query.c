@@ -284,6 +284,24 @@ statement_look_afresh(Statement *statement, Datum *args, const char *nulls)
 	return statement_run(statement, args, nulls, GetLatestSnapshot(), true);
 }
 
+/*
+ * For several statement_look() that are to see one instant, such as a counter and
+ * what is reserved besides: added up from two instants they make a sum that never
+ * was.
+ */
+void
+begin_fresh_view(void)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+}
+
+void
+end_fresh_view(void)
+{
+	PopActiveSnapshot();
+}
+
 uint64
 statement_write(Statement *statement, Datum *args, const char *nulls)
 {

@@ -60,6 +60,8 @@ extern void become_table_owner(Oid table_owner, Disguise *before);
 extern void become_caller(const Disguise *before);
 
 extern uint64 statement_look(Statement *statement, Datum *args, const char *nulls);
+extern void begin_fresh_view(void);
+extern void end_fresh_view(void);
 extern uint64 statement_look_afresh(Statement *statement, Datum *args, const char *nulls);
 extern uint64 statement_write(Statement *statement, Datum *args, const char *nulls);
 

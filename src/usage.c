@@ -47,6 +47,8 @@ taking_of(const Event *event, bool may_refuse)
 {
 	if (event->hold_for > 0)
 		return HOLD_IF_IT_FITS;
+	if (event->settles_hold)
+		return TAKE_AND_SETTLE;
 	return may_refuse ? TAKE_IF_IT_FITS : TAKE_ANYWAY;
 }
 
@@ -59,7 +61,7 @@ take(const Event *event, Stakes *stakes, Stakes *changing, bool may_refuse)
 		return false;
 	for (int i = 0, k = 0; i < stakes->n && k < changing->n; i++)
 		if (stakes->all[i].limit == changing->all[k].limit)
-			stakes->all[i].used = changing->all[k++].used;
+			stakes->all[i] = changing->all[k++];
 	return true;
 }
 

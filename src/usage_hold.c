@@ -82,6 +82,7 @@ commit_hold(const Installation *home, Datum user_id, int64 id, Event *event)
 	if (!is_state(&hold, "held"))
 		return decision_again(&answer, false, "expired");
 	settle_hold(user_id, id, "committed");	/* so that it holds nothing any more */
+	event->settles_hold = true;
 	event->user_id = user_id;
 	event->usage_type = hold.event.usage_type;
 	event->occurred_at = hold.event.occurred_at;
