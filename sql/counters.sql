@@ -78,11 +78,13 @@ AS 'MODULE_PATHNAME', 'ut_clock_changed';
 COMMENT ON FUNCTION @extschema@._clock_changed() IS
 'Internal: waits for a user''s uses in flight when his clock changes';
 CREATE TRIGGER clock_begins AFTER INSERT ON @extschema@.user_subscriptions
-    FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL)
+    FOR EACH ROW WHEN (NEW.time_zone IS NOT NULL OR NEW.billing_period_start IS NOT NULL)
     EXECUTE FUNCTION @extschema@._clock_changed();
 ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER clock_begins;
 CREATE TRIGGER clock_changed AFTER UPDATE ON @extschema@.user_subscriptions
-    FOR EACH ROW WHEN (OLD.time_zone IS DISTINCT FROM NEW.time_zone OR OLD.anchor <> NEW.anchor)
+    FOR EACH ROW WHEN (OLD.time_zone IS DISTINCT FROM NEW.time_zone OR OLD.anchor <> NEW.anchor
+                       OR OLD.billing_period_start IS DISTINCT FROM NEW.billing_period_start
+                       OR OLD.billing_period_end IS DISTINCT FROM NEW.billing_period_end)
     EXECUTE FUNCTION @extschema@._clock_changed();
 ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER clock_changed;
 CREATE TRIGGER clock_ends AFTER DELETE ON @extschema@.user_subscriptions

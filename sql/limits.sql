@@ -12,7 +12,7 @@ CREATE TABLE @extschema@.usage_limits (
     max_usage   numeric NOT NULL
                 CHECK ((max_usage >= 0 OR max_usage = -1) AND max_usage < 1e29),
     window_kind text NOT NULL DEFAULT 'calendar'
-                CHECK (window_kind = ANY (ARRAY['calendar', 'anchored', 'lifetime'])),
+                CHECK (window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime'])),
     period      interval DEFAULT '1 day',
     measure     text NOT NULL DEFAULT 'quantity'
                 CHECK (measure = ANY (ARRAY['events', 'quantity', 'tokens'])),
@@ -25,7 +25,8 @@ CREATE TABLE @extschema@.usage_limits (
                 CHECK (statuses <@ ARRAY['success', 'failed', 'cancelled', 'rate_limited']
                        AND pg_catalog.cardinality(statuses) > 0
                        AND pg_catalog.array_position(statuses, NULL) IS NULL),
-    CONSTRAINT only_a_lifetime_has_no_period CHECK ((window_kind = 'lifetime') = (period IS NULL))
+    CONSTRAINT billing_and_lifetime_have_no_period
+        CHECK ((window_kind = ANY (ARRAY['billing', 'lifetime'])) = (period IS NULL))
 );
 COMMENT ON TABLE @extschema@.usage_limits IS
 'The limits: what is counted, over which window, up to how much';
@@ -128,6 +129,14 @@ LANGUAGE C STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'ut_usage_window';
 COMMENT ON FUNCTION @extschema@._usage_window(text, interval, text, timestamptz, timestamptz) IS
 'Internal: the window that holds an instant';
+
+CREATE FUNCTION @extschema@._billing_window(
+    billing_period_start timestamptz, billing_period_end timestamptz, time_zone text, at timestamptz,
+    OUT window_start timestamptz, OUT window_end timestamptz)
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ut_billing_window';
+COMMENT ON FUNCTION @extschema@._billing_window(timestamptz, timestamptz, text, timestamptz) IS
+'Internal: the billing period that holds an instant, if there is no news after a known one';
 
 CREATE FUNCTION @extschema@.define_usage_type(usage_type text, description text DEFAULT NULL) RETURNS void
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

@@ -1,6 +1,7 @@
 /* plans: what did they sign up for?
  *
- * A user has at most one row in user_subscriptions; it carries his clock too.
+ * A user has at most one row in user_subscriptions; it carries his clock too:
+ * time zone, anchor and billing period.
  * An id never seen, and a row without a plan, are on usage_tracking.default_plan.
  */
 CREATE FUNCTION @extschema@._config_changed() RETURNS trigger
@@ -47,8 +48,10 @@ CREATE TABLE @extschema@.user_subscriptions (
     status                 text NOT NULL DEFAULT 'active'
                            CHECK (status = ANY (ARRAY['active', 'trialing', 'past_due', 'cancelled',
                                                       'unpaid', 'paused', 'expired'])),
-    billing_period_start   timestamptz CHECK (pg_catalog.isfinite(billing_period_start)),
-    billing_period_end     timestamptz CHECK (pg_catalog.isfinite(billing_period_end)),
+    billing_period_start   timestamptz CHECK (billing_period_start >= '0001-01-01 00:00+00'
+                                              AND billing_period_start < '10000-01-01 00:00+00'),
+    billing_period_end     timestamptz CHECK (billing_period_end >= '0001-01-01 00:00+00'
+                                              AND billing_period_end < '10000-01-01 00:00+00'),
     started_at             timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     expires_at             timestamptz,
     stripe_customer_id     text,
@@ -60,14 +63,19 @@ CREATE TABLE @extschema@.user_subscriptions (
     CONSTRAINT cancelled_is_paid_until CHECK (status <> 'cancelled' OR expires_at IS NOT NULL),
     CONSTRAINT billing_period_has_both_ends
         CHECK ((billing_period_start IS NULL) = (billing_period_end IS NULL)),
-    CONSTRAINT billing_period_ends_later CHECK (billing_period_start < billing_period_end)
+    CONSTRAINT billing_period_ends_later CHECK (billing_period_start < billing_period_end),
+    CONSTRAINT billing_period_is_no_instant_and_no_age
+        CHECK (billing_period_end - billing_period_start >= '1 second'
+               AND billing_period_end - billing_period_start <= '36600 days')
 );
 CREATE INDEX user_subscriptions_plan ON @extschema@.user_subscriptions (plan) WHERE plan IS NOT NULL;
 COMMENT ON INDEX @extschema@.user_subscriptions_plan IS 'For the foreign key';
 COMMENT ON TABLE @extschema@.user_subscriptions IS
-'The one current subscription of each user, and his clock: time zone and anchor of his windows';
+'The one current subscription of each user, and his clock: time zone, anchor and billing period of his windows';
 COMMENT ON COLUMN @extschema@.user_subscriptions.plan IS
 'NULL means usage_tracking.default_plan at the moment of reading';
+COMMENT ON COLUMN @extschema@.user_subscriptions.billing_period_start IS
+'Windows of kind billing are this period, and others like it before and after';
 COMMENT ON COLUMN @extschema@.user_subscriptions.anchor IS
 'Where anchored windows count from: sign-up or first use, unless set_user_clock() set it';
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.user_subscriptions', '');

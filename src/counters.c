@@ -24,14 +24,15 @@
 
 /*
  * Windows of the same limit that hold the instant cannot begin earlier than
- * this: they are as long, give or take a clamped month or a zone's jump.
+ * this: they are as long, give or take a clamped month or a zone's jump.  Only
+ * billing periods can have been of any length.
  */
 static TimestampTz
 earliest_neighbour(const Stake *stake)
 {
 	TimestampTz length = stake->window.end - stake->window.start;
 
-	if (TIMESTAMP_IS_NOBEGIN(stake->window.start))
+	if (TIMESTAMP_IS_NOBEGIN(stake->window.start) || stake->limit->kind == WINDOW_BILLING)
 		return DT_NOBEGIN;
 	return stake->window.start - length - 4 * USECS_PER_DAY;
 }

@@ -244,13 +244,30 @@ limit_counts_status(const UsageLimit *limit, const char *status)
 /* ---- one user's terms ---- */
 
 static Statement read_terms = {
-	"SELECT s.plan, s.status, s.expires_at, s.time_zone, s.anchor, l.limit_type, l.max_usage"
+	"SELECT s.plan, s.status, s.expires_at, s.time_zone, s.anchor, l.limit_type, l.max_usage,"
+	" s.billing_period_start, s.billing_period_end"
 	" FROM (SELECT) AS one"
 	" LEFT JOIN @extschema@.user_subscriptions AS s ON s.user_id OPERATOR(pg_catalog.=) $1"
 	" LEFT JOIN @extschema@.user_limits AS l ON l.user_id OPERATOR(pg_catalog.=) $1"
 	" AND (l.expires_at IS NULL OR l.expires_at OPERATOR(pg_catalog.>) $2)",
 	2, {USER_ID, TIMESTAMPTZOID}
 };
+
+static void
+read_billing_period(UserTerms *terms)
+{
+	bool		no_start;
+	bool		no_end;
+	Datum		start = result_datum(0, 8, &no_start);
+	Datum		end = result_datum(0, 9, &no_end);
+
+	terms->has_billing_period = !no_start && !no_end;
+	if (terms->has_billing_period)
+	{
+		terms->billing_period.start = DatumGetTimestampTz(start);
+		terms->billing_period.end = DatumGetTimestampTz(end);
+	}
+}
 
 static void
 read_subscription(UserTerms *terms, TimestampTz now)
@@ -271,6 +288,7 @@ read_subscription(UserTerms *terms, TimestampTz now)
 								no_end ? DT_NOEND : DatumGetTimestampTz(end), now);
 	zone = result_text(0, 4);
 	terms->zone = zone == NULL ? NULL : find_time_zone(zone);
+	read_billing_period(terms);
 }
 
 static void
@@ -312,14 +330,4 @@ max_usage_of(const UsageLimit *limit, const UserTerms *terms)
 		if (strcmp(limit->plans[i].plan, terms->plan) == 0)
 			return limit->plans[i].max_usage;
 	return limit->max_usage;
-}
-
-Window
-window_of(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
-{
-	pg_tz	   *zone = limit->zone != NULL ? limit->zone : terms->zone;
-
-	return window_at(limit->kind, &limit->period,
-					 zone != NULL ? zone : default_time_zone(),
-					 terms->anchor, at);
 }

@@ -65,6 +65,8 @@ typedef struct UserTerms
 	const char *plan;
 	pg_tz	   *zone;			/* NULL if he has none */
 	TimestampTz anchor;
+	bool		has_billing_period;
+	Window		billing_period;
 	Override   *overrides;
 	int			noverrides;
 } UserTerms;

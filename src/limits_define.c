@@ -138,7 +138,7 @@ check_statuses(FunctionCallInfo fcinfo, int n)
 static void
 check_limit_arguments(FunctionCallInfo fcinfo)
 {
-	static const char *const kinds[] = {"calendar", "anchored", "lifetime", NULL};
+	static const char *const kinds[] = {"calendar", "anchored", "billing", "lifetime", NULL};
 	static const char *const measures[] = {"events", "quantity", "tokens", NULL};
 	static const char *const enforcements[] = {"hard", "soft", NULL};
 
@@ -146,7 +146,7 @@ check_limit_arguments(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(ARG_USAGE_TYPE))
 		name_argument(fcinfo, ARG_USAGE_TYPE, "usage_type");
 	check_not_null(PG_ARGISNULL(ARG_MAX_USAGE), "max_usage");
-	check_one_of(fcinfo, ARG_WINDOW_KIND, "window_kind", kinds, "calendar, anchored, or lifetime");
+	check_one_of(fcinfo, ARG_WINDOW_KIND, "window_kind", kinds, "calendar, anchored, billing, or lifetime");
 	check_one_of(fcinfo, ARG_MEASURE, "measure", measures, "events, quantity, or tokens");
 	check_one_of(fcinfo, ARG_ENFORCEMENT, "enforcement", enforcements, "hard or soft");
 	check_not_null(PG_ARGISNULL(ARG_IS_ACTIVE), "is_active");
@@ -159,13 +159,14 @@ put_one_limit(FunctionCallInfo fcinfo)
 {
 	Datum		args[LIMIT_ARGUMENTS];
 	char		nulls[LIMIT_ARGUMENTS + 1] = {0};
+	WindowKind	kind;
 
 	for (int i = 0; i < LIMIT_ARGUMENTS; i++)
 	{
 		args[i] = PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
-	if (strcmp(TextDatumGetCString(args[ARG_WINDOW_KIND]), "lifetime") == 0)
+	if (window_kind_from_name(TextDatumGetCString(args[ARG_WINDOW_KIND]), &kind) && !kind_has_period(kind))
 		nulls[ARG_PERIOD] = 'n';
 	if (!PG_ARGISNULL(ARG_TIME_ZONE))
 		args[ARG_TIME_ZONE] = CStringGetTextDatum(zone_argument(fcinfo, ARG_TIME_ZONE));

@@ -47,9 +47,9 @@ check_period_column(HeapTuple row, TupleDesc desc)
 	if (isnull || !window_kind_from_name(TextDatumGetCString(name), &kind))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("window kind must be calendar, anchored, or lifetime")));
+				 errmsg("window kind must be calendar, anchored, billing, or lifetime")));
 	period = column_of(row, desc, "period", &isnull);
-	if (kind == WINDOW_LIFETIME)
+	if (!kind_has_period(kind))
 		return;
 	if (isnull || !period_fits_kind(kind, DatumGetIntervalP(period)))
 		ereport(ERROR,
@@ -61,16 +61,17 @@ check_period_column(HeapTuple row, TupleDesc desc)
 				 errhint("An anchored period is a positive number of months, of days, or of a shorter unit, from a second to 100 years.")));
 }
 
-/* A lifetime has no period, whatever the column's default says. */
+/* Some kinds have no period, whatever the column's default says. */
 static HeapTuple
-without_lifetime_period(HeapTuple row, TupleDesc desc)
+without_needless_period(HeapTuple row, TupleDesc desc)
 {
 	int			column = SPI_fnumber(desc, "period");
 	bool		isnull;
-	Datum		kind = column_of(row, desc, "window_kind", &isnull);
+	char	   *name = TextDatumGetCString(column_of(row, desc, "window_kind", &isnull));
+	WindowKind	kind;
 	Datum		none = (Datum) 0;
 
-	if (strcmp(TextDatumGetCString(kind), "lifetime") != 0)
+	if (window_kind_from_name(name, &kind) && kind_has_period(kind))
 		return row;
 	isnull = true;
 	return heap_modify_tuple_by_cols(row, desc, 1, &column, &none, &isnull);
@@ -129,7 +130,7 @@ ut_limit_changes(PG_FUNCTION_ARGS)
 	HeapTuple	row = update ? trigger->tg_newtuple : trigger->tg_trigtuple;
 
 	check_period_column(row, desc);
-	row = without_lifetime_period(row, desc);
+	row = without_needless_period(row, desc);
 	if (update && !counts_the_same(trigger->tg_trigtuple, row, desc))
 		row = with_new_number(row, desc, home->schema);
 	return PointerGetDatum(row);

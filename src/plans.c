@@ -2,8 +2,8 @@
  * plans.c -- what did they sign up for?
  *
  * A user's row is made at sign-up or at his first use, whichever comes first;
- * it carries his clock (zone and anchor) as well.  A row without a plan means
- * usage_tracking.default_plan, at the moment of reading.
+ * it carries his clock (zone, anchor and billing period) as well.  A row without
+ * a plan means usage_tracking.default_plan, at the moment of reading.
  */
 #include "compat.h"
 
@@ -18,6 +18,8 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+
+#define MAX_BILLING_DAYS INT64CONST(36600)
 
 /* Statuses under which a subscription gives its plan until it expires. */
 static const char *const paid_statuses[] = {
@@ -74,6 +76,16 @@ static Statement set_plan = {
 	5, {USER_ID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
+/* The billing period is a part of his clock: a row if it is that one already. */
+static Statement find_billing_period = {
+	"SELECT FROM (SELECT) AS one"
+	" LEFT JOIN @extschema@.user_subscriptions AS s ON s.user_id OPERATOR(pg_catalog.=) $1"
+	" WHERE COALESCE(s.billing_period_start OPERATOR(pg_catalog.=) $2"
+	" AND s.billing_period_end OPERATOR(pg_catalog.=) $3,"
+	" s.billing_period_start IS NULL AND $2 IS NULL)",
+	3, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
 static Statement find_clock = {
 	"SELECT FROM @extschema@.user_subscriptions WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND ($2 IS NULL OR time_zone OPERATOR(pg_catalog.=) $2)"
@@ -118,14 +130,49 @@ ut_canonical_zone(PG_FUNCTION_ARGS)
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull));
 }
 
+/* So far from the ends of time that no window overflows. */
+static void
+check_in_range(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	TimestampTz first = (TimestampTz) (date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
+	TimestampTz end = (TimestampTz) (date2j(10000, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
+
+	if (!PG_ARGISNULL(n) && (PG_GETARG_TIMESTAMPTZ(n) < first || PG_GETARG_TIMESTAMPTZ(n) >= end))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"%s\" is out of range", argument),
+				 errdetail("It must lie in the years 1 to 9999.")));
+}
+
 static void
 check_billing_period(FunctionCallInfo fcinfo, int start, int end)
 {
+	TimestampTz length;
+
 	if (PG_ARGISNULL(start) != PG_ARGISNULL(end) ||
 		(!PG_ARGISNULL(start) && PG_GETARG_TIMESTAMPTZ(start) >= PG_GETARG_TIMESTAMPTZ(end)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("billing period must have both a start and a later end")));
+	check_in_range(fcinfo, start, "billing_period_start");
+	check_in_range(fcinfo, end, "billing_period_end");
+	if (PG_ARGISNULL(start))
+		return;
+	length = PG_GETARG_TIMESTAMPTZ(end) - PG_GETARG_TIMESTAMPTZ(start);
+	if (length < USECS_PER_SEC || length > MAX_BILLING_DAYS * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("billing period must last from a second to 100 years")));
+}
+
+/* Of the arguments of set_plan: whether the user has this one, or none, now. */
+static bool
+has_billing_period(const Datum *args, const char *nulls)
+{
+	Datum		period[] = {args[0], args[3], args[4]};
+	char		period_nulls[] = {' ', nulls[3], nulls[4], '\0'};
+
+	return statement_look_afresh(&find_billing_period, period, period_nulls) > 0;
 }
 
 PG_FUNCTION_INFO_V1(ut_set_user_plan);
@@ -151,24 +198,12 @@ ut_set_user_plan(PG_FUNCTION_ARGS)
 
 	become_owner(home, &before);
 	check_plan_exists(plan);
+	if (!has_billing_period(args, nulls))
+		lock_out_uses_of(home, args[0]);
 	note_first_use(args[0], usage_now());
 	statement_write(&set_plan, args, nulls);
 	become_caller(&before);
 	PG_RETURN_VOID();
-}
-
-/* So far from the ends of time that no window overflows. */
-static void
-check_anchor(FunctionCallInfo fcinfo, int n)
-{
-	TimestampTz first = (TimestampTz) (date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
-	TimestampTz end = (TimestampTz) (date2j(10000, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
-
-	if (!PG_ARGISNULL(n) && (PG_GETARG_TIMESTAMPTZ(n) < first || PG_GETARG_TIMESTAMPTZ(n) >= end))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("argument \"anchor\" is out of range"),
-				 errdetail("It must lie in the years 1 to 9999.")));
 }
 
 PG_FUNCTION_INFO_V1(ut_set_user_clock);
@@ -183,7 +218,7 @@ ut_set_user_clock(PG_FUNCTION_ARGS)
 
 	check_is_admin_or_server(home);
 	zone = zone_argument(fcinfo, 1);
-	check_anchor(fcinfo, 2);
+	check_in_range(fcinfo, 2, "anchor");
 	args[0] = user_id_argument(home, fcinfo);
 	if (zone != NULL)
 		args[1] = CStringGetTextDatum(zone);

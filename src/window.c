@@ -12,13 +12,8 @@
  */
 #include "compat.h"
 
-#include "access/htup_details.h"
-#include "arguments.h"
 #include "common/int.h"
-#include "funcapi.h"
-#include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "settings.h"
 #include "utils/timestamp.h"
 #include "window.h"
 
@@ -45,18 +40,29 @@ typedef struct Grid
 	bool		anchored;
 } Grid;
 
+static const char *const kind_names[] = {
+	[WINDOW_CALENDAR] = "calendar",
+	[WINDOW_ANCHORED] = "anchored",
+	[WINDOW_BILLING] = "billing",
+	[WINDOW_LIFETIME] = "lifetime"
+};
+
 bool
 window_kind_from_name(const char *name, WindowKind *kind)
 {
-	if (strcmp(name, "calendar") == 0)
-		*kind = WINDOW_CALENDAR;
-	else if (strcmp(name, "anchored") == 0)
-		*kind = WINDOW_ANCHORED;
-	else if (strcmp(name, "lifetime") == 0)
-		*kind = WINDOW_LIFETIME;
-	else
-		return false;
-	return true;
+	for (int i = 0; i < lengthof(kind_names); i++)
+		if (strcmp(name, kind_names[i]) == 0)
+		{
+			*kind = i;
+			return true;
+		}
+	return false;
+}
+
+bool
+kind_has_period(WindowKind kind)
+{
+	return kind == WINDOW_CALENDAR || kind == WINDOW_ANCHORED;
 }
 
 static bool
@@ -92,10 +98,11 @@ period_fits_kind(WindowKind kind, const Interval *period)
 			return is_calendar_period(period);
 		case WINDOW_ANCHORED:
 			return is_anchored_period(period);
+		case WINDOW_BILLING:
 		case WINDOW_LIFETIME:
-			return true;
+			break;
 	}
-	return false;
+	return true;
 }
 
 static void
@@ -149,6 +156,12 @@ month_length(int year, int month)
 	return day_tab[isleap(year)][month - 1];
 }
 
+static int
+month_number(const struct pg_tm *tm)
+{
+	return tm->tm_year * MONTHS_PER_YEAR + tm->tm_mon - 1;
+}
+
 /* The instant of boundary k of the grid. */
 static TimestampTz
 boundary(const Grid *grid, int64 k)
@@ -179,8 +192,7 @@ guess_boundary(const Grid *grid, TimestampTz at)
 	if (grid->unit == UNIT_DAYS)
 		return floor_div((int64) date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - grid->first_day,
 						 grid->count);
-	return floor_div((int64) tm.tm_year * MONTHS_PER_YEAR + tm.tm_mon - 1 - grid->first_month,
-					 grid->count);
+	return floor_div((int64) month_number(&tm) - grid->first_month, grid->count);
 }
 
 /* The guess is off by at most two: local time of day, clamping, zone jumps. */
@@ -267,32 +279,75 @@ stopwatch_window(TimeOffset length, TimestampTz anchor, TimestampTz at)
 	return w;
 }
 
+/* A grid of days with its boundary 0 at the anchor; "local" is that in the zone. */
+static Grid
+grid_from(TimestampTz anchor, pg_tz *zone, struct pg_tm *local)
+{
+	Grid		grid = {UNIT_DAYS, 0, 0, 0, 1, 0, zone, anchor, true};
+
+	to_local(anchor, zone, local, &grid.time_of_day);
+	grid.first_day = date2j(local->tm_year, local->tm_mon, local->tm_mday);
+	grid.first_month = month_number(local);
+	grid.month_day = local->tm_mday;
+	return grid;
+}
+
 static Window
 anchored_window(const Interval *period, pg_tz *zone, TimestampTz anchor, TimestampTz at)
 {
 	struct pg_tm tm;
-	Grid		grid = {UNIT_DAYS, period->day, 0, 0, 1, 0, zone};
+	Grid		grid;
 
 	if (period->time != 0)
 		return stopwatch_window(period->time, anchor, at);
-	grid.anchored = true;
-	grid.anchor = anchor;
-	to_local(anchor, zone, &tm, &grid.time_of_day);
-	grid.first_day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday);
-	grid.first_month = tm.tm_year * MONTHS_PER_YEAR + tm.tm_mon - 1;
-	grid.month_day = tm.tm_mday;
-	if (period->month != 0)
-	{
-		grid.unit = UNIT_MONTHS;
-		grid.count = period->month;
-	}
+	grid = grid_from(anchor, zone, &tm);
+	grid.unit = period->month != 0 ? UNIT_MONTHS : UNIT_DAYS;
+	grid.count = period->month != 0 ? period->month : period->day;
 	return window_on_grid(&grid, at);
+}
+
+/*
+ * Makes the grid one of months if the period is a whole number of them: if it
+ * ends on the day of the month on which it starts, or on the last before it.  A
+ * start on the last day of its month may be such a day itself, as in 28 February
+ * to 31 March; then the end has the day.
+ */
+static bool
+becomes_grid_of_months(Grid *grid, const struct pg_tm *start, TimestampTz end_at)
+{
+	struct pg_tm end;
+	TimeOffset	time_of_day;
+
+	to_local(end_at, grid->zone, &end, &time_of_day);
+	grid->unit = UNIT_MONTHS;
+	grid->count = month_number(&end) - grid->first_month;
+	if (grid->count <= 0)
+		return false;
+	if (boundary(grid, 1) == end_at)
+		return true;
+	grid->month_day = end.tm_mday;
+	return end.tm_mday > start->tm_mday &&
+		start->tm_mday == month_length(start->tm_year, start->tm_mon) &&
+		boundary(grid, 1) == end_at;
+}
+
+/* Without news a billing period is followed, and was preceded, by others like it. */
+Window
+billing_window(const Window *period, pg_tz *zone, TimestampTz at)
+{
+	struct pg_tm start;
+	Grid		grid = grid_from(period->start, zone, &start);
+
+	if (becomes_grid_of_months(&grid, &start, period->end))
+		return window_on_grid(&grid, at);
+	return stopwatch_window(period->end - period->start, period->start, at);
 }
 
 Window
 window_at(WindowKind kind, const Interval *period, pg_tz *zone,
 		  TimestampTz anchor, TimestampTz at)
 {
+	static const Interval month = {0, 0, 1};
 	Window		forever = {DT_NOBEGIN, DT_NOEND};
 
 	switch (kind)
@@ -301,36 +356,10 @@ window_at(WindowKind kind, const Interval *period, pg_tz *zone,
 			return calendar_window(period, zone, at);
 		case WINDOW_ANCHORED:
 			return anchored_window(period, zone, anchor, at);
+		case WINDOW_BILLING:	/* of a user who has no billing period */
+			return anchored_window(&month, zone, anchor, at);
 		case WINDOW_LIFETIME:
 			break;
 	}
 	return forever;
-}
-
-/* ---- everything below only translates between SQL and the above ---- */
-
-PG_FUNCTION_INFO_V1(ut_usage_window);
-Datum
-ut_usage_window(PG_FUNCTION_ARGS)
-{
-	TupleDesc	desc;
-	WindowKind	kind;
-	pg_tz	   *zone = find_time_zone(text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	Window		w;
-	Datum		values[2];
-	bool		nulls[2] = {false, false};
-
-	if (!window_kind_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), &kind) || zone == NULL ||
-		!period_fits_kind(kind, PG_GETARG_INTERVAL_P(1)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("window kind, period, or time zone is not valid")));
-	check_finite_time(PG_GETARG_TIMESTAMPTZ(3), "anchor");
-	check_finite_time(PG_GETARG_TIMESTAMPTZ(4), "at");
-	w = window_at(kind, PG_GETARG_INTERVAL_P(1), zone, PG_GETARG_TIMESTAMPTZ(3), PG_GETARG_TIMESTAMPTZ(4));
-	values[0] = TimestampTzGetDatum(w.start);
-	values[1] = TimestampTzGetDatum(w.end);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row");
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

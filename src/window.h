@@ -12,6 +12,7 @@ typedef enum WindowKind
 {
 	WINDOW_CALENDAR,
 	WINDOW_ANCHORED,
+	WINDOW_BILLING,
 	WINDOW_LIFETIME
 } WindowKind;
 
@@ -23,8 +24,10 @@ typedef struct Window
 } Window;
 
 extern bool window_kind_from_name(const char *name, WindowKind *kind);
+extern bool kind_has_period(WindowKind kind);
 extern bool period_fits_kind(WindowKind kind, const Interval *period);
 extern Window window_at(WindowKind kind, const Interval *period, pg_tz *zone,
 						TimestampTz anchor, TimestampTz at);
+extern Window billing_window(const Window *period, pg_tz *zone, TimestampTz at);
 
 #endif							/* UT_WINDOW_H */

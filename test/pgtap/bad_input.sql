@@ -195,8 +195,12 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('period end', '22023', ARRAY['NULL', '''2026-03-01''', '''2025-01-01''', '''-infinity''']),
     ('period start', '22008', ARRAY['''-infinity''']),
     ('period end', '22008', ARRAY['''infinity''']),
-    ('period start', '00000', ARRAY['''4714-11-24 00:00:00+00 BC''', '''2026-03-31 23:59:59.999999+00''']),
-    ('period end', '00000', ARRAY['''294276-12-31 23:59:59.999999+00''', '''2026-03-01 00:00:00.000001+00''']),
+    ('period start', '22008', ARRAY['''4714-11-24 00:00:00+00 BC''', '''0001-12-31 23:59:59.999999+00 BC''']),
+    ('period end', '22008', ARRAY['''10000-01-01 00:00+00''', '''294276-12-31 23:59:59.999999+00''']),
+    ('period start', '22023', ARRAY['''1925-01-01''', '''2026-03-31 23:59:59.000001+00''']),
+    ('period end', '22023', ARRAY['''2026-03-01 00:00:00.999999+00''', '''2126-06-01''', '''9999-12-31 23:59:59.999999+00''']),
+    ('period start', '00000', ARRAY['''1926-04-01''', '''2026-03-31 23:59:59+00''']),
+    ('period end', '00000', ARRAY['''2026-03-01 00:00:01+00''', '''2126-03-01''']),
     ('time, event time, anchor, period start, period end', '22007', ARRAY['''''', '''soon''']),
 
     ('zone', '00000', ARRAY['NULL', '''europe/berlin''', '''UTC''', '''Etc/GMT-14''', '''Asia/Kathmandu''']),
@@ -361,6 +365,14 @@ SELECT is(o.code, '00000', format('a use with anchor %s in %s', a, z))
        unnest('{Etc/GMT-14,Etc/GMT+12,America/Los_Angeles}'::text[]) AS z,
        pg_temp.outcome(format('SELECT set_user_clock(%1$L, %2$L, %3$L), consume_usage(%1$L, ''clip''), (SELECT count(used) FROM user_usage)',
                               '00000000-0000-0000-0000-00000000000a', z, a)) AS o;
+SELECT define_usage_limit('wb', 'clip', 5, 'billing');
+UPDATE before SET state = pg_temp.state();
+SELECT is(o.code, '00000', format('a use with a billing period %s long from %s in %s', p, a, z))
+  FROM unnest('{0001-01-01 00:00:00+00,0004-02-29 00:00:00+00,9899-12-31 00:00:00+00}'::timestamptz[]) AS a,
+       unnest('{Etc/GMT-14,Etc/GMT+12,America/Los_Angeles}'::text[]) AS z,
+       unnest('{1 second,1 month,99 years,36500 days}'::interval[]) AS p,
+       pg_temp.outcome(format('SELECT set_user_clock(%1$L, %2$L), set_user_plan(%1$L, ''pro'', NULL, %3$L, %4$L), consume_usage(%1$L, ''clip''), (SELECT count(used) FROM user_usage)',
+                              '00000000-0000-0000-0000-00000000000a', z, a, a + p)) AS o;
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,7 +1,7 @@
 /*
  * The clock of a user, through the API: whose zone counts, where late events
- * go, when exactly a limit resets, and what happens when zone, anchor or the
- * clock itself move.  Windows themselves are windows.sql's.
+ * go, when exactly a limit resets, and what happens when zone, anchor, billing
+ * period or the clock itself move.  Windows themselves are windows.sql's.
  *
  * The random walk prints its seed; to repeat it: pg_prove --set seed=N
  */
@@ -177,7 +177,56 @@ SELECT is(pg_temp.standing(:ada, 'd_30'), '0 of [2026-10-25 00:30, 2026-11-24 01
           'an anchor in the first pass of an hour lived twice begins a window too');
 SELECT is_empty('SELECT * FROM usage.reconcile_usage()', 'counters and events agree');
 
----- a random walk through zones, anchors, limits and time -----------------
+---- the billing period moves ----------------------------------------------
+
+\set cat '\'0ca70000-0000-0000-0000-000000000000\''
+SELECT usage.install_default_plans() \g /dev/null
+SELECT usage.define_usage_limit('e_billing', 'e', 10, 'billing');
+SELECT usage.define_usage_limit('e_tokyo', 'e', 100, 'billing', time_zone => 'Asia/Tokyo');
+SELECT pg_temp.it_is('2026-01-20 10:00Z');
+SELECT usage.consume_usage(:cat, 'e', 1) \gset
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '1 of [2026-01-20 10:00, 2026-02-20 10:00)',
+          'without a billing period it is a month from the anchor');
+SELECT usage.set_user_plan(:cat, 'pro', billing_period_start => '2026-01-01Z', billing_period_end => '2027-01-01Z');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '1 of [2026-01-01 00:00, 2027-01-01 00:00)',
+          'a billing period takes effect at once, with the usage already in it');
+SELECT usage.consume_usage(:cat, 'e', 2) \gset
+SELECT pg_temp.it_is('2026-09-15 12:00Z');
+SELECT is((usage.consume_usage(:cat, 'e', 3)).used, 6::numeric, 'the year goes on');
+SELECT usage.set_user_plan(:cat, 'pro', billing_period_start => '2026-08-31Z', billing_period_end => '2026-09-30Z');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '3 of [2026-08-31 00:00, 2026-09-30 00:00)', 'from a year to a month');
+SELECT is(pg_temp.standing(:cat, 'e_tokyo'), '3 of [2026-08-31 00:00, 2026-09-30 00:00)', 'the known period is the same in every zone');
+SELECT is((usage.consume_usage(:cat, 'e', 1)).used, 4::numeric, 'taking goes on from there');
+SELECT usage.track_usage(:cat, 'e', 5, occurred_at => '2026-08-30 23:59:59Z') \gset
+SELECT results_eq(format('SELECT * FROM pg_temp.counters(%L, %L)', :cat, 'e_billing'),
+                  ARRAY['12 of [2026-01-01 00:00, 2027-01-01 00:00)', '3 of [2026-01-20 10:00, 2026-02-20 10:00)',
+                        '5 of [2026-07-31 00:00, 2026-08-31 00:00)', '4 of [2026-08-31 00:00, 2026-09-30 00:00)'],
+                  'a window of the year before counts on, however long ago it began');
+SELECT is_empty('SELECT * FROM usage.reconcile_usage()', 'so counters and events agree');
+SELECT pg_temp.it_is('2026-12-01 00:00Z');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '0 of [2026-11-30 00:00, 2026-12-31 00:00)', 'without news it rolls on, clamped, from the start');
+SELECT is(pg_temp.standing(:cat, 'e_tokyo'), '0 of [2026-11-30 00:00, 2026-12-31 00:00)', 'in the zone of the limit');
+SELECT usage.set_user_plan(:cat, 'pro', billing_period_start => '2026-11-30Z', billing_period_end => '2026-12-31Z');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '0 of [2026-11-30 00:00, 2026-12-31 00:00)', 'news of that very month move nothing');
+SELECT pg_temp.it_is('2027-01-01 00:00Z');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '0 of [2026-12-31 00:00, 2027-01-31 00:00)', 'nor do they change what comes next');
+SELECT pg_temp.it_is('2026-09-15 12:00Z');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '4 of [2026-08-31 00:00, 2026-09-30 00:00)', 'and before its start it rolls back');
+UPDATE usage.user_subscriptions SET billing_period_start = '2026-09-10Z', billing_period_end = '2026-09-20Z' WHERE user_id = :cat;
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '4 of [2026-09-10 00:00, 2026-09-20 00:00)', 'a plain UPDATE moves it as well');
+SELECT pg_temp.it_is('2026-09-09 12:00Z');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '0 of [2026-08-31 00:00, 2026-09-10 00:00)', 'ten days are no month: they roll by their length');
+SELECT pg_temp.it_is('2026-09-15 12:00Z');
+SELECT usage.set_user_plan(:cat, 'team');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '9 of [2026-08-20 10:00, 2026-09-20 10:00)', 'a plan without a period takes it away');
+DELETE FROM usage.user_subscriptions WHERE user_id = :cat;
+SELECT is((usage.check_usage_limit(:cat, 'e_billing')).reset_at, '2026-10-15 12:00Z', 'without a row the month begins now');
+INSERT INTO usage.user_subscriptions (user_id, plan, billing_period_start, billing_period_end) VALUES (:cat, 'pro', '2026-01-01Z', '2027-01-01Z');
+SELECT is(pg_temp.standing(:cat, 'e_billing'), '12 of [2026-01-01 00:00, 2027-01-01 00:00)', 'and with the year back, nothing was lost');
+SELECT is((usage.consume_usage(:cat, 'e')).allowed, false, 'nor forgotten');
+SELECT is_empty('SELECT * FROM usage.reconcile_usage()', 'counters and events still agree');
+
+---- a random walk through zones, anchors, periods, limits and time --------
 
 \if :{?seed}
 \else
@@ -190,7 +239,8 @@ SELECT usage.define_usage_limit(limit_type, 'w', 1e9, kind, period, measure)
   FROM (VALUES ('w_hour', 'calendar', '1 hour'::interval, 'events'), ('w_day', 'calendar', '1 day', 'quantity'),
                ('w_week', 'calendar', '1 week', 'tokens'), ('w_month', 'calendar', '1 month', 'quantity'),
                ('w_90_minutes', 'anchored', '90 minutes', 'tokens'), ('w_7_days', 'anchored', '7 days', 'events'),
-               ('w_anchored', 'anchored', '1 month', 'quantity'), ('w_lifetime', 'lifetime', NULL, 'tokens'))
+               ('w_anchored', 'anchored', '1 month', 'quantity'), ('w_lifetime', 'lifetime', NULL, 'tokens'),
+               ('w_billing', 'billing', NULL, 'quantity'))
        AS l (limit_type, kind, period, measure) \g /dev/null
 
 CREATE FUNCTION pg_temp.any_of(choices text[]) RETURNS text LANGUAGE sql VOLATILE AS
@@ -202,7 +252,7 @@ $$ SELECT timestamptz '2026-10-25 01:00Z' + (random() - 0.5) * pg_temp.any_of('{
 CREATE FUNCTION pg_temp.step(who uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     zones  text[] := '{UTC,Europe/Berlin,America/Havana,Pacific/Chatham,Asia/Kolkata,Etc/GMT+12,Pacific/Kiritimati}';
-    action text := pg_temp.any_of('{use,use,use,late,late,late,clock,zone,zone,anchor,setting,limit}');
+    action text := pg_temp.any_of('{use,use,use,late,late,late,clock,zone,zone,anchor,setting,limit,period,period}');
     what   text := action;
 BEGIN
     CASE action
@@ -213,10 +263,18 @@ BEGIN
         WHEN 'clock' THEN PERFORM pg_temp.it_is(pg_temp.any_time());
         WHEN 'zone' THEN what := pg_temp.any_of(zones); PERFORM usage.set_user_clock(who, what);
         WHEN 'anchor' THEN PERFORM usage.set_user_clock(who, anchor => pg_temp.any_time());
+        WHEN 'period' THEN
+            what := pg_temp.any_of('{10 minutes,1 day,1 week,30 days,1 month,1 month,3 months,1 year,none}');
+            UPDATE usage.user_subscriptions
+               SET (billing_period_start, billing_period_end) =
+                   (SELECT at AT TIME ZONE zone, CASE WHEN what <> 'none' THEN (at + what::interval) AT TIME ZONE zone END
+                      FROM (SELECT pg_temp.any_time() AT TIME ZONE zone AS at, zone FROM pg_temp.any_of(zones) AS zone OFFSET 0) AS z
+                     WHERE what <> 'none')
+             WHERE user_id = who;
         WHEN 'setting' THEN PERFORM set_config('usage_tracking.time_zone', pg_temp.any_of(zones), true);
         WHEN 'limit' THEN
             UPDATE usage.usage_limits SET time_zone = NULLIF(pg_temp.any_of(zones), 'UTC')
-             WHERE limit_type = pg_temp.any_of('{w_day,w_week,w_month}');
+             WHERE limit_type = pg_temp.any_of('{w_day,w_week,w_month,w_billing}');
     END CASE;
     RETURN action || ' ' || what;
 END
@@ -229,9 +287,13 @@ CREATE FUNCTION pg_temp.differences(who uuid) RETURNS SETOF text LANGUAGE sql VO
       FROM usage.user_usage AS u
       JOIN usage.usage_limits AS l USING (limit_type)
       JOIN usage.user_subscriptions AS s USING (user_id),
-           LATERAL usage._usage_window(l.window_kind, coalesce(l.period, '0'), coalesce(l.time_zone, s.time_zone,
-                       current_setting('usage_tracking.time_zone')), s.anchor,
-                       current_setting('usage_tracking.clock')::timestamptz) AS w,
+           LATERAL (SELECT current_setting('usage_tracking.clock')::timestamptz AS now,
+                           coalesce(l.time_zone, s.time_zone, current_setting('usage_tracking.time_zone')) AS zone) AS c,
+           LATERAL (SELECT b.* FROM usage._billing_window(s.billing_period_start, s.billing_period_end, zone, now) AS b
+                     WHERE l.window_kind = 'billing' AND s.billing_period_start IS NOT NULL
+                     UNION ALL
+                    SELECT b.* FROM usage._usage_window(l.window_kind, coalesce(l.period, '0'), zone, s.anchor, now) AS b
+                     WHERE l.window_kind <> 'billing' OR s.billing_period_start IS NULL) AS w,
            LATERAL (SELECT coalesce(sum(CASE l.measure WHEN 'events' THEN 1 WHEN 'tokens' THEN tokens ELSE quantity END), 0) AS used
                       FROM usage.usage_events AS e
                      WHERE e.user_id = who AND e.usage_type = l.usage_type
@@ -262,7 +324,7 @@ BEGIN
 END
 $$;
 SELECT is(pg_temp.walk(300, :ada, :bob), '300 steps',
-          'counts stay right while zones, anchors, limits and the clock move back and forth');
+          'counts stay right while zones, anchors, periods, limits and the clock move back and forth');
 SELECT cmp_ok(count(*), '>', 100::bigint, 'there was something to count') FROM usage.usage_events WHERE usage_type = 'w';
 SELECT cmp_ok(count(*), '>', 200::bigint, 'in many windows') FROM usage.usage_counters;
 

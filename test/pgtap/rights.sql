@@ -48,7 +48,7 @@ INSERT INTO rights.functions VALUES
     ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'),
     ('create_usage_partition', 'owner'), ('reconcile_usage', 'owner'), ('usage_maintenance', 'owner'),
     ('grant_usage_access', 'owner'), ('usage_security_check', 'owner'),
-    ('_audience', 'owner'), ('_usage_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),
+    ('_audience', 'owner'), ('_usage_window', 'owner'), ('_billing_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),
     ('_revoke_all_on', 'owner'), ('_furnish_partition', 'owner'), ('_prepare_partitions', 'owner'),
     ('_close_partitions', 'owner'), ('_check_id_column', 'owner'), ('_canonical_zone', 'owner'),
     ('handle_new_user', 'owner'), ('handle_deleted_user', 'owner'), ('_config_changed', 'owner'), ('_limit_changes', 'owner'),

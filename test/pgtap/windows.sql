@@ -102,7 +102,8 @@ INSERT INTO grids VALUES
     ('every month from the 31st',           'anchored', '1 month',  '2019-01-31 02:30', 280),
     ('every month from 29 Feb at midnight', 'anchored', '1 month',  '2020-02-29 00:00', 280),
     ('every 5 months from the 30th',        'anchored', '5 months', '2018-08-30 23:59:59.999999', 60),
-    ('every year from 29 Feb',              'anchored', '1 year',   '2020-02-29 12:34:56.789012', 25);
+    ('every year from 29 Feb',              'anchored', '1 year',   '2020-02-29 12:34:56.789012', 25),
+    ('a month without a billing period',    'billing',  '1 month',  '2019-12-31 02:30', 280);
 
 CREATE TEMP TABLE questions AS
 SELECT grid, kind, period, zone, local_anchor AT TIME ZONE zone AS anchor, reach FROM grids, zones;
@@ -160,6 +161,110 @@ SELECT pg_temp.none_wrong(wrong, total, 'windows in ' || zone || ' tile: the nex
                LATERAL (SELECT * FROM usage._usage_window(kind, period, zone, anchor,
                                                           a.window_start - interval '1 microsecond')) AS earlier
          GROUP BY zone ORDER BY zone) AS compared;
+
+---- billing periods, as they roll on without news -------------------------
+
+/* What PostgreSQL's own sums say: whole months, counted from the start or, where a short month cut the
+ * start's day, from that of the end at the start's time of day; else elapsed time.  Local times, so that
+ * they hit what is skipped or repeated. */
+CREATE TEMP TABLE billing (grid text PRIMARY KEY, local_start timestamp, local_end timestamp, in_utc boolean, reach int);
+INSERT INTO billing VALUES
+    ('a month',                          '2019-05-05 05:05', '2019-06-05 05:05', false, 280),
+    ('a month from the 31st, clamped',   '2019-01-31 02:30', '2019-02-28 02:30', false, 280),
+    ('a month from a clamped 31st',      '2019-02-28 02:30', '2019-03-31 02:30', false, 280),
+    ('a month from a clamped 30th',      '2020-02-29 23:59:59.999999', '2020-03-30 23:59:59.999999', false, 280),
+    ('a month within the year''s first', '2019-03-31 00:00', '2019-04-30 00:00', false, 280),
+    ('a quarter from the 30th, clamped', '2018-11-30 00:30', '2019-02-28 00:30', false, 100),
+    ('7 months from a clamped 31st',     '2018-11-30 12:00', '2019-06-30 12:00', false, 50),
+    ('5 months from a clamped 31st',     '2018-11-30 12:00', '2019-04-30 12:00', false, 60),
+    ('2 months to the 31st',             '2019-06-30 12:00', '2019-08-31 12:00', false, 150),
+    ('a year from 29 February',          '2020-02-29 12:34:56.789012', '2021-02-28 12:34:56.789012', false, 25),
+    ('4 years from 29 February',         '2016-02-29 00:00', '2020-02-29 00:00', false, 8),
+    ('a month in UTC',                   '2026-03-01 00:00', '2026-04-01 00:00', true,  350),
+    ('a month in UTC from the 31st',     '2026-01-31 00:00', '2026-02-28 00:00', true,  400),
+    ('30 days from the 27th',            '2019-10-27 00:30', '2019-11-26 00:30', false, 300),
+    ('a week',                           '2019-10-20 02:30', '2019-10-27 02:30', false, 1300),
+    ('half a month',                     '2019-05-01 00:00', '2019-05-16 00:00', false, 600),
+    ('31 days to a clamped day',         '2019-01-30 00:00', '2019-03-02 00:00', false, 300),
+    ('a month and a microsecond',        '2019-05-05 05:05', '2019-06-05 05:05:00.000001', false, 300),
+    ('a month but a second',             '2019-05-05 05:05', '2019-06-05 05:04:59', false, 300);
+
+CREATE TEMP TABLE billing_questions AS
+SELECT grid, zone, local_start AT TIME ZONE at_zone AS period_start, local_end AT TIME ZONE at_zone AS period_end, reach
+  FROM billing, zones, LATERAL (SELECT CASE WHEN in_utc THEN 'UTC' ELSE zone END AS at_zone) AS z;
+
+CREATE FUNCTION pg_temp.months_on(at timestamp, months bigint, zone text) RETURNS timestamptz LANGUAGE sql AS
+$$ SELECT (at + months * interval '1 month') AT TIME ZONE zone $$;
+
+CREATE TEMP TABLE billing_oracle AS
+SELECT grid, zone, kind, b AS window_start, lead(b) OVER (PARTITION BY grid, zone ORDER BY b) AS window_end
+  FROM billing_questions AS q,
+       LATERAL (SELECT period_start AT TIME ZONE zone AS first_day,
+                       (period_end AT TIME ZONE zone)::date + (period_start AT TIME ZONE zone)::time AS last_day) AS local,
+       LATERAL (SELECT (SELECT n FROM generate_series(1, 60) AS n WHERE pg_temp.months_on(first_day, n, zone) = period_end) AS from_start,
+                       (SELECT n FROM generate_series(1, 60) AS n WHERE pg_temp.months_on(last_day, -n, zone) = period_start
+                                                                    AND pg_temp.months_on(last_day, 0, zone) = period_end) AS from_end,
+                       make_interval(secs => extract(epoch FROM period_end - period_start)::float) AS elapsed) AS whole,
+       LATERAL (SELECT CASE WHEN from_start IS NOT NULL THEN 'from its start' WHEN from_end IS NOT NULL THEN 'from its end'
+                            ELSE 'elapsed' END AS kind) AS k,
+       LATERAL (SELECT DISTINCT CASE kind WHEN 'from its start' THEN pg_temp.months_on(first_day, k * from_start, zone)
+                                          WHEN 'from its end' THEN pg_temp.months_on(last_day, (k - 1) * from_end, zone)
+                                          ELSE period_start + k * elapsed END AS b
+                  FROM generate_series(-reach, reach) AS k) AS boundaries;
+CREATE UNIQUE INDEX ON billing_oracle (grid, zone, window_start);
+ANALYZE billing_oracle;
+SELECT bag_eq('SELECT grid, kind FROM billing_oracle WHERE zone = ''Asia/Kolkata'' AND grid ~ ''clamped|from the 31st|30 days|microsecond'' GROUP BY grid, kind',
+              $$VALUES ('a month from the 31st, clamped', 'from its start'), ('a month from a clamped 31st', 'from its end'),
+                       ('a month from a clamped 30th', 'from its end'), ('a quarter from the 30th, clamped', 'from its start'),
+                       ('7 months from a clamped 31st', 'from its start'), ('5 months from a clamped 31st', 'from its start'),
+                       ('a month in UTC from the 31st', 'from its start'), ('30 days from the 27th', 'elapsed'),
+                       ('31 days to a clamped day', 'elapsed'), ('a month and a microsecond', 'elapsed')$$,
+              'the oracle knows what is a whole number of months');
+
+CREATE TEMP TABLE billing_answers AS
+SELECT q.*, i.at, w.window_start, w.window_end, o.window_start AS true_start, o.window_end AS true_end
+  FROM billing_questions AS q
+  JOIN instants AS i USING (zone)
+ CROSS JOIN LATERAL usage._billing_window(q.period_start, q.period_end, q.zone, i.at) AS w
+  LEFT JOIN LATERAL (SELECT * FROM billing_oracle AS o
+                      WHERE o.grid = q.grid AND o.zone = q.zone AND o.window_start <= i.at
+                      ORDER BY o.window_start DESC LIMIT 1) AS o ON true;
+
+SELECT pg_temp.none_wrong(wrong, total, 'billed by ' || grid)
+  FROM (SELECT grid, count(*) AS total,
+               pg_temp.texts(format('at %s in %s: is [%s, %s), should be [%s, %s)', at, zone, window_start, window_end,
+                                    true_start, true_end) ORDER BY zone, at)
+               FILTER (WHERE (window_start, window_end) IS DISTINCT FROM (true_start, true_end)
+                          OR true_end IS NULL) AS wrong
+          FROM billing_answers GROUP BY grid ORDER BY grid) AS compared;
+
+SELECT pg_temp.none_wrong(wrong, total, 'billing windows in ' || zone || ' tile')
+  FROM (SELECT zone, count(*) AS total,
+               pg_temp.texts(format('%s, at %s: [%s, %s)', grid, at, a.window_start, a.window_end) ORDER BY at)
+               FILTER (WHERE NOT (a.window_start <= at AND at < a.window_end
+                                  AND later.window_start = a.window_end
+                                  AND earlier.window_end = a.window_start)) AS wrong
+          FROM billing_answers AS a,
+               LATERAL (SELECT * FROM usage._billing_window(period_start, period_end, zone, a.window_end)) AS later,
+               LATERAL (SELECT * FROM usage._billing_window(period_start, period_end, zone,
+                                                            a.window_start - interval '1 microsecond')) AS earlier
+         GROUP BY zone ORDER BY zone) AS compared;
+
+SELECT pg_temp.none_wrong(pg_temp.texts(format('%s in %s: [%s, %s)', grid, zone, window_start, window_end)) FILTER (
+           WHERE (window_start, window_end) IS DISTINCT FROM (period_start, period_end)),
+           count(*), 'the period that is known is a window itself, in every zone')
+  FROM billing_questions,
+       LATERAL (SELECT * FROM unnest(ARRAY[period_start, period_end - interval '1 microsecond']) AS at) AS ends,
+       LATERAL (SELECT * FROM usage._billing_window(period_start, period_end, zone, at)) AS w;
+
+SELECT pg_temp.none_wrong(pg_temp.texts(format('at %s: [%s, %s)', at, window_start, window_end)) FILTER (
+           WHERE NOT (window_start <= at AND at < window_end AND window_end - window_start = length
+                      AND mod(extract(epoch FROM window_start - period_start), extract(epoch FROM length)) = 0)),
+           count(*), 'billed every ' || length || ', whatever the zone')
+  FROM instants, (VALUES (timestamptz '2019-03-31 00:59:59.987654Z')) AS first (period_start),
+       unnest(ARRAY['1 second', '10 minutes', '24 hours']::interval[]) AS length,
+       LATERAL (SELECT * FROM usage._billing_window(period_start, period_start + length, zone, at)) AS w
+ GROUP BY length ORDER BY length;
 
 ---- hours, and periods shorter than a day ---------------------------------
 
@@ -238,6 +343,29 @@ INSERT INTO almanac VALUES
 SELECT is((w.window_start, w.window_end), (a.window_start, a.window_end), what || ': ' || a.zone)
   FROM almanac AS a, LATERAL (SELECT * FROM usage._usage_window(kind, period, zone, anchor, at)) AS w;
 
+CREATE TEMP TABLE billing_almanac (what text, period_start timestamptz, period_end timestamptz, zone text, at timestamptz,
+                                   window_start timestamptz, window_end timestamptz);
+INSERT INTO billing_almanac VALUES
+    ('a month from the 31st, two later', '2026-01-31 10:00Z', '2026-02-28 10:00Z', 'UTC', '2026-03-31 10:00Z',
+     '2026-03-31 10:00Z', '2026-04-30 10:00Z'),
+    ('a month from the 31st, the one before', '2026-01-31 10:00Z', '2026-02-28 10:00Z', 'UTC', '2026-01-31 09:59Z',
+     '2025-12-31 10:00Z', '2026-01-31 10:00Z'),
+    ('the next of it is a month from the 31st, too', '2026-02-28 10:00Z', '2026-03-31 10:00Z', 'UTC', '2026-05-01Z',
+     '2026-04-30 10:00Z', '2026-05-31 10:00Z'),
+    ('a year from 29 February, leap year reached', '2024-02-29Z', '2025-02-28Z', 'UTC', '2028-02-29Z', '2028-02-29Z', '2029-02-28Z'),
+    ('30 days from 28 February end on the 30th of March: taken for a month', '2026-02-28Z', '2026-03-30Z', 'UTC', '2026-04-29Z',
+     '2026-03-30Z', '2026-04-30Z'),
+    ('30 days from 1 March', '2026-03-01Z', '2026-03-31Z', 'UTC', '2026-06-01Z', '2026-05-30Z', '2026-06-29Z'),
+    ('31 days are a month where the month has 31', '2026-03-01Z', '2026-04-01Z', 'UTC', '2026-04-30Z', '2026-04-01Z', '2026-05-01Z'),
+    ('a month that is none in Berlin, because summer begins', '2026-03-01Z', '2026-04-01Z', 'Europe/Berlin', '2026-05-02Z',
+     '2026-05-02Z', '2026-06-02Z'),
+    ('a month in Berlin while summer begins', '2026-02-28 23:00Z', '2026-03-31 22:00Z', 'Europe/Berlin', '2026-10-31 23:00Z',
+     '2026-10-31 23:00Z', '2026-11-30 23:00Z'),
+    ('two weeks, long ago', '2026-03-02Z', '2026-03-16Z', 'UTC', '2025-03-10Z', '2025-03-03Z', '2025-03-17Z'),
+    ('a century', '1950-01-01Z', '2050-01-01Z', 'UTC', '2050-01-01Z', '2050-01-01Z', '2150-01-01Z');
+SELECT is((w.window_start, w.window_end), (a.window_start, a.window_end), 'billed by ' || what)
+  FROM billing_almanac AS a, LATERAL (SELECT * FROM usage._billing_window(period_start, period_end, zone, at)) AS w;
+
 ---- the session's own settings never matter -------------------------------
 
 CREATE TEMP TABLE sample AS
@@ -250,7 +378,12 @@ SELECT kind, period, zone, anchor, at FROM almanac;
 CREATE FUNCTION pg_temp.fingerprint() RETURNS text LANGUAGE sql AS $$
     SELECT md5(string_agg(extract(epoch FROM w.window_start) || ' ' || extract(epoch FROM w.window_end), ','
                           ORDER BY kind, extract(epoch FROM period), zone, at, anchor))
-      FROM sample, LATERAL (SELECT * FROM usage._usage_window(kind, period, zone, anchor, at)) AS w
+      FROM (SELECT w.*, kind, period, zone, at, anchor
+              FROM sample, LATERAL (SELECT * FROM usage._usage_window(kind, period, zone, anchor, at)) AS w
+             UNION ALL
+            SELECT w.*, grid, '0', zone, at, a.period_start
+              FROM billing_answers AS a, LATERAL (SELECT * FROM usage._billing_window(period_start, period_end, zone, at)) AS w
+             WHERE abs(hashtext(grid || zone || extract(epoch FROM at))) % 20 = 0) AS w
 $$;
 
 SET LOCAL TimeZone = 'UTC';

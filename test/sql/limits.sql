@@ -30,7 +30,9 @@ SELECT xmin = :before AS untouched FROM usage_limits;
 SELECT define_usage_limit('videos_daily', 'video', 7, enforcement => 'soft', is_active => false, description => 'per day');
 SELECT max_usage, enforcement, is_active, description FROM usage_limits;
 SELECT define_usage_limit('videos_total', NULL, -1, window_kind => 'lifetime', period => '1 week', time_zone => 'asia/kolkata');
-SELECT limit_type, usage_type, max_usage, period, time_zone FROM usage_limits WHERE limit_type = 'videos_total';
+SELECT define_usage_limit('videos_billed', 'video', 3, window_kind => 'billing', period => '2 days');
+SELECT limit_type, usage_type, max_usage, window_kind, period, time_zone FROM usage_limits WHERE limit_type <> 'videos_daily' ORDER BY limit_type;
+DELETE FROM usage_limits WHERE limit_type = 'videos_billed';
 
 -- A limit is numbered anew when something else is counted, and only then
 CREATE FUNCTION pg_temp.renumbers(change text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -138,4 +140,14 @@ SELECT pg_temp.span('anchored', '1 day', 'Europe/Berlin', '2026-01-01 08:00+00',
   FROM unnest('{2026-03-28 12:00+00,2026-03-29 12:00+00}'::timestamptz[]) AS at;
 SELECT pg_temp.span('anchored', '24 hours', 'Europe/Berlin', '2026-01-01 08:00+00', '2026-03-29 12:00+00');
 SELECT * FROM _usage_window('lifetime', '1 day', 'UTC', '2026-01-01', '2026-03-10');
+
+-- A billing period is followed by others like it: of months, if it is of months, else of its length
+CREATE FUNCTION pg_temp.billed(first text, next text, at text) RETURNS text LANGUAGE sql AS $$
+    SELECT format('%s to %s', window_start AT TIME ZONE 'UTC', window_end AT TIME ZONE 'UTC')
+      FROM _billing_window(first::timestamptz, next::timestamptz, 'UTC', at::timestamptz) $$;
+SELECT first, next, at, pg_temp.billed(first, next, at) FROM (VALUES
+    ('2026-01-31', '2026-02-28', '2026-03-31'), ('2026-02-28', '2026-03-31', '2026-03-31'), ('2026-01-31', '2026-02-28', '2026-01-30'),
+    ('2026-03-10', '2026-04-09', '2026-06-01'), ('2024-02-29', '2025-02-28', '2028-03-01')) AS v (first, next, at);
+SELECT _billing_window('2026-03-10', '2026-03-10', 'UTC', '2026-03-10');
+\echo :LAST_ERROR_SQLSTATE
 ROLLBACK;

@@ -39,12 +39,24 @@ SELECT :subscription FROM user_subscriptions;
 SELECT set_user_clock('00000000-0000-0000-0000-00000000000b', 'America/New_York');
 SELECT :subscription FROM user_subscriptions WHERE user_id <> :'ann';
 
+-- A billing period is where the windows of kind billing lie; a plan without one takes it away
+SELECT define_usage_limit('films_billed', 'film', 5, window_kind => 'billing');
+SELECT set_user_plan(:'ann', 'pro', NULL, '2026-01-31 00:00+00', '2026-02-28 00:00+00');
+SELECT used, window_start, reset_at FROM user_usage WHERE user_id = :'ann';
+SELECT set_user_plan(:'ann', 'team');
+SELECT used, window_start, reset_at FROM user_usage WHERE user_id = :'ann';
+
 -- What is refused
 SELECT set_user_plan(:'ann', 'gold');
 \echo :LAST_ERROR_SQLSTATE
 SELECT set_user_plan(:'ann', 'pro', billing_period_start => '2026-03-01 00:00+00');
 \echo :LAST_ERROR_SQLSTATE
 SELECT set_user_plan(:'ann', 'pro', NULL, '2026-03-01 00:00+00', '2026-03-01 00:00+00');
+\echo :LAST_ERROR_SQLSTATE
+SELECT set_user_plan(:'ann', 'pro', NULL, '2026-03-01 00:00+00', '2026-03-01 00:00:00.999999+00');
+SELECT set_user_plan(:'ann', 'pro', NULL, '2026-03-01 00:00+00', '9999-12-31 00:00+00');
+\echo :LAST_ERROR_SQLSTATE
+SELECT set_user_plan(:'ann', 'pro', NULL, '2026-03-01 00:00+00', '10000-01-01 00:00+00');
 \echo :LAST_ERROR_SQLSTATE
 SELECT set_user_clock(:'ann', 'Mars/Olympus_Mons');
 \echo :LAST_ERROR_SQLSTATE
@@ -57,6 +69,11 @@ UPDATE user_subscriptions SET status = 'cancelled';
 UPDATE user_subscriptions SET status = 'canceled';
 UPDATE user_subscriptions SET plan = 'gold';
 UPDATE user_subscriptions SET billing_period_end = '2026-04-01';
+UPDATE user_subscriptions SET billing_period_start = '2026-04-01', billing_period_end = '2026-03-01';
+UPDATE user_subscriptions SET billing_period_start = '2026-04-01', billing_period_end = '2026-04-01 00:00:00.5';
+UPDATE user_subscriptions SET billing_period_start = '1900-04-01', billing_period_end = '2026-04-01';
+UPDATE user_subscriptions SET billing_period_start = '0001-04-01 BC', billing_period_end = '0001-05-01 BC';
+UPDATE user_subscriptions SET billing_period_start = '2026-04-01', billing_period_end = 'infinity';
 UPDATE user_subscriptions SET anchor = '-infinity';
 INSERT INTO user_subscriptions (user_id) VALUES (:'ann');
 INSERT INTO plans (plan, name) VALUES ('Gold', 'Gold');
@@ -67,3 +84,40 @@ DELETE FROM plans WHERE plan = 'team';
 UPDATE plans SET plan = 'crew' WHERE plan = 'team';
 SELECT plan FROM user_subscriptions WHERE user_id = :'ann';
 ROLLBACK;
+
+-- Zone, anchor and billing period are his clock: a change shuts his uses out, anything else does not
+BEGIN;
+SELECT install_default_plans();
+SELECT set_user_plan(:'ann', 'pro');
+CREATE FUNCTION pg_temp.shuts_out(change text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    answer boolean;
+BEGIN
+    EXECUTE replace(replace(change, 'ANN', '''00000000-0000-0000-0000-00000000000a'''), 'APRIL', '''2026-04-01 00:00+00'', ''2026-05-01 00:00+00''');
+    SELECT count(*) > 0 INTO answer FROM pg_locks
+     WHERE pid = pg_backend_pid() AND locktype = 'object' AND classid = 'usage_events'::regclass AND mode = 'ShareRowExclusiveLock';
+    RAISE EXCEPTION USING ERRCODE = 'UTEST', MESSAGE = answer;
+EXCEPTION WHEN SQLSTATE 'UTEST' THEN
+    RETURN SQLERRM;
+END $$;
+CREATE VIEW changes (change) AS VALUES
+    ('SELECT set_user_plan(ANN, ''team'')'),
+    ('SELECT set_user_plan(ANN, ''pro'', NULL, APRIL)'),
+    ('SELECT set_user_plan(''00000000-0000-0000-0000-00000000000b'', ''pro'')'),
+    ('SELECT set_user_plan(''00000000-0000-0000-0000-00000000000b'', ''pro'', NULL, APRIL)'),
+    ('UPDATE user_subscriptions SET (billing_period_start, billing_period_end) = ROW(APRIL)'),
+    ('UPDATE user_subscriptions SET billing_period_end = billing_period_end + ''1 day'''),
+    ('UPDATE user_subscriptions SET plan = NULL, status = ''paused'''),
+    ('INSERT INTO user_subscriptions (user_id) VALUES (''00000000-0000-0000-0000-00000000000b'')'),
+    ('INSERT INTO user_subscriptions (user_id, billing_period_start, billing_period_end) VALUES (''00000000-0000-0000-0000-00000000000b'', APRIL)'),
+    ('DELETE FROM user_subscriptions');
+SELECT pg_temp.shuts_out(change), change FROM changes;
+\echo With a billing period:
+UPDATE user_subscriptions SET billing_period_start = '2026-04-01 00:00+00', billing_period_end = '2026-05-01 00:00+00';
+COMMIT;
+BEGIN;
+SELECT pg_temp.shuts_out(change), change FROM changes WHERE change !~ '0b';
+ROLLBACK;
+DROP VIEW changes;
+DELETE FROM user_subscriptions;
+DELETE FROM plans;
