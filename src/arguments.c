@@ -15,18 +15,34 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define MAX_WHOLE_DIGITS 29
-
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
 #define PLAIN_NAME_CHARACTERS LOWER DIGITS "_-"
 #define NAME_CHARACTERS PLAIN_NAME_CHARACTERS ".:"
 
+static bool
+is_name_of(const char *name, const char *characters)
+{
+	return strlen(name) < NAMEDATALEN && *name != '\0' && strchr(LOWER, *name) != NULL &&
+		strspn(name, characters) == strlen(name);
+}
+
+bool
+is_name(const char *name)
+{
+	return is_name_of(name, NAME_CHARACTERS);
+}
+
+bool
+is_plain_name(const char *name)
+{
+	return is_name_of(name, PLAIN_NAME_CHARACTERS);
+}
+
 static void
 check_name_of(const char *name, const char *argument, const char *characters)
 {
-	if (strlen(name) < NAMEDATALEN && strchr(LOWER, *name) != NULL && *name != '\0' &&
-		strspn(name, characters) == strlen(name))
+	if (is_name_of(name, characters))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

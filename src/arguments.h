@@ -12,9 +12,12 @@
 
 #define MAX_TEXT 255			/* characters of keys, resource ids and the like */
 #define MAX_DESCRIPTION 1000	/* characters */
+#define MAX_WHOLE_DIGITS 29
 #define QUANTITY_DECIMALS 9
 #define MONEY_DECIMALS 30		/* of rates per token times tokens */
 
+extern bool is_name(const char *name);
+extern bool is_plain_name(const char *name);
 extern void check_name(const char *name, const char *argument);
 extern void check_plain_name(const char *name, const char *argument);
 extern char *name_argument(FunctionCallInfo fcinfo, int n, const char *argument);

@@ -256,17 +256,9 @@ static Statement read_terms = {
 static void
 read_billing_period(UserTerms *terms)
 {
-	bool		no_start;
-	bool		no_end;
-	Datum		start = result_datum(0, 8, &no_start);
-	Datum		end = result_datum(0, 9, &no_end);
-
-	terms->has_billing_period = !no_start && !no_end;
-	if (terms->has_billing_period)
-	{
-		terms->billing_period.start = DatumGetTimestampTz(start);
-		terms->billing_period.end = DatumGetTimestampTz(end);
-	}
+	terms->billing_period.start = result_time(0, 8, DT_NOBEGIN);
+	terms->billing_period.end = result_time(0, 9, DT_NOEND);
+	terms->has_billing_period = !TIMESTAMP_IS_NOBEGIN(terms->billing_period.start);
 }
 
 static void
@@ -317,17 +309,4 @@ terms_of_user(Datum user_id, TimestampTz now, bool afresh)
 	read_subscription(&terms, now);
 	read_overrides(&terms, rows);
 	return terms;
-}
-
-/* Override, else plan, else the limit's own; negative is unlimited. */
-Numeric
-max_usage_of(const UsageLimit *limit, const UserTerms *terms)
-{
-	for (int i = 0; i < terms->noverrides; i++)
-		if (strcmp(terms->overrides[i].limit_type, limit->name) == 0)
-			return terms->overrides[i].max_usage;
-	for (int i = 0; i < limit->nplans; i++)
-		if (strcmp(limit->plans[i].plan, terms->plan) == 0)
-			return limit->plans[i].max_usage;
-	return limit->max_usage;
 }

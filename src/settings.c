@@ -25,6 +25,7 @@ int			setting_max_event_age = 35 * SECS_PER_DAY;
 int			setting_max_event_lead = 5 * SECS_PER_MINUTE;
 
 static char *setting_time_zone = NULL;
+static char *setting_limit_overrides = NULL;
 static char *setting_clock = NULL;
 
 /* The parsed clock; DT_NOBEGIN while it runs free. */
@@ -216,6 +217,11 @@ define_defaults(void)
 							   "Sets the time zone of windows whose limit and user name none.",
 							   NULL,
 							   &setting_time_zone, "UTC", PGC_SUSET, 0, check_time_zone, NULL, NULL);
+	DefineCustomStringVariable("usage_tracking.limit_overrides",
+							   "Lists maxima of limits for users on a plan, above what the tables say.",
+							   "A list such as prompts_daily.free=20, exports_daily.pro=-1.",
+							   &setting_limit_overrides, "", PGC_SUSET, GUC_LIST_INPUT,
+							   check_limit_overrides, assign_limit_overrides, NULL);
 	DefineCustomStringVariable("usage_tracking.clock",
 							   "Stops the extension's clock at an instant, for tests.",
 							   "Empty lets it run.",

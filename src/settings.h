@@ -7,6 +7,7 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 #include "pgtime.h"
+#include "utils/guc.h"
 
 extern bool setting_enabled;
 extern bool setting_enforce_limits;
@@ -23,5 +24,9 @@ extern pg_tz *default_time_zone(void);
 extern bool errors_for_postgrest(void);
 extern TimestampTz usage_now(void);
 extern pg_tz *find_time_zone(const char *name);
+
+extern bool check_limit_overrides(char **newval, void **extra, GucSource source);
+extern void assign_limit_overrides(const char *newval, void *extra);
+extern const char *limit_override(const char *limit_type, const char *plan);
 
 #endif							/* UT_SETTINGS_H */

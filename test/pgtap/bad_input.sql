@@ -322,6 +322,17 @@ SELECT is(o.code, s.sqlstate, format('usage_tracking.%s = %L', s.name, left(s.va
                ('time_zone', '', '22023'), ('time_zone', '%s', '22023'), ('time_zone', 'Mars/Olympus_Mons', '22023'), ('time_zone', 'Asia/Tokyo', '00000'),
                ('idempotency_retention', '-1', '22023'), ('max_event_age', '1000000d', '22023'), ('max_event_lead', 'NaN', '22023'),
                ('max_event_age', '24855d', '00000'), ('error_style', 'html', '22023'), ('enabled', 'perhaps', '22023'),
+               ('limit_overrides', '', '00000'), ('limit_overrides', E' \t\n', '00000'), ('limit_overrides', 'unknown.plan=0', '00000'),
+               ('limit_overrides', 'a.free=20,a.b.free=-1, a.pro = 0.5 ,' || repeat('a', 63) || '.' || repeat('b', 63) || '=' || repeat('9', 29) || '.999999999', '00000'),
+               ('limit_overrides', 'free=20', '22023'), ('limit_overrides', '.free=20', '22023'), ('limit_overrides', 'a.=20', '22023'), ('limit_overrides', 'a.free', '22023'),
+               ('limit_overrides', 'a.free=', '22023'), ('limit_overrides', '=', '22023'), ('limit_overrides', ',', '22023'), ('limit_overrides', 'a.free=1,', '22023'),
+               ('limit_overrides', 'a.free=1,,b.free=1', '22023'), ('limit_overrides', 'a.free=1;b.free=1', '22023'), ('limit_overrides', 'a.free=1 b.free=1', '22023'),
+               ('limit_overrides', 'a.free=1=2', '22023'), ('limit_overrides', 'a.free=-2', '22023'), ('limit_overrides', 'a.free=-1.0', '22023'), ('limit_overrides', 'a.free=+1', '22023'),
+               ('limit_overrides', 'a.free=1e3', '22023'), ('limit_overrides', 'a.free=0x10', '22023'), ('limit_overrides', 'a.free=NaN', '22023'), ('limit_overrides', 'a.free=Infinity', '22023'),
+               ('limit_overrides', 'a.free=.5', '22023'), ('limit_overrides', 'a.free=5.', '22023'), ('limit_overrides', 'a.free=1.0000000001', '22023'),
+               ('limit_overrides', 'a.free=' || repeat('9', 30), '22023'), ('limit_overrides', 'A.free=1', '22023'), ('limit_overrides', 'a.b:c=1', '22023'), ('limit_overrides', 'a . free=1', '22023'),
+               ('limit_overrides', repeat('a', 64) || '.free=1', '22023'), ('limit_overrides', 'a.' || repeat('b', 64) || '=1', '22023'), ('limit_overrides', 'a.free=1,b.free=1,a.free=1', '22023'),
+               ('limit_overrides', repeat('x', 1000000), '22023'), ('limit_overrides', repeat(',', 100000), '22023'), ('limit_overrides', 'a.free=%s%n', '22023'), ('limit_overrides', 'a.🎬=1', '22023'),
                ('nothing', 'x', '42602')) AS s (name, value, sqlstate),
        pg_temp.outcome(format('SELECT set_config(%L, %L, true)', 'usage_tracking.' || s.name, s.value)) AS o;
 

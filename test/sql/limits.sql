@@ -14,6 +14,8 @@ SET usage_tracking.clock = '2026-03-10 12:00+00';
 \pset fieldsep ' | '
 \pset null -
 \set ann '00000000-0000-0000-0000-00000000000a'
+\set bob '00000000-0000-0000-0000-00000000000b'
+\set cat '00000000-0000-0000-0000-00000000000c'
 BEGIN;
 SELECT install_default_plans();
 
@@ -70,6 +72,33 @@ SELECT set_plan_limit('pro', 'video_daily', 1);
 \echo :LAST_ERROR_SQLSTATE
 SELECT set_user_limit(:'ann', 'video', 1);
 \echo :LAST_ERROR_SQLSTATE
+
+-- The setting limit_overrides comes between what a user and what his plan has; the name ends at the last dot
+SELECT define_usage_limit('videos.daily', 'video', 3);
+SELECT define_usage_limit('videos', 'film', 4);
+SELECT set_plan_limit('pro', 'videos.daily', 30);
+SELECT set_user_plan(:'bob', 'pro');
+SET usage_tracking.limit_overrides = 'videos.daily.pro=20.50, videos.daily.free=-1', 'nothing.gold = 7';
+SHOW usage_tracking.limit_overrides;
+SELECT right(user_id::text, 1), limit_type, plan, max_usage, remaining
+  FROM (VALUES (:'bob'::uuid), (:'cat')) AS users (user_id), _usage_of_user(user_id) WHERE limit_type IN ('videos', 'videos.daily');
+SELECT allowed, reason, max_usage FROM consume_usage(:'bob', 'video', 20.5);
+SELECT allowed, reason, limit_type, max_usage FROM consume_usage(:'bob', 'video', 0.000000001);
+SELECT set_user_limit(:'bob', 'videos.daily', 21);
+SELECT allowed, reason, max_usage FROM check_usage_limit(:'bob', 'videos.daily', 0.5);
+SET usage_tracking.limit_overrides = 'videos.daily.pro=5000';
+SELECT max_usage FROM check_usage_limit(:'bob', 'videos.daily');
+SELECT set_user_limit(:'bob', 'videos.daily', NULL);
+SELECT max_usage FROM check_usage_limit(:'bob', 'videos.daily');
+UPDATE user_subscriptions SET status = 'unpaid';
+SELECT max_usage FROM check_usage_limit(:'bob', 'videos.daily');
+UPDATE user_subscriptions SET status = 'active';
+SET usage_tracking.limit_overrides = 'videos.daily.pro=5000, videos.pro';
+SET usage_tracking.limit_overrides = 'videos.daily.pro=5000, videos.daily.pro=5000';
+SHOW usage_tracking.limit_overrides;
+RESET usage_tracking.limit_overrides;
+SELECT max_usage FROM check_usage_limit(:'bob', 'videos.daily');
+DELETE FROM usage_limits WHERE limit_type = ANY ('{videos,videos.daily}');
 
 -- Renamed, a limit takes its plans and users along; deleted, they go with it
 UPDATE usage_limits SET limit_type = 'films' WHERE limit_type = 'videos_daily';
