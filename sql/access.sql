@@ -12,7 +12,7 @@ BEGIN ATOMIC
                     'current_user_id', 'is_admin', 'has_role', '_sees_all_users', '_usage_of_user',
                     'check_usage_limit', 'consume_usage', 'require_usage',
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
-                    'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_user_limit',
+                    'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_temporary_limit', 'set_user_limit',
                     'reverse_usage', 'adjust_usage', 'reset_user_usage'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_usage_batch',

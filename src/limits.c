@@ -1,11 +1,11 @@
 /*
  * limits.c -- how much may they?
  *
- * The configuration (usage_types, usage_limits, plan_limits) is small and kept
- * whole in each backend.  Statement triggers on those tables send an
- * invalidation; the next current_config() reads them again with a snapshot of
- * that moment, at every isolation level.  What belongs to one user is read at
- * each call.
+ * The configuration (usage_types, usage_limits, plan_limits, temporary_limits) is
+ * small and kept whole in each backend, but for temporary limits that are over.
+ * Statement triggers on those tables send an invalidation; the next
+ * current_config() reads them again with a snapshot of that moment, at every
+ * isolation level.  What belongs to one user is read at each call.
  */
 #include "compat.h"
 
@@ -59,6 +59,13 @@ static Statement read_plan_limits = {
 	"SELECT limit_type, plan, max_usage FROM @extschema@.plan_limits"
 	" ORDER BY limit_type COLLATE pg_catalog.\"C\"",
 	0
+};
+
+static Statement read_temporary_limits = {
+	"SELECT limit_type, plan, starts_at, ends_at, max_usage FROM @extschema@.temporary_limits"
+	" WHERE ends_at OPERATOR(pg_catalog.>) $1"
+	" ORDER BY limit_type COLLATE pg_catalog.\"C\", starts_at DESC",
+	1, {TIMESTAMPTZOID}
 };
 
 static char *
@@ -155,6 +162,30 @@ load_plan_limits(Config *into, MemoryContext keep)
 }
 
 static void
+load_temporary_limits(Config *into, MemoryContext keep)
+{
+	Datum		args[] = {TimestampTzGetDatum(into->as_of)};
+	uint64		rows = statement_look_afresh(&read_temporary_limits, args, NULL);
+	TemporaryLimit *all;
+
+	MemoryContextSwitchTo(keep);
+	all = palloc(rows * sizeof(TemporaryLimit));
+	for (uint64 row = 0; row < rows; row++)
+	{
+		UsageLimit *limit = (UsageLimit *) find_limit(into, result_text(row, 1));
+
+		all[row].plan = copy_text(result_text(row, 2));
+		all[row].starts_at = result_time(row, 3, DT_NOBEGIN);
+		all[row].ends_at = result_time(row, 4, DT_NOEND);
+		all[row].max_usage = result_numeric(row, 5);
+		if (limit == NULL)
+			continue;			/* as above */
+		if (limit->ntemporary++ == 0)
+			limit->temporary = &all[row];
+	}
+}
+
+static void
 load_config(void)
 {
 	MemoryContext fresh = AllocSetContextCreate(CurrentMemoryContext, "usage_tracking configuration",
@@ -162,9 +193,11 @@ load_config(void)
 	MemoryContext caller = CurrentMemoryContext;
 	Config		loaded = {0};
 
+	loaded.as_of = usage_now();
 	load_types(&loaded, fresh);
 	load_limits(&loaded, fresh);
 	load_plan_limits(&loaded, fresh);
+	load_temporary_limits(&loaded, fresh);
 	MemoryContextSwitchTo(caller);
 
 	MemoryContextSetParent(fresh, CacheMemoryContext);	/* complete: keep it */
@@ -182,6 +215,8 @@ const Config *
 current_config(void)
 {
 	AcceptInvalidationMessages();
+	if (usage_now() < config.as_of)
+		config_valid = false;	/* the clock was put back */
 	while (!config_valid)
 	{
 		config_valid = true;	/* first: a change may arrive while we read */
@@ -300,7 +335,7 @@ read_overrides(UserTerms *terms, uint64 rows)
 UserTerms
 terms_of_user(Datum user_id, TimestampTz now, bool afresh)
 {
-	UserTerms	terms = {false};
+	UserTerms	terms = {now};
 	Datum		args[] = {user_id, TimestampTzGetDatum(now)};
 	uint64		rows;
 

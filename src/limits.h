@@ -23,7 +23,15 @@ typedef struct PlanLimit
 	Numeric		max_usage;
 } PlanLimit;
 
-/* One row of usage_limits with its rows of plan_limits. */
+typedef struct TemporaryLimit
+{
+	char	   *plan;			/* NULL: everybody */
+	TimestampTz starts_at;
+	TimestampTz ends_at;
+	Numeric		max_usage;
+} TemporaryLimit;
+
+/* One row of usage_limits with its rows of plan_limits and temporary_limits. */
 typedef struct UsageLimit
 {
 	int64		id;
@@ -41,6 +49,8 @@ typedef struct UsageLimit
 	int			nstatuses;
 	PlanLimit  *plans;
 	int			nplans;
+	TemporaryLimit *temporary;	/* those not over, the last to begin first */
+	int			ntemporary;
 } UsageLimit;
 
 /* The small tables as last committed. */
@@ -50,6 +60,7 @@ typedef struct Config
 	int			nlimits;
 	char	  **usage_types;	/* sorted */
 	int			ntypes;
+	TimestampTz as_of;			/* what was over then is left out */
 } Config;
 
 typedef struct Override
@@ -61,6 +72,7 @@ typedef struct Override
 /* What is particular to one user. */
 typedef struct UserTerms
 {
+	TimestampTz now;			/* the moment for which they are */
 	bool		is_known;		/* has a subscription row */
 	const char *plan;
 	pg_tz	   *zone;			/* NULL if he has none */

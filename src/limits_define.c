@@ -246,6 +246,90 @@ ut_set_plan_limit(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+static Statement put_temporary_limit = {
+	"INSERT INTO @extschema@.temporary_limits AS t (limit_type, plan, starts_at, ends_at, max_usage, reason)"
+	" VALUES ($1, $2, $3, $4, $5, $6)"
+	" ON CONFLICT (limit_type, plan, starts_at) DO UPDATE SET ends_at = EXCLUDED.ends_at,"
+	" max_usage = EXCLUDED.max_usage, reason = EXCLUDED.reason"
+	" WHERE ROW(t.ends_at, t.max_usage, t.reason)::pg_catalog.text OPERATOR(pg_catalog.<>)"
+	" ROW(EXCLUDED.ends_at, EXCLUDED.max_usage, EXCLUDED.reason)::pg_catalog.text",
+	6, {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID, TEXTOID}
+};
+
+#define THAT_TEMPORARY_LIMIT \
+	" FROM @extschema@.temporary_limits WHERE limit_type OPERATOR(pg_catalog.=) $1" \
+	" AND COALESCE(plan OPERATOR(pg_catalog.=) $2, plan IS NULL AND $2 IS NULL)" \
+	" AND starts_at OPERATOR(pg_catalog.=) $3"
+
+static Statement drop_temporary_limit = {
+	"DELETE" THAT_TEMPORARY_LIMIT,
+	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static Statement find_temporary_limit = {
+	"SELECT" THAT_TEMPORARY_LIMIT,
+	3, {TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+enum TemporaryArgument
+{
+	TEMPORARY_LIMIT_TYPE, TEMPORARY_MAX_USAGE, TEMPORARY_STARTS_AT, TEMPORARY_ENDS_AT, TEMPORARY_PLAN,
+	TEMPORARY_REASON
+};
+
+static void
+check_temporary_arguments(FunctionCallInfo fcinfo)
+{
+	check_not_null(PG_ARGISNULL(TEMPORARY_STARTS_AT), "starts_at");
+	time_argument(fcinfo, TEMPORARY_STARTS_AT, "starts_at");
+	if (PG_ARGISNULL(TEMPORARY_MAX_USAGE))
+		return;					/* it is taken back, whenever it would end */
+	check_not_null(PG_ARGISNULL(TEMPORARY_ENDS_AT), "ends_at");
+	time_argument(fcinfo, TEMPORARY_ENDS_AT, "ends_at");
+	if (PG_GETARG_TIMESTAMPTZ(TEMPORARY_ENDS_AT) <= PG_GETARG_TIMESTAMPTZ(TEMPORARY_STARTS_AT))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"ends_at\" must be later than \"starts_at\"")));
+}
+
+PG_FUNCTION_INFO_V1(ut_set_temporary_limit);
+Datum
+ut_set_temporary_limit(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[6] = {0};
+	char		nulls[7] = "      ";
+	char	   *plan = NULL;
+	char	   *reason;
+	Disguise	before;
+
+	check_is_admin(home);
+	args[0] = CStringGetTextDatum(name_argument(fcinfo, TEMPORARY_LIMIT_TYPE, "limit_type"));
+	check_temporary_arguments(fcinfo);
+	if (!PG_ARGISNULL(TEMPORARY_PLAN))
+		args[1] = CStringGetTextDatum(plan = plain_name_argument(fcinfo, TEMPORARY_PLAN, "plan"));
+	nulls[1] = plan == NULL ? 'n' : ' ';
+	args[2] = PG_GETARG_DATUM(TEMPORARY_STARTS_AT);
+	args[3] = PG_GETARG_DATUM(TEMPORARY_ENDS_AT);
+	if (!PG_ARGISNULL(TEMPORARY_MAX_USAGE))
+		args[4] = NumericGetDatum(max_usage_argument(fcinfo, TEMPORARY_MAX_USAGE));
+	reason = text_argument(fcinfo, TEMPORARY_REASON, "reason");
+	if (reason != NULL)
+		args[5] = CStringGetTextDatum(reason);
+	nulls[5] = reason == NULL ? 'n' : ' ';
+
+	become_owner(home, &before);
+	check_limit_exists(TextDatumGetCString(args[0]));
+	if (plan != NULL)
+		check_plan_exists(plan);
+	if (PG_ARGISNULL(TEMPORARY_MAX_USAGE))
+		statement_write_or_fail(&drop_temporary_limit, &find_temporary_limit, args, nulls);
+	else
+		statement_write(&put_temporary_limit, args, nulls);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}
+
 static Statement put_user_limit = {
 	"INSERT INTO @extschema@.user_limits (user_id, limit_type, max_usage, expires_at, reason)"
 	" VALUES ($1, $2, $3, $4, $5)"

@@ -33,7 +33,7 @@ static uint64 home_generation = 0;
 static config_changed_callback config_changed = NULL;
 
 static const char *const config_table_names[] = {
-	"usage_types", "usage_limits", "plan_limits", "plans"
+	"usage_types", "usage_limits", "plan_limits", "temporary_limits", "plans"
 };
 
 static bool

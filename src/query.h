@@ -24,7 +24,7 @@ typedef struct Installation
 	Oid			owner;
 	Oid			user_id_type;
 	Oid			usage_events;
-	Oid			config_tables[4];
+	Oid			config_tables[5];
 } Installation;
 
 /*

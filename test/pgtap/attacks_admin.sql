@@ -8,7 +8,7 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
-\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''set_plan_limit'',''set_user_limit'''
+\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'''
 
 /* One more attacker for this file: a server role that acts for user A. */
 INSERT INTO attack.attackers VALUES ('service_role', true, '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', '');
@@ -90,7 +90,7 @@ SELECT results_eq('SELECT user_id, role FROM usage.user_roles', format('VALUES (
  * it is taken from him, prepared statements and kept plans included. */
 SELECT is(state, '00000', 'an admin may: ' || statement || told)
   FROM unnest(ARRAY['SELECT usage.define_usage_type(''mail'')', 'SELECT usage.define_usage_limit(''mails_daily'', ''mail'', 3)',
-                    'SELECT usage.set_plan_limit(''pro'', ''mails_daily'', 9)', format('SELECT usage.set_user_limit(%L, ''mails_daily'', 8)', :b),
+                    'SELECT usage.set_plan_limit(''pro'', ''mails_daily'', 9)', 'SELECT usage.set_temporary_limit(''mails_daily'', 9, now(), now() + ''1 day'')', format('SELECT usage.set_user_limit(%L, ''mails_daily'', 8)', :b),
                     format('SELECT usage.set_user_plan(%L, ''team'')', :b), format('SELECT usage.set_user_clock(%L, ''Europe/Berlin'')', :b),
                     format('SELECT usage.grant_role(%L, ''support'')', :b), 'SELECT usage.make_admin_by_email(''i.dots@example.com'')',
                     format('SELECT usage.is_admin(%L)', :b)]) AS statement, attack.run('authenticated', statement);

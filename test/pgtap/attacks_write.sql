@@ -18,7 +18,9 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('UPDATE usage.user_limits SET max_usage = 1000 WHERE user_id = %L', :a),
     format('UPDATE usage.user_subscriptions SET plan = ''pro'' WHERE user_id = %L', :a),
     format('INSERT INTO usage.user_roles (user_id, role) VALUES (%L, ''admin'')', :a),
-    'UPDATE usage.usage_limits SET max_usage = -1', 'INSERT INTO usage.plan_limits VALUES (''free'', ''calls_daily'', -1)']);
+    'UPDATE usage.usage_limits SET max_usage = -1', 'INSERT INTO usage.plan_limits VALUES (''free'', ''calls_daily'', -1)',
+    'INSERT INTO usage.temporary_limits VALUES (''calls_daily'', NULL, now(), now() + ''1 day'', -1)', 'UPDATE usage.temporary_limits SET ends_at = ''2100-01-01''',
+    'SET usage_tracking.limit_overrides = ''calls_daily.free=-1''', 'SELECT set_config(''usage_tracking.limit_overrides'', ''calls_daily.free=-1'', true)']);
 SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
 SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('19 his own counter back to 0', ARRAY[

@@ -28,6 +28,7 @@ SELECT define_usage_limit('tokens_total', NULL, -1, 'lifetime', measure => 'toke
 SELECT define_usage_limit('units_monthly', 'image', -1, 'anchored', '1 month', time_zone => 'Asia/Tokyo');
 SELECT set_plan_limit('pro', 'videos_daily', 2000000);
 SELECT set_user_limit(:'ann', 'videos_daily', 3000000, '2027-01-01', 'why not');
+SELECT set_temporary_limit('videos_daily', 4000000, '2026-03-01', '2026-04-01', 'pro', 'spring');
 SELECT set_user_plan(:'ann', 'pro');
 SELECT consume_usage(:'ann', 'video', 2.5, 7, 0.01, 'a key');
 SELECT track_usage(:'ann', 'image', occurred_at => '2026-02-10 12:00+00');
@@ -50,11 +51,14 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('has_role is_admin',                    'user_id',         'user or nobody', '''00000000-0000-0000-0000-00000000000a'''),
     ('consume_usage require_usage track_usage reserve_usage', 'usage_type', 'known name', '''image'''),
     ('check_usage_limit',                    'name',            'known name',   '''image'''),
-    ('set_plan_limit set_user_limit adjust_usage reset_user_usage', 'limit_type', 'known name', '''videos_daily'''),
+    ('set_plan_limit set_temporary_limit set_user_limit adjust_usage reset_user_usage', 'limit_type', 'known name', '''videos_daily'''),
     ('define_usage_limit',                   'limit_type',      'new name',     '''new_limit'''),
     ('define_usage_type',                    'usage_type',      'new name',     '''new_type'''),
     ('define_usage_limit',                   'usage_type',      'new name or all', '''video'''),
     ('set_user_plan set_plan_limit',         'plan',            'known plan',   '''pro'''),
+    ('set_temporary_limit',                  'plan',            'known plan or all', '''pro'''),
+    ('set_temporary_limit',                  'starts_at',       'begin',        '''2026-04-01'''),
+    ('set_temporary_limit',                  'ends_at',         'end',          '''2026-05-01'''),
     ('grant_role revoke_role has_role',      'role',            'role',         '''support'''),
     ('consume_usage require_usage reserve_usage', 'quantity',   'positive',     '1'),
     ('commit_usage',                         'quantity',        'amount or none', '1'),
@@ -75,7 +79,7 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('consume_usage require_usage track_usage', 'resource_type', 'text',        '''film'''),
     ('consume_usage require_usage track_usage', 'resource_id',  'text',         '''f/1'''),
     ('track_usage',                          'parent_resource_id', 'text',      '''F'''),
-    ('set_user_limit reverse_usage adjust_usage', 'reason',     'text',         '''good customer'''),
+    ('set_temporary_limit set_user_limit reverse_usage adjust_usage', 'reason',     'text',         '''good customer'''),
     ('track_usage',                          'error_message',   'cut text',     '''timeout'''),
     ('define_usage_type define_usage_limit', 'description',     'free text',    '''what it is'''),
     ('consume_usage require_usage track_usage commit_usage', 'metadata',     'metadata',     '''{}'''),
@@ -88,7 +92,7 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('set_user_plan',                        'billing_period_end', 'period end', '''2026-04-01'''),
     ('set_user_clock define_usage_limit',    'time_zone',       'zone',         '''Europe/Berlin'''),
     ('define_usage_limit',                   'max_usage',       'maximum',      '10'),
-    ('set_plan_limit set_user_limit',        'max_usage',       'maximum or none', '10'),
+    ('set_plan_limit set_temporary_limit set_user_limit',        'max_usage',       'maximum or none', '10'),
     ('define_usage_limit',                   'window_kind',     'word',         '''calendar'''),
     ('define_usage_limit',                   'measure',         'word',         '''events'''),
     ('define_usage_limit',                   'enforcement',     'word',         '''soft'''),
@@ -118,13 +122,13 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('user, user or nobody', '00000', ARRAY['''00000000-0000-0000-0000-000000000000''', '''FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF''']),
 
     ('known name, new name, known plan, role', '22004', ARRAY['NULL']),
-    ('new name or all', '00000', ARRAY['NULL']),
-    ('known name, new name, new name or all, known plan, role', '22023', ARRAY[
+    ('new name or all, known plan or all', '00000', ARRAY['NULL']),
+    ('known name, new name, new name or all, known plan, known plan or all, role', '22023', ARRAY[
         '''''', ''' ''', '''Video''', '''1video''', '''_video''', '''vid eo''', '''video ''', ''' video''', 'E''video\n''', 'E''vi\tdeo''', 'E''video\x01''',
         '''vidéo''', '''🎬''', 'U&''video\200B''', 'U&''\202Evideo''', 'U&''\0456vent''', '''video''''); DROP TABLE usage.plans; --''', '''"video"''', '''%s''', '''a/b''',
         'repeat(''a'', 64)', 'repeat(''a'', 300)', 'repeat(''a'', 10000000)']),
-    ('known plan, role', '22023', ARRAY['''a.b''', '''a:b''']),
-    ('known name, known plan', 'UT004', ARRAY['''vidoe''', 'repeat(''a'', 63)', '''null''']),
+    ('known plan, known plan or all, role', '22023', ARRAY['''a.b''', '''a:b''']),
+    ('known name, known plan, known plan or all', 'UT004', ARRAY['''vidoe''', 'repeat(''a'', 63)', '''null''']),
     ('new name, new name or all, role', '00000', ARRAY['repeat(''a'', 63)', '''a''', '''a-_9''', '''select''']),
     ('new name, new name or all', '00000', ARRAY['''a.b:c''']),
 
@@ -191,6 +195,13 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('event time', 'UT006', ARRAY['''4714-11-24 00:00:00+00 BC''', '''294276-12-31 23:59:59.999999+00''', '''epoch''', '''2026-02-02 12:00+00''',
         '''2026-02-03 11:59:59.999999+00''', '''2026-03-10 12:05:00.000001+00''', '''2026-03-10 12:06+00''']),
     ('event time', '00000', ARRAY['''2026-02-03 12:00+00''', '''2026-03-10 12:05+00''', '''2026-03-10 23:05+11''']),
+    ('begin, end', '22004', ARRAY['NULL']),
+    ('begin, end', '22008', ARRAY['''infinity''', '''-infinity''', '''2026-02-30''']),
+    ('begin, end', '22007', ARRAY['''''', '''soon''']),
+    ('begin', '22023', ARRAY['''2026-05-01''', '''294276-12-31 23:59:59.999999+00''']),
+    ('begin', '00000', ARRAY['''4714-11-24 00:00:00+00 BC''', '''2026-04-30 23:59:59.999999+00''']),
+    ('end', '22023', ARRAY['''2026-04-01''', '''4714-11-24 00:00:00+00 BC''']),
+    ('end', '00000', ARRAY['''2026-04-01 00:00:00.000001+00''', '''294276-12-31 23:59:59.999999+00''']),
     ('period start', '22023', ARRAY['NULL', '''2026-04-01''', '''2027-01-01''', '''infinity''']),
     ('period end', '22023', ARRAY['NULL', '''2026-03-01''', '''2025-01-01''', '''-infinity''']),
     ('period start', '22008', ARRAY['''-infinity''']),

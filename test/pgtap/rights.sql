@@ -40,7 +40,7 @@ INSERT INTO rights.functions VALUES
     ('_sees_all_users', 'user'), ('_usage_of_user', 'user'),
     /* each of these asks for an admin itself */
     ('grant_role', 'user'), ('revoke_role', 'user'), ('make_admin_by_email', 'user'),
-    ('set_user_plan', 'user'), ('set_user_clock', 'user'), ('set_user_limit', 'user'), ('set_plan_limit', 'user'),
+    ('set_user_plan', 'user'), ('set_user_clock', 'user'), ('set_user_limit', 'user'), ('set_plan_limit', 'user'), ('set_temporary_limit', 'user'),
     ('define_usage_type', 'user'), ('define_usage_limit', 'user'),
     ('reverse_usage', 'user'), ('adjust_usage', 'user'), ('reset_user_usage', 'user'),
     ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_usage_batch', 'server'),
@@ -61,7 +61,7 @@ INSERT INTO rights.relations VALUES
     ('user_usage', 'v', 'user', '{""}'),
     ('user_subscriptions', 'r', 'user', '{user_id,plan,status,billing_period_start,billing_period_end,started_at,expires_at,time_zone,anchor}'),
     ('user_roles', 'r', NULL, '{}'), ('plans', 'r', NULL, '{}'), ('usage_types', 'r', NULL, '{}'),
-    ('usage_limits', 'r', NULL, '{}'), ('usage_limits_limit_id_seq', 'S', NULL, '{}'), ('plan_limits', 'r', NULL, '{}'),
+    ('usage_limits', 'r', NULL, '{}'), ('usage_limits_limit_id_seq', 'S', NULL, '{}'), ('plan_limits', 'r', NULL, '{}'), ('temporary_limits', 'r', NULL, '{}'), ('temporary_limits_id_seq', 'S', NULL, '{}'),
     ('user_limits', 'r', NULL, '{}'), ('usage_events', 'p', NULL, '{}'), ('usage_events_default', 'r', NULL, '{}'),
     ('usage_events_YYYY_MM', 'r', NULL, '{}'), ('usage_events_id_seq', 'S', NULL, '{}'), ('usage_keys', 'r', NULL, '{}'),
     ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}'), ('usage_carried', 'r', NULL, '{}'),

@@ -100,11 +100,72 @@ RESET usage_tracking.limit_overrides;
 SELECT max_usage FROM check_usage_limit(:'bob', 'videos.daily');
 DELETE FROM usage_limits WHERE limit_type = ANY ('{videos,videos.daily}');
 
--- Renamed, a limit takes its plans and users along; deleted, they go with it
+-- A temporary limit holds between two instants and ends by itself: for a plan, or for everybody
+SELECT set_temporary_limit('videos_daily', 80, '2026-03-10 12:00+00', '2026-03-10 18:00+00', 'pro', 'happy hours');
+SELECT set_temporary_limit('videos_daily', 20, '2026-03-10 00:00+00', '2026-03-12 00:00+00');
+SELECT set_temporary_limit('videos_daily', -1, '2026-03-10 16:00+00', '2026-03-10 17:00+00', 'pro');
+SELECT set_temporary_limit('videos_daily', 25, '2026-03-11 00:00+00', '2026-03-11 12:00+00', reason => 'launch');
+SELECT xmin AS before FROM temporary_limits WHERE max_usage = 25 \gset
+SELECT set_temporary_limit('videos_daily', 25.0, '2026-03-11 00:00+00', '2026-03-11 12:00+00', reason => 'launch');
+SELECT xmin = :before AS untouched FROM temporary_limits WHERE max_usage = 25;
+SELECT limit_type, plan, starts_at, ends_at, max_usage, reason FROM temporary_limits ORDER BY limit_type, plan, starts_at;
+SELECT set_plan_limit('team', 'videos_daily', 40);
+SELECT set_user_plan('00000000-0000-0000-0000-00000000000d', 'team');
+SELECT set_user_limit('00000000-0000-0000-0000-00000000000e', 'videos_daily', 5);
+CREATE FUNCTION pg_temp.maxima(at text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('usage_tracking.clock', at, false);
+    RETURN (SELECT string_agg(max_usage::text, ' ' ORDER BY n)
+              FROM generate_series(0, 3) AS n, check_usage_limit(('00000000-0000-0000-0000-00000000000' || chr(98 + n::int))::uuid, 'videos_daily'));
+END $$;
+-- on pro, on free, on team, with an override; forwards and backwards in time
+SELECT at, pg_temp.maxima(at) FROM unnest('{2026-03-09 23:59:59.999999+00,2026-03-10 00:00+00,2026-03-10 11:59+00,2026-03-10 12:00+00,2026-03-10 16:00+00,
+    2026-03-10 17:00+00,2026-03-10 18:00+00,2026-03-11 00:00+00,2026-03-11 12:00+00,2026-03-12 00:00+00,2026-03-11 00:00+00,2026-03-10 16:30+00}'::text[]) AS at;
+SET usage_tracking.clock = '2026-03-20 12:00+00';
+UPDATE usage_types SET description = 'read when all of them were over';
+SELECT pg_temp.maxima('2026-03-20 12:00+00');
+SELECT pg_temp.maxima('2026-03-10 16:30+00');
+SET usage_tracking.limit_overrides = 'videos_daily.pro=1, videos_daily.free=2';
+SELECT pg_temp.maxima('2026-03-10 16:30+00');
+RESET usage_tracking.limit_overrides;
+SET usage_tracking.default_plan = 'pro';
+SELECT pg_temp.maxima('2026-03-10 16:30+00');
+RESET usage_tracking.default_plan;
+SELECT set_temporary_limit('videos_daily', 2, '2026-03-10 16:00+00', '2026-03-10 17:30+00', 'pro');
+SELECT pg_temp.maxima('2026-03-10 17:00+00');
+SELECT set_temporary_limit('videos_daily', NULL, '2026-03-10 16:00+00', NULL, 'pro');
+SELECT set_temporary_limit('videos_daily', NULL, '2026-03-10 16:00+00', NULL);
+SELECT pg_temp.maxima('2026-03-10 17:00+00');
+SELECT set_temporary_limit('videos_daily', NULL, '2026-03-10 00:00+00', NULL);
+SELECT pg_temp.maxima('2026-03-10 17:00+00');
+UPDATE temporary_limits SET max_usage = 33 WHERE plan = 'pro';
+SELECT pg_temp.maxima('2026-03-10 17:00+00');
+SELECT starts_at, plan, max_usage FROM temporary_limits ORDER BY starts_at;
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+SELECT set_temporary_limit('videos_daily', 1, '2026-03-11', '2026-03-11');
+\echo :LAST_ERROR_SQLSTATE
+SELECT set_temporary_limit('videos_daily', 1, '2026-03-11', NULL);
+SELECT set_temporary_limit('videos_dayly', 1, '2026-03-11', '2026-03-12');
+\echo :LAST_ERROR_SQLSTATE
+SELECT set_temporary_limit('videos_daily', 1, '2026-03-11', '2026-03-12', 'gold');
+\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY sqlstate
+INSERT INTO temporary_limits VALUES ('videos_daily', NULL, '2026-03-11 00:00+00', '2026-03-12', 1);
+INSERT INTO temporary_limits VALUES ('videos_daily', NULL, '2026-03-12', '2026-03-12', 1);
+INSERT INTO temporary_limits VALUES ('videos_daily', NULL, '2026-03-12', 'infinity', 1);
+INSERT INTO temporary_limits VALUES ('videos_daily', NULL, '2026-03-12', '2026-03-13', 'NaN');
+INSERT INTO temporary_limits VALUES ('videos_dayly', NULL, '2026-03-12', '2026-03-13', 1);
+\set VERBOSITY default
+
+-- Renamed, a limit takes its plans and users along, and so does a plan; deleted, they go with it
+UPDATE plans SET plan = 'team_of_5' WHERE plan = 'team';
+UPDATE plans SET plan = 'professional' WHERE plan = 'pro';
 UPDATE usage_limits SET limit_type = 'films' WHERE limit_type = 'videos_daily';
-SELECT plan, limit_type FROM plan_limits UNION ALL SELECT 'ann', limit_type FROM user_limits ORDER BY plan;
+SELECT plan, limit_type FROM plan_limits UNION ALL SELECT right(user_id::text, 1), limit_type FROM user_limits
+ UNION ALL SELECT coalesce(plan, 'all') || ' for now', limit_type FROM temporary_limits ORDER BY plan;
 DELETE FROM usage_limits WHERE limit_type = 'films';
-SELECT plan, limit_type FROM plan_limits UNION ALL SELECT 'ann', limit_type FROM user_limits ORDER BY plan;
+SELECT plan, limit_type FROM plan_limits UNION ALL SELECT right(user_id::text, 1), limit_type FROM user_limits
+ UNION ALL SELECT coalesce(plan, 'all') || ' for now', limit_type FROM temporary_limits ORDER BY plan;
 
 -- What is refused, by the function and by hand
 SELECT define_usage_limit('x', 'video', -2);

@@ -62,7 +62,9 @@ SELECT \@.define_usage_limit('tokens_monthly', NULL, 1000, 'calendar', '1 month'
 SELECT \@.define_usage_limit('calls', 'call', 5, 'calendar', '1 day', time_zone => 'Europe/Berlin');
 SELECT \@.define_usage_limit('calls', 'call', 5, 'anchored', '7 days', statuses => '{success,failed}', description => 'Again');
 SELECT \@.set_plan_limit('gold', 'photos', 7);
-SELECT \@.set_user_plan($bob, 'gold', '2026-12-31');
+SELECT \@.set_temporary_limit('photos', 5, '2026-01-01', '2026-02-10 12:00', 'gold', 'over');
+SELECT \@.set_temporary_limit('photos', 1, '2026-03-01', '2026-04-01');
+SELECT \@.set_user_plan($bob, 'gold', '2026-12-31', '2026-01-31', '2026-02-28');
 SELECT \@.set_user_limit($cyd, 'photos', 2, '2027-01-01', 'asked nicely');
 SELECT \@.set_user_clock($bob, 'Asia/Tokyo', '2026-01-31 10:00+00');
 UPDATE \@.user_subscriptions SET stripe_customer_id = 'cus_1', metadata = '{"a": [1, null, "\\\\ \\n é"]}' WHERE user_id = $bob;

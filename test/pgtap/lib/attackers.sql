@@ -53,6 +53,7 @@ INSERT INTO app.users VALUES (:a, 'a@example.com'), (:b, 'secret.b@example.com')
 SELECT usage.attach_users('app.users');
 SELECT usage.define_usage_limit('calls_daily', 'call', 10);
 SELECT usage.set_plan_limit('pro', 'calls_daily', 20);
+SELECT usage.set_temporary_limit('calls_daily', 25, '2020-01-01', '2020-02-01', 'pro', 'secret reason');
 SELECT usage.set_user_plan(:b, 'pro');
 UPDATE usage.user_subscriptions SET stripe_customer_id = 'cus_secret', metadata = '{"note": "secret"}' WHERE user_id = :b;
 SELECT usage.set_user_limit(:b, 'calls_daily', 7, reason => 'secret reason');
