@@ -13,7 +13,7 @@ CREATE TABLE @extschema@.usage_limits (
     max_usage   numeric NOT NULL
                 CHECK ((max_usage >= 0 OR max_usage = -1) AND max_usage < 1e29),
     window_kind text NOT NULL DEFAULT 'calendar'
-                CHECK (window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime'])),
+                CHECK (window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime', 'gauge', 'sliding'])),
     period      interval DEFAULT '1 day',
     measure     text NOT NULL DEFAULT 'quantity'
                 CHECK (measure = ANY (ARRAY['events', 'quantity', 'tokens'])),
@@ -26,8 +26,8 @@ CREATE TABLE @extschema@.usage_limits (
                 CHECK (statuses <@ ARRAY['success', 'failed', 'cancelled', 'rate_limited']
                        AND pg_catalog.cardinality(statuses) > 0
                        AND pg_catalog.array_position(statuses, NULL) IS NULL),
-    CONSTRAINT billing_and_lifetime_have_no_period
-        CHECK ((window_kind = ANY (ARRAY['billing', 'lifetime'])) = (period IS NULL))
+    CONSTRAINT some_kinds_have_no_period
+        CHECK ((window_kind = ANY (ARRAY['billing', 'lifetime', 'gauge'])) = (period IS NULL))
 );
 COMMENT ON TABLE @extschema@.usage_limits IS
 'The limits: what is counted, over which window, up to how much';
@@ -204,3 +204,42 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_set_user_limit';
 COMMENT ON FUNCTION @extschema@.set_user_limit(@user_id@, text, numeric, timestamptz, text) IS
 'Sets what one user is allowed, until it expires; NULL takes it back';
+
+CREATE FUNCTION @extschema@.install_default_limits() RETURNS bigint
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT @extschema@.install_default_plans();
+    INSERT INTO @extschema@.usage_types (usage_type, description)
+    VALUES ('prompt',         'A prompt to generate something'),
+           ('export',         'A video that was exported'),
+           ('project_create', 'A project that was made'),
+           ('web_agent',      'A search by the web agent'),
+           ('api_call',       'A call of the API'),
+           ('storage',        'Storage, in MB'),
+           ('render',         'A video being rendered')
+    ON CONFLICT (usage_type) DO NOTHING;
+    WITH wanted (limit_type, usage_type, free, pro, window_kind, period, description) AS (
+        VALUES ('prompts_daily',      'prompt',          10,   100, 'calendar', '1 day'::interval, 'AI generation prompts per day'),
+               ('exports_daily',      'export',           3,    20, 'calendar', '1 day',           'Video exports per day'),
+               ('exports_monthly',    'export',          10,   200, 'calendar', '1 month',         'Video exports per month'),
+               ('projects_total',     'project_create',   5,    -1, 'gauge',    NULL,              'Total projects allowed'),
+               ('storage_mb',         'storage',        500, 10000, 'gauge',    NULL,              'Storage limit in MB'),
+               ('concurrent_renders', 'render',           1,     3, 'gauge',    NULL,              'Simultaneous video renders'),
+               ('api_calls_hourly',   'api_call',        60,   600, 'calendar', '1 hour',          'API calls per hour'),
+               ('web_agent_daily',    'web_agent',        5,    50, 'calendar', '1 day',           'Web agent searches per day')
+    ), added AS (
+        INSERT INTO @extschema@.usage_limits (limit_type, usage_type, max_usage, window_kind, period, description)
+        SELECT w.limit_type, w.usage_type, w.free, w.window_kind, w.period, w.description FROM wanted AS w
+        ON CONFLICT (limit_type) DO NOTHING
+        RETURNING limit_type
+    ), for_plans AS (
+        INSERT INTO @extschema@.plan_limits (plan, limit_type, max_usage)
+        SELECT p.plan, w.limit_type, p.max_usage
+          FROM added AS a
+          JOIN wanted AS w ON w.limit_type = a.limit_type
+         CROSS JOIN LATERAL (VALUES ('free', w.free), ('pro', w.pro), ('team', -1), ('enterprise', -1)) AS p (plan, max_usage)
+    )
+    SELECT pg_catalog.count(*) FROM added;
+END;
+COMMENT ON FUNCTION @extschema@.install_default_limits() IS
+'Adds eight limits, with what the plans free, pro, team and enterprise allow, where missing; returns how many were';

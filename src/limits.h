@@ -63,6 +63,13 @@ typedef struct Config
 	TimestampTz as_of;			/* what was over then is left out */
 } Config;
 
+/* Gauges and sliding windows can be defined, but are not counted yet. */
+static inline bool
+limit_is_counted(const UsageLimit *limit)
+{
+	return limit->kind != WINDOW_GAUGE && limit->kind != WINDOW_SLIDING;
+}
+
 typedef struct Override
 {
 	char	   *limit_type;

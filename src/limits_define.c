@@ -138,7 +138,7 @@ check_statuses(FunctionCallInfo fcinfo, int n)
 static void
 check_limit_arguments(FunctionCallInfo fcinfo)
 {
-	static const char *const kinds[] = {"calendar", "anchored", "billing", "lifetime", NULL};
+	static const char *const kinds[] = {"calendar", "anchored", "billing", "lifetime", "gauge", "sliding", NULL};
 	static const char *const measures[] = {"events", "quantity", "tokens", NULL};
 	static const char *const enforcements[] = {"hard", "soft", NULL};
 
@@ -146,7 +146,8 @@ check_limit_arguments(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(ARG_USAGE_TYPE))
 		name_argument(fcinfo, ARG_USAGE_TYPE, "usage_type");
 	check_not_null(PG_ARGISNULL(ARG_MAX_USAGE), "max_usage");
-	check_one_of(fcinfo, ARG_WINDOW_KIND, "window_kind", kinds, "calendar, anchored, billing, or lifetime");
+	check_one_of(fcinfo, ARG_WINDOW_KIND, "window_kind", kinds,
+				 "calendar, anchored, billing, lifetime, gauge, or sliding");
 	check_one_of(fcinfo, ARG_MEASURE, "measure", measures, "events, quantity, or tokens");
 	check_one_of(fcinfo, ARG_ENFORCEMENT, "enforcement", enforcements, "hard or soft");
 	check_not_null(PG_ARGISNULL(ARG_IS_ACTIVE), "is_active");

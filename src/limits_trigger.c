@@ -47,7 +47,7 @@ check_period_column(HeapTuple row, TupleDesc desc)
 	if (isnull || !window_kind_from_name(TextDatumGetCString(name), &kind))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("window kind must be calendar, anchored, billing, or lifetime")));
+				 errmsg("window kind must be calendar, anchored, billing, lifetime, gauge, or sliding")));
 	period = column_of(row, desc, "period", &isnull);
 	if (!kind_has_period(kind))
 		return;
@@ -58,7 +58,7 @@ check_period_column(HeapTuple row, TupleDesc desc)
 				 errmsg("period does not suit window kind \"%s\"", TextDatumGetCString(name)),
 				 kind == WINDOW_CALENDAR ?
 				 errhint("A calendar period is an hour, a day, a week, a month, a quarter or a year.") :
-				 errhint("An anchored period is a positive number of months, of days, or of a shorter unit, from a second to 100 years.")));
+				 errhint("Its period is a positive number of months, of days, or of a shorter unit, from a second to 100 years.")));
 }
 
 /* Some kinds have no period, whatever the column's default says. */

@@ -54,6 +54,7 @@ static void
 put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 {
 	const UsageLimit *limit = stake->limit;
+	bool		counted = limit_is_counted(limit);
 	bool		unlimited = is_unlimited(stake);
 	Datum		values[USER_USAGE_COLUMNS] = {0};
 	bool		nulls[USER_USAGE_COLUMNS] = {false};
@@ -62,10 +63,13 @@ put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 	if (!(nulls[1] = limit->usage_type == NULL))
 		values[1] = CStringGetTextDatum(limit->usage_type);
 	values[2] = CStringGetTextDatum(measure_names[limit->measure]);
-	values[3] = NumericGetDatum(used_or_held(stake));
-	values[4] = NumericGetDatum(stake->held);
+	if (!(nulls[3] = nulls[4] = !counted))
+	{
+		values[3] = NumericGetDatum(used_or_held(stake));
+		values[4] = NumericGetDatum(stake->held);
+	}
 	values[5] = NumericGetDatum(stake->max_usage);
-	if (!(nulls[6] = nulls[7] = unlimited))
+	if (!(nulls[6] = nulls[7] = unlimited || !counted))
 	{
 		values[6] = NumericGetDatum(remaining_of(stake));
 		values[7] = NumericGetDatum(percent_of(stake));
@@ -75,7 +79,7 @@ put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 	values[9] = TimestampTzGetDatum(stake->window.end);
 	nulls[9] = TIMESTAMP_IS_NOEND(stake->window.end);
 	values[10] = CStringGetTextDatum(limit->is_hard ? "hard" : "soft");
-	values[11] = BoolGetDatum(limit->is_active && setting_enforce_limits && setting_enabled);
+	values[11] = BoolGetDatum(counted && limit->is_active && setting_enforce_limits && setting_enabled);
 	values[12] = CStringGetTextDatum(terms->plan);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
@@ -86,13 +90,19 @@ put_rows(ReturnSetInfo *result, Datum user_id)
 	const Config *config = current_config();
 	TimestampTz now = usage_now();
 	UserTerms	terms = terms_of_user(user_id, now, false);
-	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake)), config->nlimits};
+	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake))};
+	int			next = 0;
 
-	for (int i = 0; i < stakes.n; i++)
-		stakes.all[i] = stake_in(&config->limits[i], &terms, now);
+	for (int i = 0; i < config->nlimits; i++)
+		if (limit_is_counted(&config->limits[i]))
+			stakes.all[stakes.n++] = stake_in(&config->limits[i], &terms, now);
 	read_counters(user_id, now, now, &stakes, false);
-	for (int i = 0; i < stakes.n; i++)
-		put_row(result, &terms, &stakes.all[i]);
+	for (int i = 0; i < config->nlimits; i++)
+	{
+		Stake		bare = stake_in(&config->limits[i], &terms, now);
+
+		put_row(result, &terms, limit_is_counted(bare.limit) ? &stakes.all[next++] : &bare);
+	}
 }
 
 /* ---- everything below only translates between SQL and the above ---- */

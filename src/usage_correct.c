@@ -106,6 +106,10 @@ limit_to_adjust(const char *limit_type)
 		ereport(ERROR,
 				(errcode(ERRCODE_UT_UNREGISTERED),
 				 errmsg("usage limit \"%s\" does not exist", limit_type)));
+	if (!limit_is_counted(limit))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("usage limit \"%s\" is of a kind that is not counted", limit_type)));
 	return limit;
 }
 

@@ -49,7 +49,7 @@ stakes_of_event(const Config *config, const UserTerms *terms, const Event *event
 		const UsageLimit *limit = &config->limits[i];
 		Stake	   *stake = &stakes.all[stakes.n];
 
-		if (!limit_counts(limit, event))
+		if (!limit_is_counted(limit) || !limit_counts(limit, event))
 			continue;
 		*stake = stake_in(limit, terms, event->occurred_at);
 		stake->amount = amount_of(limit, event);
@@ -204,13 +204,24 @@ tightest(const Stakes *stakes, bool taken)
 	return binding;
 }
 
+static Decision
+decision_not_counted(const Stake *stake)
+{
+	Decision	decision = {true, "not_enforced", 0, stake->limit->name, NULL, stake->max_usage, DT_NOEND, NULL};
+
+	return decision;
+}
+
 /* Stakes come in the order of limit names, so the first of equals wins. */
 Decision
 decide(const Stakes *stakes, bool taken)
 {
-	const Stake *binding = last_denial(stakes);
+	const Stake *binding;
 	Decision	decision = {true, "unlimited", 0, NULL, NULL, num_from(-1), DT_NOEND, NULL};
 
+	if (stakes->n == 1 && !limit_is_counted(stakes->all[0].limit))
+		return decision_not_counted(&stakes->all[0]);	/* it was asked for by name */
+	binding = last_denial(stakes);
 	if (binding != NULL)
 		decision.allowed = false;
 	else
@@ -320,7 +331,7 @@ decision_datum(FunctionCallInfo fcinfo, const Decision *d)
 	if (!(nulls[4] = d->used == NULL))
 		values[4] = NumericGetDatum(d->used);
 	values[5] = NumericGetDatum(d->max_usage);
-	if (!(nulls[6] = !limited))
+	if (!(nulls[6] = !limited || d->used == NULL))
 		values[6] = NumericGetDatum(remaining_of(d));
 	values[7] = TimestampTzGetDatum(d->reset_at);
 	nulls[7] = never;

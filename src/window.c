@@ -44,7 +44,9 @@ static const char *const kind_names[] = {
 	[WINDOW_CALENDAR] = "calendar",
 	[WINDOW_ANCHORED] = "anchored",
 	[WINDOW_BILLING] = "billing",
-	[WINDOW_LIFETIME] = "lifetime"
+	[WINDOW_LIFETIME] = "lifetime",
+	[WINDOW_GAUGE] = "gauge",
+	[WINDOW_SLIDING] = "sliding"
 };
 
 bool
@@ -62,7 +64,7 @@ window_kind_from_name(const char *name, WindowKind *kind)
 bool
 kind_has_period(WindowKind kind)
 {
-	return kind == WINDOW_CALENDAR || kind == WINDOW_ANCHORED;
+	return kind == WINDOW_CALENDAR || kind == WINDOW_ANCHORED || kind == WINDOW_SLIDING;
 }
 
 static bool
@@ -78,7 +80,7 @@ is_calendar_period(const Interval *p)
 
 /* One unit only, so that which boundary comes k-th needs no loop. */
 static bool
-is_anchored_period(const Interval *p)
+is_one_unit(const Interval *p)
 {
 	if (p->month != 0)
 		return p->day == 0 && p->time == 0 &&
@@ -97,9 +99,11 @@ period_fits_kind(WindowKind kind, const Interval *period)
 		case WINDOW_CALENDAR:
 			return is_calendar_period(period);
 		case WINDOW_ANCHORED:
-			return is_anchored_period(period);
+		case WINDOW_SLIDING:
+			return is_one_unit(period);
 		case WINDOW_BILLING:
 		case WINDOW_LIFETIME:
+		case WINDOW_GAUGE:
 			break;
 	}
 	return true;
@@ -359,6 +363,8 @@ window_at(WindowKind kind, const Interval *period, pg_tz *zone,
 		case WINDOW_BILLING:	/* of a user who has no billing period */
 			return anchored_window(&month, zone, anchor, at);
 		case WINDOW_LIFETIME:
+		case WINDOW_GAUGE:		/* nothing is counted in these two */
+		case WINDOW_SLIDING:
 			break;
 	}
 	return forever;

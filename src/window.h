@@ -13,7 +13,9 @@ typedef enum WindowKind
 	WINDOW_CALENDAR,
 	WINDOW_ANCHORED,
 	WINDOW_BILLING,
-	WINDOW_LIFETIME
+	WINDOW_LIFETIME,
+	WINDOW_GAUGE,				/* a level that goes up and down */
+	WINDOW_SLIDING				/* the last so long */
 } WindowKind;
 
 /* Half-open: start <= instant < end. */

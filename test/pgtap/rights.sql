@@ -45,7 +45,7 @@ INSERT INTO rights.functions VALUES
     ('reverse_usage', 'user'), ('adjust_usage', 'user'), ('reset_user_usage', 'user'),
     ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_usage_batch', 'server'),
     ('reserve_usage', 'server'), ('commit_usage', 'server'), ('release_usage', 'server'),
-    ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'),
+    ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'), ('install_default_limits', 'owner'),
     ('create_usage_partition', 'owner'), ('reconcile_usage', 'owner'), ('usage_maintenance', 'owner'),
     ('grant_usage_access', 'owner'), ('usage_security_check', 'owner'),
     ('_audience', 'owner'), ('_usage_window', 'owner'), ('_billing_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),

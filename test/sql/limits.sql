@@ -167,6 +167,60 @@ DELETE FROM usage_limits WHERE limit_type = 'films';
 SELECT plan, limit_type FROM plan_limits UNION ALL SELECT right(user_id::text, 1), limit_type FROM user_limits
  UNION ALL SELECT coalesce(plan, 'all') || ' for now', limit_type FROM temporary_limits ORDER BY plan;
 
+-- Gauges and sliding windows can be defined; nothing is counted or refused by them yet
+SELECT define_usage_limit('space_mb', 'space', 100, window_kind => 'gauge', period => '1 day');
+SELECT define_usage_limit('calls_lately', 'call', 2, window_kind => 'sliding', period => '90 minutes');
+SELECT limit_type, window_kind, period, is_active FROM usage_limits WHERE limit_type = ANY ('{space_mb,calls_lately}') ORDER BY limit_type;
+SELECT * FROM check_usage_limit(:'ann', 'space_mb', 1000);
+SELECT * FROM check_usage_limit(:'ann', 'calls_lately');
+SELECT * FROM check_usage_limit(:'ann', 'space_mb', 0);
+SELECT allowed, reason, limit_type, used, max_usage FROM check_usage_limit(:'ann', 'call', 1000);
+SELECT allowed, reason, limit_type, used, max_usage FROM consume_usage(:'ann', 'call', 1000);
+SELECT allowed, reason, limit_type, used, max_usage FROM reserve_usage(:'ann', 'call', 1000);
+SELECT define_usage_limit('calls_daily', 'call', 5000);
+SELECT allowed, reason, limit_type, used, max_usage FROM require_usage(:'ann', 'call', 1000);
+SELECT track_usage_batch(format('[{"user_id": "%s", "usage_type": "call", "quantity": 1000}]', :'ann')::jsonb);
+SELECT limit_type, used, held, max_usage, remaining, percent, window_start, reset_at, is_enforced
+  FROM _usage_of_user(:'ann') WHERE limit_type = ANY ('{space_mb,calls_daily,calls_lately}');
+SELECT l.limit_type, count(c.used) FROM usage_limits AS l LEFT JOIN usage_counters AS c USING (limit_id) WHERE l.usage_type = 'call' GROUP BY 1 ORDER BY 1;
+SELECT count(overage) FROM usage_events;
+SELECT reset_user_usage(:'ann', 'space_mb');
+\echo :LAST_ERROR_SQLSTATE
+SELECT adjust_usage(:'ann', 'calls_lately', 3);
+SELECT count(*) FROM reconcile_usage();
+SELECT define_usage_limit('calls_lately', 'call', 2, window_kind => 'lifetime');
+SELECT limit_type, used, is_enforced FROM _usage_of_user(:'ann') WHERE limit_type = 'calls_lately';
+DELETE FROM usage_limits WHERE limit_type = ANY ('{space_mb,calls_daily,calls_lately}');
+
+-- The default limits: those missing, with their types and plans; what is there stays as it is
+SELECT define_usage_limit('exports_daily', 'movie', 1, enforcement => 'soft');
+SELECT set_plan_limit('free', 'exports_daily', 2);
+SELECT define_usage_type('export', 'Ours');
+DELETE FROM plans WHERE plan = 'demo';
+SELECT xmin AS before FROM usage_limits WHERE limit_type = 'exports_daily' \gset
+SELECT install_default_limits();
+SELECT install_default_limits();
+SELECT l.limit_type, l.usage_type, l.max_usage, l.window_kind, l.period, l.measure, l.enforcement, l.is_active,
+       (SELECT string_agg(p.plan || ' ' || p.max_usage, ', ' ORDER BY p.plan) FROM plan_limits AS p WHERE p.limit_type = l.limit_type)
+  FROM usage_limits AS l WHERE l.limit_type <> 'videos_total' ORDER BY l.limit_type;
+SELECT xmin = :before AS untouched FROM usage_limits WHERE limit_type = 'exports_daily';
+SELECT * FROM usage_types WHERE usage_type <> ALL ('{call,film,space,video}') ORDER BY usage_type;
+SELECT count(*) FROM plans WHERE plan = 'demo';
+UPDATE usage_limits SET max_usage = 11 WHERE limit_type = 'prompts_daily';
+UPDATE plan_limits SET max_usage = 12 WHERE limit_type = 'prompts_daily' AND plan = 'free';
+DELETE FROM plan_limits WHERE limit_type = 'prompts_daily' AND plan = 'pro';
+DELETE FROM usage_limits WHERE limit_type = 'storage_mb';
+SELECT install_default_limits();
+SELECT max_usage, (SELECT string_agg(p.plan || ' ' || p.max_usage, ', ' ORDER BY p.plan) FROM plan_limits AS p WHERE p.limit_type = l.limit_type)
+  FROM usage_limits AS l WHERE limit_type = ANY ('{prompts_daily,storage_mb}') ORDER BY limit_type;
+DELETE FROM usage_limits WHERE limit_type <> 'videos_total';
+DELETE FROM usage_types WHERE usage_type = 'prompt';
+SELECT define_usage_limit('prompt', 'movie', 1);
+SELECT install_default_limits();
+\echo :LAST_ERROR_SQLSTATE
+SELECT limit_type FROM usage_limits ORDER BY limit_type;
+DELETE FROM usage_limits WHERE limit_type = 'prompt';
+
 -- What is refused, by the function and by hand
 SELECT define_usage_limit('x', 'video', -2);
 SELECT define_usage_limit('x', 'video', 1, window_kind => 'daily');
@@ -186,6 +240,9 @@ INSERT INTO usage_limits (limit_type, usage_type, max_usage) VALUES ('x', 'vidoe
 INSERT INTO usage_limits (limit_type, usage_type, max_usage, period) VALUES ('x', 'video', 1, '1 month -30 days');
 INSERT INTO usage_limits (limit_type, usage_type, max_usage, time_zone) VALUES ('x', 'video', 1, '%s');
 INSERT INTO usage_limits (limit_type, usage_type, max_usage, statuses) VALUES ('x', 'video', 1, '{success,NULL}');
+INSERT INTO usage_limits (limit_type, usage_type, max_usage, window_kind, period) VALUES ('x', 'video', 1, 'sliding', '1 month 1 day');
+INSERT INTO usage_limits (limit_type, usage_type, max_usage, window_kind, period) VALUES ('x', 'video', 1, 'sliding', NULL);
+INSERT INTO usage_limits (limit_type, usage_type, max_usage, window_kind) VALUES ('x', 'video', 1, 'level');
 INSERT INTO user_limits (user_id, limit_type, max_usage) VALUES (:'ann', 'videos_total', 'NaN');
 INSERT INTO plan_limits (plan, limit_type, max_usage) VALUES ('pro', 'videos_total', '-Infinity');
 \set VERBOSITY default
@@ -201,7 +258,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE;
 END $$;
-SELECT p, pg_temp.suits('calendar', p) AS calendar, pg_temp.suits('anchored', p) AS anchored
+SELECT p, pg_temp.suits('calendar', p) AS calendar, pg_temp.suits('anchored', p) AS anchored, pg_temp.suits('sliding', p) AS sliding
   FROM unnest('{1 hour,1 day,1 week,1 month,3 months,1 year,1 second,36 hours,2 days,2 months,10 years,
                 0,-1 day,-1 month,1 day -1 hour,1 month 1 day,1 month -30 days,0.5 seconds,101 years,100000 days}'::text[]) AS p;
 

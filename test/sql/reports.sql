@@ -24,6 +24,7 @@ SELECT define_usage_limit('a_daily', 'video', 3);
 SELECT define_usage_limit('b_soft', 'video', 0.5, window_kind => 'anchored', period => '30 days', enforcement => 'soft');
 SELECT define_usage_limit('c_total', NULL, -1, window_kind => 'lifetime', measure => 'tokens');
 SELECT define_usage_limit('d_none', 'video', 0, measure => 'events', is_active => false);
+SELECT define_usage_limit('e_level', 'video', 9, window_kind => 'gauge');
 SELECT set_plan_limit('pro', 'a_daily', 6);
 
 -- No user, no row; a row for each limit of each user with a subscription, used or not
