@@ -233,12 +233,15 @@ tell(Client *me, const char *sql)
 	return outcome;
 }
 
-/* Says it until it is heard, or nobody is there. */
+/* A session that does not even hear this is of no use. */
 static void
 insist(Client *me, const char *sql)
 {
-	while (me->conn != NULL && tell(me, sql) == REFUSED)
-		continue;
+	for (int i = 0; i < 100; i++)
+		if (me->conn == NULL || tell(me, sql) != REFUSED)
+			return;
+	fault(me, "%s is refused for ever", sql);
+	disconnect(me);
 }
 
 /* ---- one use ---- */
