@@ -48,7 +48,7 @@ foreach my $cycle (1 .. $cycles)
     $writers->go;
     ok($writers->order('wait ' . (1000 + int(rand(200)))), "$how, $cycle: 1 000 uses were acknowledged");
     select(undef, undef, undef, rand(0.05));
-    if ($cycle % 2) { kill_all() }
+    if ($cycle % 2) { Writers::kill_server($node) }
     else { $node->stop('immediate') }
     ok($writers->order('pause'), "$how, $cycle: no writer hangs");
     $node->start;
@@ -118,32 +118,6 @@ $writers->check_log('all',
     '57P02 WARNING:',    # another one was killed
     '57P03 FATAL:');     # starting up
 done_testing();
-
-# Postmaster and children, the postmaster first, so that it starts no others; it
-# stands still while they are counted.
-sub kill_all
-{
-    my $postmaster = $node->{_pid};
-    kill 'STOP', $postmaster;
-    my @children = grep { (process($_))[1] == $postmaster } map { m{(\d+)} } glob '/proc/[0-9]*';
-    die 'the server has no children' unless @children;
-    $node->kill9;
-    kill 'KILL', @children;
-    select(undef, undef, undef, 0.01) while grep { (process($_))[0] ne 'Z' } $postmaster, @children;
-    # Where nobody waits for it, it has no successor while this file names it.
-    foreach (1 .. 200) { kill 0, $postmaster or last; select(undef, undef, undef, 0.01) }
-    unlink $node->data_dir . '/postmaster.pid' if kill 0, $postmaster;
-    return;
-}
-
-# Its state and its parent; one that is over is like one that nobody waits for.
-sub process
-{
-    my ($pid) = @_;
-    open my $stat, '<', "/proc/$pid/stat" or return ('Z', 0);
-    my $line = <$stat> // '';
-    return $line =~ /\) (\w) (\d+) / ? ($1, $2) : ('Z', 0);
-}
 
 # Servers of connections that were cut may still be at work.
 sub await_sessions

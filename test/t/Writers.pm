@@ -15,10 +15,11 @@ my $stress = "$FindBin::RealBin/../stress";
 # A seed for what is drawn at random here and in the writers; to be printed.
 sub seed { return $ENV{UT_CRASH_SEED} // int(rand(1 << 30)) }
 
-# Makes the database ready on a running node, and clients that wait for "go".
+# Makes the database ready on a running node, and clients that wait for "go". They
+# look for a server that takes writes, there and on nodes given as successors.
 sub new
 {
-    my ($class, $node, $seed) = @_;
+    my ($class, $node, $seed, @successors) = @_;
     my $directory = $node->basedir . '/writers';
     my $self = bless {
         node => $node, directory => $directory, in => '', out => '', err => '', figures => {}
@@ -30,12 +31,16 @@ sub new
     $self->{run} = IPC::Run::start(
         [ "$stress/writer", $directory, $seed ],
         '<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err},
-        init => sub { @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, 'postgres') },
+        init => sub {
+            $ENV{PGHOST} = join ',', map { $_->host } $node, @successors;
+            $ENV{PGPORT} = join ',', map { $_->port } $node, @successors;
+            @ENV{qw(PGDATABASE PGTARGETSESSIONATTRS)} = ('postgres', 'read-write');
+        },
         $self->{timer} = IPC::Run::timeout(4 * $PostgreSQL::Test::Utils::timeout_default));
     return $self;
 }
 
-# Writers that are now to talk to another node, under the same host and port.
+# From now on the questions are for a successor.
 sub move_to { my ($self, $node) = @_; $self->{node} = $node; return; }
 
 # A line "ok|stuck name=number ... fault=text".
@@ -90,6 +95,35 @@ sub unknown_fates
         SELECT count(e.id), count(*) - count(e.id)
           FROM (SELECT request FROM crash.log GROUP BY request HAVING bool_and(fate = 'unknown')) AS l
           LEFT JOIN crash.events AS e USING (request)});
+}
+
+# ---- how a server ends ----
+
+# Postmaster and children, the postmaster first, so that it starts no others; it
+# stands still while they are counted.
+sub kill_server
+{
+    my ($node) = @_;
+    my $postmaster = $node->{_pid};
+    kill 'STOP', $postmaster;
+    my @children = grep { (process($_))[1] == $postmaster } map { m{(\d+)} } glob '/proc/[0-9]*';
+    die 'the server has no children' unless @children;
+    $node->kill9;
+    kill 'KILL', @children;
+    select(undef, undef, undef, 0.01) while grep { (process($_))[0] ne 'Z' } $postmaster, @children;
+    # Where nobody waits for it, it has no successor while this file names it.
+    foreach (1 .. 200) { kill 0, $postmaster or last; select(undef, undef, undef, 0.01) }
+    unlink $node->data_dir . '/postmaster.pid' if kill 0, $postmaster;
+    return;
+}
+
+# Its state and its parent; one that is over is like one that nobody waits for.
+sub process
+{
+    my ($pid) = @_;
+    open my $stat, '<', "/proc/$pid/stat" or return ('Z', 0);
+    my $line = <$stat> // '';
+    return $line =~ /\) (\w) (\d+) / ? ($1, $2) : ('Z', 0);
 }
 
 # ---- whether the server kept its word ----
