@@ -1,0 +1,159 @@
+# A standby answers what the primary answers, writes nothing, and takes over.
+#
+# While writers are at work (test/t/Writers.pm) a synchronous standby follows.
+# When they pause it gives the same answers to everybody, in sessions that were
+# open before a limit was changed as well; whatever would write says 25006.  Then
+# the primary is killed under load and the standby promoted: every acknowledged
+# use is there, limits hold, and ids of events go on.
+#
+# Which functions write comes from the catalog, so a new one needs a line here.
+#
+# Not tested here: asynchronous standbys, which lose what PostgreSQL loses, and
+# logical replication (075).
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use OpenSession;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Writers;
+
+my $seed = Writers::seed();
+note("UT_CRASH_SEED=$seed");
+
+my $primary = PostgreSQL::Test::Cluster->new('primary');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$primary->init(allows_streaming => 1);
+$primary->append_conf('postgresql.conf', Writers::log_settings() . "hot_standby_feedback = on\nmax_connections = 40\n");
+$primary->start;
+my $writers = Writers->new($primary, $seed, $standby);
+$primary->safe_psql('postgres', <<'SQL');
+CREATE ROLE regress_ut_app LOGIN;
+SELECT usage.grant_usage_access('regress_ut_app');
+CREATE TABLE app_users (id uuid PRIMARY KEY, email text);
+INSERT INTO app_users VALUES (crash.user_id(0), 'hot@example.com');
+SELECT usage.attach_users('app_users'), usage.make_admin_by_email('hot@example.com'), usage.install_default_plans();
+CREATE TABLE other_users (id uuid PRIMARY KEY, email text);
+SQL
+$primary->backup('base');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->start;
+$primary->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = '*'");
+$primary->reload;
+
+# ---- it follows ----
+
+$writers->go;
+ok($writers->order('wait 500'), 'writers write, and the standby confirms');
+ok($writers->order('pause'), 'writers pause');
+$writers->verify('primary');
+$primary->wait_for_catchup($standby);
+
+my $answers = <<'SQL';
+SELECT u.*, c.allowed, c.reason, c.limit_type, c.used, c.max_usage, c.remaining, c.reset_at
+  FROM usage.user_usage AS u CROSS JOIN LATERAL usage.check_usage_limit(u.user_id, u.limit_type, 3, 5) AS c
+ ORDER BY user_id, u.limit_type;
+SQL
+my $own = sprintf "SET request.jwt.claims = '{\"sub\": \"%s\"}'; SELECT *, usage.is_admin(), usage.has_role(user_id, 'admin') FROM usage.user_usage;"
+  . " SELECT allowed, reason, limit_type, used FROM usage.check_usage_limit(usage.current_user_id(), 'unit', 2)",
+  $primary->safe_psql('postgres', 'SELECT max(user_id::text) FROM usage.user_subscriptions');
+
+sub same_answers
+{
+    my ($when) = @_;
+    my $told = $primary->safe_psql('postgres', $answers);
+    cmp_ok(scalar(split /\n/, $told), '>', 100, "$when: the primary answers many questions");
+    is($standby->safe_psql('postgres', $answers), $told, "$when: and the standby says the same");
+    my ($here, $there) = map { $_->safe_psql('postgres', $own, extra_params => [ '-U', 'regress_ut_app' ]) } $primary, $standby;
+    cmp_ok(scalar(split /\n/, $here), '>', 3, "$when: a user asks for himself");
+    is($there, $here, "$when: and the standby says the same to him");
+    return;
+}
+same_answers('followed');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM usage.reconcile_usage()'), 0, 'on the standby counters are equal to events');
+is($standby->safe_psql('postgres', 'SELECT * FROM usage.usage_security_check()'), '', 'and nothing is open that was closed');
+
+my $open = OpenSession->new($standby->connstr('postgres'));
+my $ask = "SELECT max_usage, reason FROM usage.check_usage_limit(crash.user_id(5000), 'units_ever')";
+is($open->ask($ask), '40|ok', 'a session on the standby knows a limit');
+$primary->safe_psql('postgres', "UPDATE usage.usage_limits SET max_usage = 0 WHERE limit_type = 'units_ever'");
+$primary->wait_for_catchup($standby);
+is($open->ask($ask), '0|limit_reached', 'and learns that it was changed');
+is($open->ask("SELECT usage.check_usage_limit(crash.user_id(5000), 'film')"), 'ERROR UT004', 'a type is not registered');
+$primary->safe_psql('postgres', "UPDATE usage.usage_limits SET max_usage = 40 WHERE limit_type = 'units_ever';
+    SELECT usage.define_usage_limit('films', 'film', 7)");
+$primary->wait_for_catchup($standby);
+is($open->ask("SELECT limit_type, max_usage FROM usage.check_usage_limit(crash.user_id(5000), 'film')"), 'films|7', 'and then it is, with a limit');
+is($open->ask($ask), '40|ok', 'as it was before');
+$open->end;
+
+# ---- it writes nothing ----
+
+my $who = 'crash.user_id(7000)';
+my %writes = (
+    attach_users => "usage.attach_users('other_users')",
+    consume_usage => "usage.consume_usage($who, 'unit')",
+    create_usage_partition => "usage.create_usage_partition('2035-01-01')",
+    define_usage_limit => "usage.define_usage_limit('songs', 'song', 1)",
+    define_usage_type => "usage.define_usage_type('song')",
+    detach_users => 'usage.detach_users()',
+    grant_role => "usage.grant_role($who, 'admin')",
+    grant_usage_access => "usage.grant_usage_access('regress_ut_app', true)",
+    install_default_plans => 'usage.install_default_plans()',
+    make_admin_by_email => q{usage.make_admin_by_email('hot@example.com')},
+    require_usage => "usage.require_usage($who, 'unit')",
+    revoke_role => "usage.revoke_role(crash.user_id(0), 'admin')",
+    set_plan_limit => "usage.set_plan_limit('pro', 'units_ever', 9)",
+    set_user_clock => "usage.set_user_clock($who, 'Asia/Tokyo')",
+    set_user_limit => "usage.set_user_limit($who, 'units_ever', 9)",
+    set_user_plan => "usage.set_user_plan($who, 'pro')",
+    track_usage => "usage.track_usage($who, 'unit')",
+    usage_maintenance => 'usage.usage_maintenance()',
+);
+my $volatile = $primary->safe_psql('postgres', q{
+    SELECT DISTINCT p.proname FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid
+     WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype
+       AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'usage_tracking') AND p.proname !~ '^_' ORDER BY 1});
+is(join("\n", sort keys %writes), $volatile, 'every function that may write has a call here');
+
+sub state_of
+{
+    my ($sql) = @_;
+    my ($status, $out, $err) = $standby->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+    return $err =~ /ERROR:  (\w{5}):/ ? $1 : $out;
+}
+my %done = map { $_ => 1 } qw(install_default_plans make_admin_by_email);    # nothing is left to be written
+foreach my $name (sort keys %writes)
+{
+    my $state = state_of("SELECT $writes{$name}");
+    if ($done{$name}) { like($state, qr/^(25006|0|)$/, "$name writes nothing on a standby") }
+    else { is($state, '25006', "$name is refused on a standby") }
+}
+is(state_of("SELECT allowed, reason FROM usage.consume_usage($who, 'unit', 41)"), 'f|limit_reached', 'a refusal writes nothing and is told');
+is(state_of("INSERT INTO app_users VALUES (gen_random_uuid())"), '25006', 'signing up is refused as well');
+
+# ---- it takes over ----
+
+$writers->go;
+ok($writers->order('wait 500'), 'writers write on');
+my $last = $primary->safe_psql('postgres', 'SELECT max(id) FROM usage.usage_events');
+Writers::kill_server($primary);
+ok($writers->order('pause'), 'no writer hangs when the primary is killed');
+$standby->promote;
+$writers->move_to($standby);
+$writers->verify('promoted');
+$writers->check_files('promoted');
+
+$writers->go;
+ok($writers->order('wait 300'), 'the writers find the new primary');
+ok($writers->order('pause'), 'no writer hangs on it');
+$writers->verify('went on');
+ok($writers->end, 'every writer lived to its end');
+is($standby->safe_psql('postgres', "SELECT count(*) > 1000, count(*) - count(DISTINCT id), max(id) > $last FROM usage.usage_events"), 't|0|t',
+    'ids of events go on, and none is there twice');
+note($writers->summary);
+$writers->check_log('promoted', '08006 FATAL:', '25006 ERROR:', '55P03 ERROR:', '57014 ERROR:', '57P01 FATAL:', 'UT001 ERROR:', 'UT004 ERROR:', '.{5} WARNING:');
+done_testing();
