@@ -20,6 +20,7 @@
 # Nothing is mounted, started or left outside those namespaces. Bases are kept
 # below ${XDG_CACHE_HOME:-~/.cache}/usage_tracking; removing them is harmless.
 
+: "${root:?}"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/usage_tracking
 child='' machine='' part=''
 
