@@ -64,7 +64,7 @@ server-programs:
 # without, and end and remove what they start.
 export PG_CONFIG
 
-.PHONY: test demo check-style fresh-check matrix
+.PHONY: test demo check-style fresh-check matrix upgrade-check
 
 # Every test; the last line counts them. ONLY="regress tap" runs some kinds.
 test:
@@ -84,3 +84,7 @@ fresh-check:
 # test in each supported PostgreSQL; VERSIONS="17 18" chooses. As root.
 matrix:
 	@test/matrix.sh
+
+# pg_upgrade from each supported PostgreSQL to the next. As root.
+upgrade-check:
+	@test/upgrade.sh

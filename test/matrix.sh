@@ -4,32 +4,18 @@
 # VERSIONS="15 17 18" chooses, ONLY the kinds of tests (see run.sh). Each version
 # runs in the Debian that has it: the tree is copied there, built with warnings
 # as errors, and `make test` runs in namespaces of its own, so that nothing stays
-# mounted or running. A system is kept, a week, below ~/.cache. One line a
-# version; the last line is the sum.
+# mounted or running. A system is kept, a week, below ~/.cache. Of several
+# versions, upgrade.sh upgrades each to the next. One line a version; the last
+# line is the sum.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 : "${VERSIONS:=15 17 18}"
 
-# suites_of VERSION are where apt finds it, the one to install first.
-suites_of() {
-    case $1 in
-    15) echo bookworm ;;
-    17) echo trixie ;;
-    18) echo forky ;;
-    19) echo sid experimental ;;
-    *)
-        echo "matrix.sh: VERSIONS are some of: 15 17 18, and 19 to look ahead" >&2
-        return 1
-        ;;
-    esac
-}
-
-for version in $VERSIONS; do suites_of "$version" >/dev/null || exit 2; done
-
 # shellcheck source=test/lib/machine.sh
 . "$root/test/lib/machine.sh"
 machine_begin matrix
+for version in $VERSIONS; do debian_of "$version" >/dev/null || exit 2; done
 
 settings=''
 for name in ONLY UT_STRESS_SECONDS; do
@@ -46,7 +32,7 @@ fault() {
 }
 
 run_version() {
-    postgres_base "postgresql-$1" "$(suites_of "$1")" \
+    postgres_base "postgresql-$1" "$(debian_of "$1")" \
         "PG_MAJOR=$1 sh /need.sh build server pgtap tap stress"
     machine_unpack "$machine/root"
     machine_tree "$machine/root/src"
@@ -73,6 +59,21 @@ run_version() {
     rm -rf --one-file-system "$machine/root"
 }
 
+# In the foreground: it cleans up after itself.
+run_upgrades() {
+    log=$machine/upgrade.log
+    VERSIONS="$1" "$root/test/upgrade.sh" >"$log" 2>&1 || true
+    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" | tail -n 1)
+    : "${counts:=0 1}"
+    [ "${counts#* }" = 0 ] || sed 's/^/pg_upgrade| /' "$log"
+    echo "$(grep '^pg_upgrade ' "$log" || echo pg_upgrade): ${counts% *} passed, ${counts#* } failed"
+    passed=$((passed + ${counts% *})) failed=$((failed + ${counts#* }))
+}
+
 for version in $VERSIONS; do run_version "$version"; done
+released=$(for version in $VERSIONS; do [ "$version" = 19 ] || echo "$version"; done)
+case $released in
+*[0-9]*[!0-9]*[0-9]*) run_upgrades "$released" ;;
+esac
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

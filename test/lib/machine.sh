@@ -4,6 +4,7 @@
 #
 #   machine_begin NAME           checks, then makes the folder $machine, which ends
 #                                with this script, however that ends
+#   debian_of VERSION            prints the suites that have that PostgreSQL
 #   machine_base NAME SUITES PACKAGES OPTION...
 #                                sets $base: a tar of a system of the first suite
 #                                with these packages, made by mmdebstrap where
@@ -22,7 +23,7 @@
 
 : "${root:?}"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/usage_tracking
-child='' machine='' part=''
+child='' machine='' part='' released_only=false
 
 machine_begin() {
     [ "$(id -u)" = 0 ] || {
@@ -54,15 +55,29 @@ uri_of() {
     echo "${uri:-$2}"
 }
 
-# sources_of SUITE prints it with its updates.
+# sources_of SUITE prints it, and its updates unless $released_only is true.
 sources_of() {
     debian=$(uri_of Debian http://deb.debian.org/debian)
     echo "deb $debian $1 main"
-    case $1 in
-    sid | experimental) ;;
+    case $1,$released_only in
+    sid,* | experimental,* | *,true) ;;
     *)
         echo "deb $debian $1-updates main"
         echo "deb $(uri_of Debian-Security http://deb.debian.org/debian-security) $1-security main"
+        ;;
+    esac
+}
+
+# debian_of VERSION are the suites where apt finds it, the one to install first.
+debian_of() {
+    case $1 in
+    15) echo bookworm ;;
+    17) echo trixie ;;
+    18) echo forky ;;
+    19) echo sid experimental ;;
+    *)
+        echo "VERSIONS are some of: 15 17 18, and 19 to look ahead" >&2
+        return 1
         ;;
     esac
 }
