@@ -64,7 +64,7 @@ server-programs:
 # without, and end and remove what they start.
 export PG_CONFIG
 
-.PHONY: test demo check-style fresh-check
+.PHONY: test demo check-style fresh-check matrix upgrade-check
 
 # Every test; the last line counts them. ONLY="regress tap" runs some kinds.
 test:
@@ -80,3 +80,11 @@ check-style:
 # demo and test in a clone of HEAD on a machine with nothing but git, make, gcc.
 fresh-check:
 	@test/fresh-check.sh
+
+# test in each supported PostgreSQL; VERSIONS="17 18" chooses. As root.
+matrix:
+	@test/matrix.sh
+
+# pg_upgrade from each supported PostgreSQL to the next. As root.
+upgrade-check:
+	@test/upgrade.sh

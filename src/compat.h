@@ -76,6 +76,11 @@ ut_decode_date_time(char **field, int *ftype, int nf, int *dtype,
 #endif
 }
 
+/* 18: a word before the declaration, before that an attribute after it */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* 18 records the module's name and version in its magic block */
 #ifdef PG_MODULE_MAGIC_EXT
 #define UT_MODULE_MAGIC \

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
+#include "compat.h"
 #include "fmgr.h"
 
 #define ERRCODE_UT_LIMIT_REACHED	MAKE_SQLSTATE('U','T','0','0','1')
@@ -29,7 +30,7 @@ typedef struct Refusal
 	const char *headers;		/* JSON object */
 } Refusal;
 
-extern void raise_refusal(const Refusal *refusal) pg_attribute_noreturn();
+pg_noreturn extern void raise_refusal(const Refusal *refusal);
 extern TriggerData *check_trigger(FunctionCallInfo fcinfo);
 extern TriggerData *check_row_trigger(FunctionCallInfo fcinfo, const char *column);
 extern void check_not_null(bool isnull, const char *argument);

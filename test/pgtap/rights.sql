@@ -149,7 +149,7 @@ SELECT is_empty('SELECT objid::regprocedure FROM rights.members JOIN pg_proc p O
 SELECT bag_eq('SELECT DISTINCT classid::regclass::text FROM rights.members', $$VALUES ('pg_class'), ('pg_proc'), ('pg_type')$$,
               'there is no other kind of object');
 SELECT results_eq('SELECT DISTINCT format_type(objid, NULL) FROM rights.members WHERE classid = ''pg_type''::regclass AND'
-                  ' (SELECT typtype <> ''c'' OR relkind = ''c'' FROM pg_type t LEFT JOIN pg_class c ON c.oid = typrelid WHERE t.oid = objid)',
+                  ' (SELECT typtype <> ''c'' OR relkind = ''c'' FROM pg_type t LEFT JOIN pg_class c ON c.oid = typrelid WHERE t.oid = objid AND typcategory <> ''A'')',
                   $$VALUES ('usage.usage_decision')$$, 'the one type of its own is listed');
 
 /* The same with default privileges that give everything away. */

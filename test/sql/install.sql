@@ -3,10 +3,13 @@
  * pg_regress has created the extension; this looks at its members.  The first
  * part lists what users of the extension see, the second part finds nothing.
  */
+-- 17 made the types of tables and of arrays members too
 CREATE TEMP VIEW member AS
 SELECT d.classid, d.objid, pg_describe_object(d.classid, d.objid, 0) AS name
   FROM pg_depend AS d JOIN pg_extension AS x ON x.oid = d.refobjid
- WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND x.extname = 'usage_tracking';
+ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND x.extname = 'usage_tracking'
+   AND NOT EXISTS (SELECT FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+                    WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND (t.typcategory = 'A' OR c.relkind <> 'c'));
 
 SET IntervalStyle = 'postgres';
 SELECT extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'usage_tracking';
