@@ -64,11 +64,16 @@ server-programs:
 # without, and end and remove what they start.
 export PG_CONFIG
 
-.PHONY: test demo check-style fresh-check matrix upgrade-check
+.PHONY: test bench demo check-style fresh-check matrix upgrade-check
 
 # Every test; the last line counts them. ONLY="regress tap" runs some kinds.
 test:
 	@test/run.sh
+
+# How fast it is, beside the same work done by hand; BENCH_DOC=1 writes the
+# tables of doc/performance.md anew. test/bench/bench.sh has the other settings.
+bench:
+	@test/bench/bench.sh
 
 # The story of the extension, on one screen; TRACE=file.csv replays a trace.
 demo:

@@ -88,7 +88,7 @@ END { flush() }
 '
 
 check_c() {
-    c_files=$(files 'src/*.c' 'src/*.h' 'test/stress/*.c' 'test/stress/*.h')
+    c_files=$(files 'src/*.c' 'src/*.h' 'test/stress/*.c' 'test/stress/*.h' 'test/bench/*.c')
     [ -n "$c_files" ] || return 0
     # shellcheck disable=SC2086 # file names of ours, without spaces
     awk -v rooms="$rooms" "$c_code"'

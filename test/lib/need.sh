@@ -62,7 +62,7 @@ reason() {
     server) echo 'for a throw-away server' ;;
     pgtap) echo 'for the pgTAP tests' ;;
     tap) echo 'for the TAP tests' ;;
-    stress) echo 'for the stress tests' ;;
+    stress) echo 'for clients that stress and measure' ;;
     chroot) echo 'for a fresh machine in a chroot' ;;
     esac
 }

@@ -1,0 +1,6 @@
+-- calls: 1000
+SELECT count(c.used) FROM generate_series(1, 1000) AS n, LATERAL (
+    SELECT used FROM hand.usage_counters
+     WHERE user_id = $1 AND limit_id = 1 + 0 * n
+       AND window_start = date_trunc('day', now(), 'UTC') AND stripe = 0
+       AND window_end = date_trunc('day', now(), 'UTC') + interval '1 day' OFFSET 0) AS c;

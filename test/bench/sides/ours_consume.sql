@@ -1,0 +1,1 @@
+SELECT * FROM usage.consume_usage($1, 'prompts');

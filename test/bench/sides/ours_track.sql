@@ -1,0 +1,1 @@
+SELECT usage.track_usage($1, 'prompts');

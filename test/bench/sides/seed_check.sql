@@ -1,0 +1,1 @@
+SELECT * FROM seed.checkLimit($1, 'prompts_daily');

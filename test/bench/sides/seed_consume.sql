@@ -1,0 +1,1 @@
+SELECT seed.consumeUsage($1, 'prompts_daily', 'prompts');

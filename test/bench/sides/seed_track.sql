@@ -1,0 +1,1 @@
+SELECT seed.trackUsage($1, 'prompts');
