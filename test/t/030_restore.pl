@@ -39,7 +39,10 @@ my @stories = (
         '%d', '%f' ] ],
 );
 
-my ($ada, $bob, $cyd, $dan) = map { "'$_$_$_$_$_$_$_${_}-0000-4000-8000-000000000000'" } qw(a b c d);
+my $ada = "'aaaaaaaa-0000-4000-8000-000000000000'";
+my $bob = "'bbbbbbbb-0000-4000-8000-000000000000'";
+my $cyd = "'cccccccc-0000-4000-8000-000000000000'";
+my $dan = "'dddddddd-0000-4000-8000-000000000000'";
 
 # All that a user of the extension leaves in it.
 my $life = <<SQL;
