@@ -15,10 +15,11 @@ DATA       = $(filter-out %--$(EXTVERSION).sql,$(wildcard sql/released/*.sql))
 DATA_built = $(CURRENT) $(UPDATES)
 DOCS       = $(wildcard doc/*.md)
 
+TESTED        ?= $(PRODUCT)
 REGRESS        = install $(ROOMS)
-REGRESS_OPTS   = --inputdir=test --outputdir=test --load-extension=$(PRODUCT)
+REGRESS_OPTS   = --inputdir=test --outputdir=test --load-extension=$(TESTED)
 ISOLATION      = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
-ISOLATION_OPTS = --inputdir=test --outputdir=test --load-extension=$(PRODUCT)
+ISOLATION_OPTS = --inputdir=test --outputdir=test --load-extension=$(TESTED)
 
 PG_CPPFLAGS = -DUT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement

@@ -96,7 +96,8 @@ BEGIN
     EXECUTE format('SELECT %I._check_id_column($1, $2)', home) USING TG_RELID, TG_ARGV[0];
     EXECUTE format('SELECT ($1).%I::@user_id@', TG_ARGV[0]) INTO id USING OLD;
     IF TG_ARGV[1] <> 'keep' THEN
-        EXECUTE format('INSERT INTO %I.deleted_users (user_id, on_delete) SELECT $1, $2 WHERE $1 IS NOT NULL'
+        EXECUTE format('INSERT INTO %I.deleted_users (user_id, on_delete)'
+                       ' SELECT $1, $2 WHERE char_length($1::text) BETWEEN 1 AND 255'  -- else nobody can have been he
                        ' ON CONFLICT (user_id) DO NOTHING', home) USING id, TG_ARGV[1];
     END IF;
     EXECUTE format('DELETE FROM %I.user_roles AS r WHERE r.user_id = $1', home) USING id;  -- his token may outlive him

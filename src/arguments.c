@@ -65,23 +65,41 @@ check_plain_name(const char *name, const char *argument)
 	check_name_of(name, argument, PLAIN_NAME_CHARACTERS);
 }
 
-/* Measured before it is detoasted whole: it may be of any size. */
-static char *
-short_text(Datum value, const char *argument, int max)
+/*
+ * The text, or NULL if it is too long.  Measured before it is detoasted whole:
+ * it may be of any size.
+ */
+static text *
+text_up_to(Datum value, int max)
 {
 	text	   *t;
 
-	if (toast_raw_datum_size(value) - VARHDRSZ <= max * MAX_MULTIBYTE_CHAR_LEN)
-	{
-		t = DatumGetTextPP(value);
-		if (pg_mbstrlen_with_len(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)) <= max)
-			return text_to_cstring(t);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("argument \"%s\" is too long", argument),
-			 errdetail("It may have up to %d characters.", max)));
-	return NULL;
+	if (toast_raw_datum_size(value) - VARHDRSZ > max * MAX_MULTIBYTE_CHAR_LEN)
+		return NULL;
+	t = DatumGetTextPP(value);
+	return pg_mbstrlen_with_len(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)) <= max ? t : NULL;
+}
+
+static char *
+short_text(Datum value, const char *argument, int max)
+{
+	text	   *t = text_up_to(value, max);
+
+	if (t == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is too long", argument),
+				 errdetail("It may have up to %d characters.", max)));
+	return text_to_cstring(t);
+}
+
+/* Whether text_argument() would take it. */
+bool
+is_key_text(Datum value)
+{
+	text	   *t = text_up_to(value, MAX_TEXT);
+
+	return t != NULL && VARSIZE_ANY_EXHDR(t) > 0;
 }
 
 /* NULL, or a text of 1 to 255 characters. */

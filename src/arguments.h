@@ -22,6 +22,7 @@ extern void check_name(const char *name, const char *argument);
 extern void check_plain_name(const char *name, const char *argument);
 extern char *name_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *plain_name_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern bool is_key_text(Datum value);
 extern char *required_text_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *text_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *description_argument(FunctionCallInfo fcinfo, int n, const char *argument);

@@ -161,8 +161,11 @@ extension_for(Oid type)
 		case INT4OID:
 		case INT8OID:
 			return "usage_tracking_bigint";
-		default:
+		case TEXTOID:
+		case VARCHAROID:
 			return "usage_tracking_text";
+		default:
+			return NULL;
 	}
 }
 
@@ -195,7 +198,9 @@ check_columns(const Installation *home, const UsersTable *users)
 				 errmsg("column \"%s\" of table \"%s\" has type %s, but user ids of this extension have type %s",
 						users->id_column, get_rel_name(users->relation),
 						format_type_be(id_type), format_type_be(home->user_id_type)),
-				 errhint("The extension for such a table is \"%s\".", extension_for(id_type))));
+				 extension_for(id_type) == NULL
+				 ? errhint("User ids have type uuid, text, character varying, bigint, integer, or smallint.")
+				 : errhint("The extension for such a table is \"%s\".", extension_for(id_type))));
 	get_type_category_preferred(type_of_column(users->relation, users->email_column), &category, &preferred);
 	if (category != TYPCATEGORY_STRING)
 		ereport(ERROR,
@@ -318,7 +323,10 @@ add_batch(const Installation *home, SPITupleTable *batch)
 	int64		added;
 
 	for (int i = 0; i < n; i++)
+	{
 		ids[i] = SPI_getbinval(batch->vals[i], batch->tupdesc, 1, &nulls[i]);
+		nulls[i] = nulls[i] || !is_user_id(home, ids[i]);
+	}
 	get_typlenbyvalalign(home->user_id_type, &length, &byval, &align);
 	args[0] = PointerGetDatum(construct_md_array(ids, nulls, 1, &n, &lower, home->user_id_type,
 												 length, byval, align));

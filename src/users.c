@@ -137,6 +137,13 @@ check_is_admin_or_server(const Installation *home)
 		refuse_caller("must be an admin or a server role to do this");
 }
 
+/* What a users table may hold that nobody can be. */
+bool
+is_user_id(const Installation *home, Datum value)
+{
+	return home->user_id_type != TEXTOID || is_key_text(value);
+}
+
 /* Every function about one user takes him first. */
 Datum
 user_id_argument(const Installation *home, FunctionCallInfo fcinfo)
@@ -194,13 +201,15 @@ Datum
 ut_has_role(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
+	Datum		user_id;
 	char	   *role;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);	/* nobody has no role */
 	check_may_ask_roles(home, PG_GETARG_DATUM(0));
+	user_id = user_id_argument(home, fcinfo);
 	role = plain_name_argument(fcinfo, 1, "role");
-	PG_RETURN_BOOL(user_has_role(home, PG_GETARG_DATUM(0), role, false));
+	PG_RETURN_BOOL(user_has_role(home, user_id, role, false));
 }
 
 PG_FUNCTION_INFO_V1(ut_is_admin);
@@ -212,7 +221,7 @@ ut_is_admin(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	check_may_ask_roles(home, PG_GETARG_DATUM(0));
-	PG_RETURN_BOOL(user_has_role(home, PG_GETARG_DATUM(0), "admin", false));
+	PG_RETURN_BOOL(user_has_role(home, user_id_argument(home, fcinfo), "admin", false));
 }
 
 /*

@@ -12,6 +12,7 @@ extern bool current_user_datum(const Installation *home, Datum *user_id);
 extern bool is_server_role(const Installation *home);
 extern bool is_owner_role(const Installation *home);
 extern bool is_app_admin(const Installation *home);
+extern bool is_user_id(const Installation *home, Datum value);
 extern Datum user_id_argument(const Installation *home, FunctionCallInfo fcinfo);
 extern void check_may_act_for(const Installation *home, FunctionCallInfo fcinfo);
 extern void check_is_server(const Installation *home);

@@ -196,11 +196,14 @@ subject_of_claims(const char *text)
 
 /* ---- the sources, in their order ---- */
 
+/* What only a superuser may see is not told by a detour. */
 static const char *
 setting_or_empty(const char *name)
 {
-	const char *value = *name == '\0' ? NULL : GetConfigOption(name, true, false);
+	const char *value = NULL;
 
+	if (*name != '\0' && (GetConfigOptionFlags(name, true) & GUC_SUPERUSER_ONLY) == 0)
+		value = GetConfigOption(name, true, false);
 	return value == NULL ? "" : value;
 }
 

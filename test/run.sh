@@ -11,12 +11,21 @@
 # ONLY="regress tap" runs some of them. The last line counts single tests: a
 # regress file, a spec, an assertion. A runner that fails without a failed test,
 # or runs nothing where there are files, is a failed test.
+#
+# All of it once for each of the three extensions, or for those whose types of
+# user ids UT_USER_ID="uuid text bigint" lists. Tests are written for uuid; for
+# the others test/lib/translate-ids.pl rewrites the copy of the tree.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 : "${ONLY:=regress isolation pgtap tap stress}"
+: "${UT_USER_ID:=uuid text bigint}"
 : "${UT_STRESS_SECONDS:=8}"
 export UT_STRESS_SECONDS
+
+# Files with one pass for all three: they look at every type themselves, or at
+# pages, which are written for uuid.
+once='test/pgtap/user_ids.sql test/t/040_examples.pl'
 
 passed=0 failed=0 skipped=0 complete=false
 
@@ -45,8 +54,24 @@ for kind in $ONLY; do
         ;;
     esac
 done
+for user_id in $UT_USER_ID; do
+    case $user_id in
+    uuid | text | bigint) ;;
+    *)
+        echo "run.sh: UT_USER_ID is some of: uuid text bigint" >&2
+        exit 2
+        ;;
+    esac
+done
 
 has_files() { [ -e "$1" ]; }
+
+# has_its_turn FILE is false for what the pass of another type runs.
+has_its_turn() {
+    [ "$user_id" = uuid ] || case " $once " in
+    *" $1 "*) false ;;
+    esac
+}
 
 # report KIND STATUS LOG adds what one runner did to the totals. The counters
 # below leave "passed failed skipped seconds" in $work/count.
@@ -60,7 +85,9 @@ report() {
     fi
     [ -z "$why" ] || f=$((f + 1))
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-    printf '%-28s %4d ok' "$1" "$p"
+    title=$1
+    [ "$user_id" = uuid ] || title="$user_id: $1"
+    printf '%-36s %4d ok' "$title" "$p"
     [ "$s" = 0 ] || printf ', %d SKIPPED' "$s"
     [ "$f" = 0 ] || printf ', %d NOT OK' "$f"
     echo "${why:+ ($why)}"
@@ -114,7 +141,7 @@ run_regress() {
     # A left-over result would hide a missing test.
     rm -rf test/results test/regression.diffs test/regression.out
     log=$work/$1.log status=0
-    as_user make -s --no-print-directory installcheck "$2=" TAP_TESTS= >"$log" 2>&1 || status=$?
+    as_user make -s --no-print-directory installcheck "$2=" TAP_TESTS= TESTED="$tested" >"$log" 2>&1 || status=$?
     count_regress "$log"
     for file in $3; do
         name=$(basename "${file%.*}")
@@ -134,6 +161,7 @@ run_pgtap() {
     as_user psql -Xqc 'CREATE DATABASE pgtap_template'
     as_user psql -Xqd pgtap_template -c 'CREATE EXTENSION pgtap'
     for file in test/pgtap/*.sql; do
+        has_its_turn "$file" || continue
         log=$work/pgtap.log status=0
         as_user psql -Xqc 'CREATE DATABASE pgtap TEMPLATE pgtap_template'
         as_user pg_prove --verbose --dbname pgtap "$file" >"$log" 2>&1 || status=$?
@@ -141,11 +169,13 @@ run_pgtap() {
         report "pgtap/$(basename "$file")" "$status" "$log" || true
         as_user psql -Xqc 'DROP DATABASE pgtap WITH (FORCE)'
     done
+    as_user psql -Xqc 'DROP DATABASE pgtap_template'
 }
 
 run_tap() {
     pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
     for file in test/t/*.pl; do
+        has_its_turn "$file" || continue
         log=$work/tap.log status=0 own=$work/tap/$(basename "$file" .pl)
         as_user mkdir -p "$own/tmp_check"
         as_user env PERL5LIB="$pgxs/src/test/perl:$PWD/test/t" PG_REGRESS="$pgxs/src/test/regress/pg_regress" \
@@ -168,10 +198,12 @@ run_stress() {
     read -r p f s <"$work/count"
     [ "$((p + f + s))" != 0 ] || [ "$status" != 0 ] || echo '1 0 0' >"$work/count"
     report stress "$status" "$log" || true
+    as_user psql -Xqc 'DROP DATABASE stress'
 }
 
-# copy_tree makes $work/tree: what git knows or would take, and the built script.
-copy_tree() {
+# pack_tree makes $work/tree.tar: what git knows or would take, and the built
+# scripts.
+pack_tree() {
     (
         cd "$root"
         if [ -e .git ]; then
@@ -182,9 +214,18 @@ copy_tree() {
         find sql -name '*--*.sql' -print0
     ) >"$work/files"
     tar -C "$root" --null --files-from="$work/files" --ignore-failed-read -cf "$work/tree.tar" 2>/dev/null
-    as_user mkdir "$work/tree"
-    as_user tar -C "$work/tree" -xf - <"$work/tree.tar"
-    rm "$work/tree.tar"
+}
+
+# unpack_tree makes $work/$user_id, with the tests of that type.
+unpack_tree() {
+    as_user mkdir "$work/$user_id"
+    as_user tar -C "$work/$user_id" -xf - <"$work/tree.tar"
+    cd "$work/$user_id"
+    tested=usage_tracking
+    [ "$user_id" != uuid ] || return 0
+    tested=usage_tracking_$user_id
+    find test/sql test/specs test/pgtap test/t test/stress expected -type f >"$work/files"
+    as_user xargs test/lib/translate-ids.pl "$user_id" <"$work/files"
 }
 
 # shellcheck disable=SC2086 # a list of words
@@ -193,16 +234,20 @@ work_begin
 make -s --no-print-directory -C "$root" all
 install_built "$root"
 server_start
-copy_tree
-cd "$work/tree"
+pack_tree
 
-for kind in $ONLY; do
-    case $kind in
-    regress) ! has_files test/sql/*.sql || run_regress regress ISOLATION 'test/sql/*.sql' ;;
-    isolation) ! has_files test/specs/*.spec || run_regress isolation REGRESS 'test/specs/*.spec' ;;
-    pgtap) ! has_files test/pgtap/*.sql || run_pgtap ;;
-    tap) ! has_files test/t/*.pl || run_tap ;;
-    stress) ! has_files test/stress/Makefile || run_stress ;;
-    esac
+for user_id in $UT_USER_ID; do
+    unpack_tree
+    for kind in $ONLY; do
+        case $kind in
+        regress) ! has_files test/sql/*.sql || run_regress regress ISOLATION 'test/sql/*.sql' ;;
+        isolation) ! has_files test/specs/*.spec || run_regress isolation REGRESS 'test/specs/*.spec' ;;
+        pgtap) ! has_files test/pgtap/*.sql || run_pgtap ;;
+        tap) ! has_files test/t/*.pl || run_tap ;;
+        stress) ! has_files test/stress/Makefile || run_stress ;;
+        esac
+    done
+    cd "$work"
+    rm -rf "${work:?}/$user_id"
 done
 complete=true

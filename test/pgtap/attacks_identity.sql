@@ -4,7 +4,8 @@
  * and setting.  Whatever a source holds, current_user_id() is the right id or
  * NULL and never an error; a token makes nobody an admin or a server.  Where end
  * users can send SQL the mode is "user_id" alone, and no token counts.  What
- * needs a login of its own is in test/t/010_attacks.pl. */
+ * needs a login of its own is in test/t/010_attacks.pl, what is an id of which
+ * type in user_ids.sql; 256 characters are an id of none. */
 \set ON_ERROR_STOP 1
 \set QUIET 1
 BEGIN;
@@ -30,7 +31,6 @@ $$;
 CREATE TABLE attack.claims (claims text, expected text[], story text);
 INSERT INTO attack.claims VALUES
     (format('{"sub": "%s", "role": "authenticated"}', :a), ARRAY[:a], 'a token'),
-    (format('{"sub": "%s"}', upper(:a)), ARRAY[:a], 'an id in capitals'),
     (format('{"sub": "%s", "sub": "%s"}', :b, :a), ARRAY[:a], 'sub twice: the last counts, as in jsonb'),
     (format('{"sub": "%s", "sub": null}', :b), '{nobody}', 'sub twice, the last null'),
     (format('{"sub": "%s", "sub": {"sub": "%1$s"}}', :b), '{nobody}', 'sub twice, the last an object'),
@@ -47,11 +47,8 @@ INSERT INTO attack.claims VALUES
     (format('[{"sub": "%s"}]', :b), '{nobody}', 'an array around it'),
     ('{"sub": null}', '{nobody}', 'sub null'), ('{"sub": ""}', '{nobody}', 'sub empty'), ('{"sub": 7}', '{nobody}', 'sub a number'),
     ('{"sub": true}', '{nobody}', 'sub a boolean'), (format('{"sub": ["%s"]}', :b), '{nobody}', 'sub an array'),
-    (format('{"sub": {"id": "%s"}}', :b), '{nobody}', 'sub an object'), (format('{"sub": " %s"}', :b), '{nobody}', 'sub with a blank'),
-    (format('{"sub": "{%s}"}', :b), '{nobody}', 'sub in braces'), (format('{"sub": "%s\u0000"}', :b), '{nobody}', 'sub with a NUL'),
-    (format('{"sub": "%s\n"}', :b), '{nobody}', 'sub with a line feed'), (format('{"sub": "%sff"}', :b), '{nobody}', 'sub too long'),
-    (format('{"sub": "%s"}', replace(:b, '-', '')), '{nobody}', 'sub without hyphens'), ('{"sub": "\ud800"}', '{nobody}', 'half a surrogate'),
-    (format('{"sub": "%s''; DROP TABLE usage.plans; --"}', :b), '{nobody}', 'sub with SQL'),
+    (format('{"sub": {"id": "%s"}}', :b), '{nobody}', 'sub an object'), (format('{"sub": "%s\u0000"}', :b), '{nobody}', 'sub with a NUL'),
+    (format('{"sub": "%s"}', repeat('x', 256)), '{nobody}', 'sub malformed'), ('{"sub": "\ud800"}', '{nobody}', 'half a surrogate'),
     (format('{"x": "%s", "sub": "%s"}', repeat('x', 1000000), :a), ARRAY[:a, 'nobody'], '1 MB'),
     (format('{"sub": "%s"}', repeat(:b, 30000)), '{nobody}', 'sub of 1 MB'),
     (format('{"sub": "%s", "x": {"sub": "%s"}}', :a, :b), ARRAY[:a], 'another sub further down'),
@@ -89,7 +86,7 @@ SELECT is(attack.identity_of(format('{"sub": "%s"}', :a)), 'nobody', '47 setting
 SET LOCAL usage_tracking.user_id_setting = 'app.user_id';
 SET LOCAL app.user_id = :a;
 SELECT is(attack.identity_of(format('{"sub": "%s"}', :b)), :a, '47 setting alone: the one that is named counts');
-SET LOCAL app.user_id = 'nonsense';
+SELECT set_config('app.user_id', repeat('x', 256), true) \g /dev/null
 SELECT is(attack.identity_of(''), 'nobody', '47 setting alone: malformed is nobody');
 SET LOCAL usage_tracking.user_id_setting = 'data_directory';
 SELECT is(attack.identity_of(''), 'nobody', '47 setting alone: a setting the user may not read says nothing');
@@ -112,12 +109,12 @@ SET LOCAL usage_tracking.identity = 'user_id,jwt';
 SELECT is(attack.identity_of(format('{"sub": "%s"}', :b)), :a, '46 user_id first: forged claims do not replace it');
 SET LOCAL usage_tracking.identity = 'jwt,user_id';
 SELECT is(attack.identity_of(''), :a, 'the order is that of the list: no token, the next source');
-SELECT is(attack.identity_of('{"sub": "x"}'), 'nobody', 'the order is that of the list: a bad token is nobody, not the next source');
+SELECT is(attack.identity_of(format('{"sub": "%s"}', repeat('x', 256))), 'nobody', 'the order is that of the list: a bad token is nobody, not the next source');
 
 /* Malformed settings close, they do not open. */
 SET LOCAL usage_tracking.identity = 'user_id,jwt';
 SELECT is(attack.identity_of(format('{"sub": "%s"}', :b)), 'nobody', format('usage_tracking.user_id of %L is nobody', left(bad, 20)))
-  FROM (VALUES ('x'), (' '), ('{' || :b || '}'), (replace(:b, '-', '')), (:b || ' '), (''' OR true; --'), (repeat('a', 1000000))) AS v (bad),
+  FROM (VALUES (repeat('x', 256)), (repeat('🎬', 256)), (repeat('a', 1000000))) AS v (bad),
        LATERAL set_config('usage_tracking.user_id', bad, true) AS done WHERE done IS NOT NULL;
 SET LOCAL usage_tracking.user_id = :a;
 SELECT throws_ok(format('SET LOCAL usage_tracking.identity = %L', bad), '22023', NULL, format('usage_tracking.identity of %L is refused', bad))

@@ -51,10 +51,10 @@ SELECT attack.on_relations('25 TRUNCATE with its sequences', 'TRUNCATE ONLY %1$s
  * but for the few that use up or tell what he has. */
 SELECT attack.by_all('18 functions with his own id', array_agg(attack.call(function, quote_literal(:a))))
   FROM attack.functions()
- WHERE 'uuid'::regtype = ANY (argtypes)
+ WHERE of_user
    AND name NOT IN ('is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user');
 SELECT attack.by_all('26 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))
-  FROM attack.functions() WHERE 'uuid'::regtype = ANY (argtypes);
+  FROM attack.functions() WHERE of_user;
 SELECT attack.by_all('26 using up B''s allowance', ARRAY[
     format('SELECT usage.track_usage(%L, ''call'', 4)', :b), format('SELECT usage.consume_usage(%L, ''call'', 4)', :b),
     format('SELECT usage.require_usage(%L, ''call'', 4)', :b), format('SELECT usage.consume_usage(u, ''call'') FROM unnest(%L::uuid[]) AS u', ARRAY[:b])]);

@@ -82,13 +82,13 @@ BEGIN
     EXECUTE format('CREATE FUNCTION %I.format(text, text) RETURNS text LANGUAGE sql AS $f$ SELECT shop.noted(''format'', $1) $f$', place);
     EXECUTE format('CREATE FUNCTION %I._record_signup(uuid) RETURNS void LANGUAGE sql AS $f$ SELECT shop.note(''_record_signup'') $f$', place);
     EXECUTE format('CREATE FUNCTION %I.handle_new_user() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN PERFORM shop.note(''handle_new_user''); RETURN NULL; END $f$', place);
-    EXECUTE format('CREATE FUNCTION %I.uuid(text) RETURNS uuid LANGUAGE sql AS $f$ SELECT shop.noted(''uuid'', $1)::uuid $f$', place);
+    EXECUTE format('CREATE FUNCTION %I.%I(text) RETURNS uuid LANGUAGE sql AS $f$ SELECT shop.noted(''%2$s'', $1)::uuid $f$', place, 'uuid');
     EXECUTE format('CREATE TABLE %I.user_roles (user_id uuid DEFAULT shop.noted(''column'', NULL)::uuid, role text)', place);
     EXECUTE format('CREATE TABLE %I.deleted_users (user_id uuid, on_delete text, x text DEFAULT shop.noted(''column'', NULL))', place);
     /* operators for pairs of types that PostgreSQL has none for, so that an
      * unqualified operator in a schema of the path is an exact match */
     FOR one IN
-        SELECT l, r, array_agg(o) AS operators
+        SELECT l, r, array_agg(DISTINCT o) AS operators
           FROM unnest('{=,<>,<,<=,>,>=,@>,<@,~}'::text[]) AS o,
                unnest('{int4,int8,numeric,text,text[],name,char,oid,regclass,regproc,regprocedure,regrole,regnamespace,xid8,jsonb,uuid,bool,date,timestamptz,interval}'::regtype[]) AS l,
                unnest('{int4,int8,numeric,text,text[],name,char,oid,regclass,regproc,regprocedure,regrole,regnamespace,xid8,jsonb,uuid,bool,date,timestamptz,interval}'::regtype[]) AS r
@@ -102,10 +102,10 @@ BEGIN
         END LOOP;
     END LOOP;
     /* these PostgreSQL does have, and they are found first by this path */
-    EXECUTE format('CREATE FUNCTION %I.same(uuid, uuid) RETURNS boolean LANGUAGE sql AS $f$ SELECT shop.note(''= of uuids'') $f$', place);
-    EXECUTE format('CREATE OPERATOR %I.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = %1$I.same)', place);
-    EXECUTE format('CREATE FUNCTION %I.same(text, text) RETURNS boolean LANGUAGE sql AS $f$ SELECT shop.note(''= of texts'') $f$', place);
-    EXECUTE format('CREATE OPERATOR %I.= (LEFTARG = text, RIGHTARG = text, FUNCTION = %1$I.same)', place);
+    FOR one IN SELECT DISTINCT * FROM unnest('{uuid,text}'::regtype[]) AS type LOOP
+        EXECUTE format('CREATE FUNCTION %I.same(%s, %2$s) RETURNS boolean LANGUAGE sql AS $f$ SELECT shop.note(''= of %2$s'') $f$', place, one.type);
+        EXECUTE format('CREATE OPERATOR %I.= (LEFTARG = %s, RIGHTARG = %2$s, FUNCTION = %1$I.same)', place, one.type);
+    END LOOP;
 END
 $$;
 SELECT shop.fill('aside'), shop.fill((SELECT session_user)) \g /dev/null

@@ -29,7 +29,7 @@ $$;
 
 CREATE FUNCTION test.story(name text, value text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    me    uuid := md5('me');
+    me    uuid := md5('me')::uuid;
     story text := '';
     one   record;
     call  text;

@@ -21,7 +21,7 @@ GRANT EXECUTE ON FUNCTION current_user_id(), is_admin(uuid), has_role(uuid, text
 CREATE FUNCTION pg_temp.who(claims text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('request.jwt.claims', claims, true);
-    RETURN coalesce('...' || right(current_user_id()::text, 2), 'nobody');
+    RETURN coalesce('...' || right(current_user_id()::text, 1), 'nobody');
 END $$;
 
 -- Nobody, unless a setting says who
@@ -36,10 +36,9 @@ SELECT claims, pg_temp.who(claims) FROM (VALUES
     ('{"role": "authenticated", "sub": "00000000-0000-0000-0000-00000000000a", "aud": ["x"]}'),
     ('{"sub": "00000000-0000-0000-0000-00000000000A"}'),
     (''), ('{}'), ('[]'), ('null'), ('"00000000-0000-0000-0000-00000000000a"'), ('not json'), ('{"sub": "00000000'),
-    ('{"sub": null}'), ('{"sub": 10}'), ('{"sub": ""}'), ('{"sub": "ann"}'), ('{"sub": {"sub": "00000000-0000-0000-0000-00000000000a"}}'),
+    ('{"sub": null}'), ('{"sub": 10}'), ('{"sub": ""}'), ('{"sub": {"sub": "00000000-0000-0000-0000-00000000000a"}}'),
     ('{"sub": ["00000000-0000-0000-0000-00000000000a"]}'), ('[{"sub": "00000000-0000-0000-0000-00000000000a"}]'),
     ('{"user_metadata": {"sub": "00000000-0000-0000-0000-00000000000a"}}'),
-    ('{"sub": "00000000-0000-0000-0000-00000000000a "}'), ('{"sub": "{00000000-0000-0000-0000-00000000000a}"}'),
     ('{"sub": "00000000-0000-0000-0000-00000000000a"'), ('{"sub": "00000000-0000-0000-0000-00000000000a"} {}')
     ) AS v (claims);
 SELECT 'huge', pg_temp.who(format('{"x": "%s", "sub": "%s"}', repeat('x', 1000000), :'ann'));
@@ -49,7 +48,7 @@ SELECT 'deep', pg_temp.who(format('{"x": %s%s, "sub": "%s"}', repeat('[', 100000
 SET request.jwt.claims = '{"sub": "00000000-0000-0000-0000-00000000000a"}';
 SET usage_tracking.user_id = '00000000-0000-0000-0000-00000000000b';
 SELECT current_user_id();
-SET usage_tracking.user_id = 'garbage';
+SELECT set_config('usage_tracking.user_id', repeat('x', 256), false) <> '' AS set;
 SELECT current_user_id();
 SET usage_tracking.identity = 'jwt';
 SELECT current_user_id();

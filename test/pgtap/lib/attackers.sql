@@ -89,9 +89,9 @@ RETURNS SETOF record LANGUAGE sql AS $$
             OR c.oid IN (SELECT relid FROM pg_partition_tree('usage.usage_events')))
      ORDER BY c.oid::regclass::text
 $$;
-CREATE FUNCTION attack.functions(OUT function regprocedure, OUT name name, OUT argtypes oid[]) RETURNS SETOF record
+CREATE FUNCTION attack.functions(OUT function regprocedure, OUT name name, OUT of_user boolean) RETURNS SETOF record
 LANGUAGE sql AS $$
-    SELECT p.oid::regprocedure, p.proname, p.proargtypes::oid[]
+    SELECT p.oid::regprocedure, p.proname, COALESCE('user_id' = ANY (p.proargnames[1:p.pronargs]), false)
       FROM pg_proc p JOIN pg_depend ON objid = p.oid AND classid = 'pg_proc'::regclass AND deptype = 'e'
       JOIN pg_extension x ON refobjid = x.oid AND extname = 'usage_tracking'
      ORDER BY p.oid::regprocedure::text
@@ -173,7 +173,7 @@ BEGIN
         RETURN format('%s gave %s, not %s: %s', statement, saw.state, expected, saw.told);
     ELSIF saw.state = '00000' AND attack.fingerprint() <> before THEN
         RETURN format('%s changed something', statement);
-    ELSIF saw.told || saw.rows ~* 'secret|bbbbbbbb' THEN
+    ELSIF saw.told || saw.rows ~* 'secret|bbbbbbbb-0000-4000-8000-00000000000b' THEN
         RETURN format('%s told about B: %s%s', statement, saw.told, saw.rows);
     END IF;
     RETURN NULL;
@@ -219,12 +219,11 @@ $$;
  * argument a value that is good. */
 CREATE FUNCTION attack.call(function regprocedure, user_id text) RETURNS text LANGUAGE sql AS $$
     SELECT format('SELECT %s.%I(%s)', pronamespace::regnamespace, proname,
-                  (SELECT string_agg(CASE format_type(t, NULL)
-                       WHEN 'uuid' THEN user_id
+                  (SELECT string_agg(CASE WHEN proargnames[n] = 'user_id' THEN user_id ELSE CASE format_type(t, NULL)
                        WHEN 'text' THEN '''call''' WHEN 'name' THEN '''anon''' WHEN 'regclass' THEN '''app.users'''
                        WHEN 'jsonb' THEN '''{}''' WHEN 'boolean' THEN 'true' WHEN 'text[]' THEN '''{success}'''
                        WHEN 'interval' THEN '''1 day''' WHEN 'date' THEN 'current_date'
-                       WHEN 'timestamp with time zone' THEN 'now()' ELSE '1' END || '::' || format_type(t, NULL), ', ' ORDER BY n)
+                       WHEN 'timestamp with time zone' THEN 'now()' ELSE '1' END END || '::' || format_type(t, NULL), ', ' ORDER BY n)
                      FROM unnest(proargtypes::oid[]) WITH ORDINALITY AS a (t, n)))
       FROM pg_proc WHERE oid = function
 $$;
