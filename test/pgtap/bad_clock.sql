@@ -52,29 +52,32 @@ INSERT INTO period_doors VALUES
 
 CREATE TEMP TABLE bad_periods AS
 SELECT kind, period
-  FROM unnest(ARRAY['calendar', 'anchored']) AS kind,
+  FROM unnest(ARRAY['calendar', 'anchored', 'sliding']) AS kind,
        unnest(ARRAY['0', '-1 hour', '-1 day', '-1 month', '1 mon 1 day', '1 month -30 days', '-1 month 31 days',
                     '1 day 1 hour', '2 days -24 hours', '1 month 1 microsecond']) AS period
  UNION ALL
 SELECT 'calendar', unnest(ARRAY['2 days', '14 days', '30 days', '2 hours', '24 hours', '1 minute',
                                 '01:00:00.000001', '2 months', '6 months', '2 years'])
  UNION ALL
-SELECT 'anchored', unnest(ARRAY['0.999999 seconds', '100 years 1 month', '36601 days', '878400:00:00.000001',
-                                '178000000 years', '2147483647 days'])
+SELECT kind, period
+  FROM unnest(ARRAY['anchored', 'sliding']) AS kind,
+       unnest(ARRAY['0.999999 seconds', '100 years 1 month', '36601 days', '878400:00:00.000001',
+                    '178000000 years', '2147483647 days']) AS period
  UNION ALL
-SELECT kind, '1 day' FROM unnest(ARRAY['', 'Calendar', 'sliding', 'day']) AS kind;
+SELECT kind, '1 day' FROM unnest(ARRAY['', 'Calendar', 'Sliding', 'level', 'day']) AS kind;
 
 SELECT throws_ok(format(statement, kind, period), '22023', NULL, format('%s refuses window %s, %s', door, kind, period))
   FROM period_doors, bad_periods ORDER BY door, kind, period;
 SELECT throws_ok(format(statement, kind, NULL), '22023', NULL, format('%s refuses window %s without a period', door, kind))
-  FROM period_doors, unnest(ARRAY['calendar', 'anchored']) AS kind WHERE door <> '_usage_window' ORDER BY door, kind;
+  FROM period_doors, unnest(ARRAY['calendar', 'anchored', 'sliding']) AS kind WHERE door <> '_usage_window' ORDER BY door, kind;
 
 SELECT lives_ok(format(statement, kind, period), format('%s takes window %s, %s', door, kind, period))
   FROM period_doors,
        (VALUES ('calendar', '1 hour'), ('calendar', '60 minutes'), ('calendar', '1 day'), ('calendar', '1 week'),
                ('calendar', '1 month'), ('calendar', '3 months'), ('calendar', '12 months'), ('calendar', '1 year'),
                ('anchored', '1 second'), ('anchored', '24 hours'), ('anchored', '36600 days'), ('anchored', '100 years'),
-               ('anchored', '1 year 2 months')) AS good (kind, period)
+               ('anchored', '1 year 2 months'), ('sliding', '1 second'), ('sliding', '30 days'), ('sliding', '1 month'),
+               ('billing', '0'), ('lifetime', '2 days'), ('gauge', '-1 month')) AS good (kind, period)
  WHERE door IN ('_usage_window', 'define_usage_limit') ORDER BY door, kind, period;
 DELETE FROM usage.usage_limits WHERE limit_type = 'here';
 
@@ -102,6 +105,12 @@ SELECT pg_temp.no_window(kind, period, zone, anchor, at)
        AS beyond (kind, period, zone, anchor, at);
 SELECT pg_temp.no_window('calendar', '1 hour', 'America/Los_Angeles', '2026-01-01Z', '4714-11-24Z BC');
 SELECT pg_temp.no_window('calendar', '1 hour', 'UTC', '2026-01-01Z', '294276-12-31 23:59:59.999999Z');
+
+SELECT throws_ok(format('SELECT usage._billing_window(%L, %L, ''UTC'', %L)', first, next, at), '22008', NULL,
+                 format('there is no billing window of [%s, %s) at %s', first, next, at))
+  FROM (VALUES ('-infinity', '2026-01-01Z', '2026-01-01Z'), ('2026-01-01Z', 'infinity', '2026-01-01Z'),
+               ('2026-01-01Z', '2026-02-01Z', 'infinity'), ('2026-01-01Z', '2026-02-01Z', '294276-12-31 23:59:59.999999Z'),
+               ('2026-01-01Z', '2026-01-02Z', '294276-12-31 23:59:59.999999Z')) AS beyond (first, next, at);
 
 SELECT throws_ok(format('SELECT usage.set_user_clock(%L, anchor => %L)', :'ada', anchor), '22008', NULL,
                  'an anchor at ' || anchor || ' is refused')
