@@ -259,9 +259,9 @@ $$;
 COMMENT ON FUNCTION @extschema@._settled_event_id() IS
 'Internal: events up to this id are committed or will never be';
 
-/* Makes the months of these rows in usage_events_moving; false where there is
+/* Makes the months of these pages in usage_events_moving; false where there is
  * none: a month before the year 1 or after 9999. */
-CREATE FUNCTION @extschema@._make_moving_months(low tid, high tid) RETURNS boolean
+CREATE FUNCTION @extschema@._make_moving_months(low bigint, high bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -271,7 +271,8 @@ DECLARE
 BEGIN
     FOR month IN
         SELECT DISTINCT date_trunc('month', d.occurred_at AT TIME ZONE 'UTC')
-          FROM @extschema@.usage_events_default AS d WHERE d.ctid >= low AND d.ctid < high
+          FROM @extschema@.usage_events_default AS d
+         WHERE d.ctid >= format('(%s,0)', low)::tid AND d.ctid < format('(%s,0)', high)::tid
     LOOP
         IF month < '0001-01-01' OR month > '9999-12-31' THEN
             RETURN false;
@@ -284,8 +285,8 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._make_moving_months(tid, tid) IS
-'Internal: makes places for copies of these rows of the DEFAULT partition';
+COMMENT ON FUNCTION @extschema@._make_moving_months(bigint, bigint) IS
+'Internal: makes places for copies of the rows in these pages of the DEFAULT partition';
 
 /* Copies what is not copied yet; complete means all up to that id. */
 CREATE FUNCTION @extschema@._copy_default_rows(
@@ -297,8 +298,6 @@ DECLARE
     pages constant bigint := 256;
     size  bigint;
     page  bigint := 0;
-    low   tid;
-    high  tid;
 BEGIN
     complete := false;
     LOCK TABLE ONLY @extschema@.usage_events_moving IN SHARE ROW EXCLUSIVE MODE;
@@ -308,16 +307,14 @@ BEGIN
         IF clock_timestamp() > stop_at THEN
             RETURN;
         END IF;
-        low := format('(%s,0)', page)::tid;
-        page := page + pages;
-        high := format('(%s,0)', page)::tid;
-        IF NOT @extschema@._make_moving_months(low, high) THEN
+        IF NOT @extschema@._make_moving_months(page, page + pages) THEN
             RETURN;
         END IF;
         INSERT INTO @extschema@.usage_events_moving
         SELECT d.* FROM @extschema@.usage_events_default AS d
-         WHERE d.ctid >= low AND d.ctid < high AND d.id <= settled
+         WHERE d.ctid >= format('(%s,0)', page)::tid AND d.ctid < format('(%s,0)', page + pages)::tid AND d.id <= settled
             ON CONFLICT DO NOTHING;
+        page := page + pages;
     END LOOP;
     complete := true;
 END

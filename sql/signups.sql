@@ -149,19 +149,19 @@ COMMENT ON FUNCTION @extschema@._fresh_user_id() IS
 'Internal: a random user id that is nobody''s';
 
 CREATE FUNCTION @extschema@._lock_out_user(user_id @user_id@) RETURNS void
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_lock_out_user';
 COMMENT ON FUNCTION @extschema@._lock_out_user(@user_id@) IS
 'Internal: waits for a user''s uses in flight and keeps new ones out until the transaction ends';
 
 CREATE FUNCTION @extschema@._user_lives(user_id @user_id@) RETURNS boolean
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_user_lives';
 COMMENT ON FUNCTION @extschema@._user_lives(@user_id@) IS
 'Internal: whether the user is in the attached table; NULL if none is attached';
 
 CREATE FUNCTION @extschema@._forget_events(user_id @user_id@, fresh_id @user_id@, erase boolean) RETURNS bigint
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_forget_events';
 COMMENT ON FUNCTION @extschema@._forget_events(@user_id@, @user_id@, boolean) IS
 'Internal: gives a user''s events to a fresh id, without what describes them';
@@ -169,7 +169,7 @@ COMMENT ON FUNCTION @extschema@._forget_events(@user_id@, @user_id@, boolean) IS
 /* Every table that names users has its line here; test/pgtap/privacy.sql looks
  * whether one is missing. */
 CREATE FUNCTION @extschema@._forget_user(gone @user_id@, erase boolean) RETURNS void
-LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -196,7 +196,7 @@ COMMENT ON FUNCTION @extschema@._forget_user(@user_id@, boolean) IS
 
 /* A user who came back with his old id is forgiven his mark. */
 CREATE FUNCTION @extschema@._forget_if_deleted(gone @user_id@) RETURNS boolean
-LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -253,7 +253,7 @@ COMMENT ON FUNCTION @extschema@.erase_user(@user_id@) IS
 
 /* Whatever table has a column user_id, of rooms to come as well. */
 CREATE FUNCTION @extschema@._export_user(wanted @user_id@) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

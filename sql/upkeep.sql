@@ -88,7 +88,7 @@ BEGIN
     SELECT c.oid::regclass, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz
       FROM pg_inherits AS i
       JOIN pg_class AS c ON c.oid = i.inhrelid,
-           LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(.+)''\) TO \(''(.+)''\)') AS b (bounds)
+           LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''(.+)''[)] TO [(]''(.+)''[)]') AS b (bounds)
      WHERE i.inhparent = '@extschema@.usage_events'::regclass AND b.bounds IS NOT NULL
      ORDER BY 2;
 END
@@ -168,27 +168,27 @@ COMMENT ON FUNCTION @extschema@._carry_month(regclass) IS
 
 /* The months are carried.  Whether they may go is asked once more, now that
  * nobody is at work; then there is no counter left that they alone explain. */
-CREATE FUNCTION @extschema@._drop_months(months regclass[], zones text[]) RETURNS void
+CREATE FUNCTION @extschema@._drop_months(months text[], zones text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    month    regclass;
+    month    text;
     last_end timestamptz;
 BEGIN
     LOCK TABLE ONLY @extschema@.usage_events IN ACCESS EXCLUSIVE MODE;
-    SELECT max(m.end_instant) INTO last_end FROM @extschema@._months() AS m WHERE m.partition = ANY (months);
+    SELECT max(m.end_instant) INTO last_end FROM @extschema@._months() AS m WHERE m.partition::text = ANY (months);
     IF last_end > @extschema@._retention_bound(zones) THEN
         RAISE lock_not_available;
     END IF;
     DELETE FROM @extschema@.usage_counters AS c WHERE c.window_start > '-infinity' AND c.window_start < last_end;
     FOREACH month IN ARRAY months LOOP
-        PERFORM @extschema@._log_partition(month, 'dropped');
+        PERFORM @extschema@._log_partition(month::regclass, 'dropped');
         EXECUTE format('DROP TABLE %s', month);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._drop_months(regclass[], text[]) IS
+COMMENT ON FUNCTION @extschema@._drop_months(text[], text[]) IS
 'Internal: drops months whose events are carried';
 
 CREATE FUNCTION @extschema@._retire_months(stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
@@ -198,9 +198,9 @@ AS $$
 DECLARE
     horizon record := @extschema@._usage_horizons();
     zones   text[];
-    months  regclass[];
-    month   regclass;
-    carried regclass[] := '{}';
+    months  text[];
+    month   text;
+    carried text[] := '{}';
 BEGIN
     done := 0;
     "left" := 0;
@@ -208,14 +208,14 @@ BEGIN
         RETURN;
     END IF;
     zones := @extschema@._zones_in_use();
-    months := ARRAY(SELECT m.partition FROM @extschema@._months() AS m
+    months := ARRAY(SELECT m.partition::text FROM @extschema@._months() AS m
                      WHERE m.end_instant <= @extschema@._retention_bound(zones) ORDER BY m.first_instant);
     "left" := cardinality(months);
     BEGIN
         FOREACH month IN ARRAY months LOOP
             EXIT WHEN clock_timestamp() > stop_at;
             BEGIN
-                PERFORM @extschema@._carry_month(month);
+                PERFORM @extschema@._carry_month(month::regclass);
                 carried := carried || month;
             EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
                 NULL;  -- a late event is being written

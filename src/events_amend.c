@@ -10,7 +10,6 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "errors.h"
@@ -114,11 +113,14 @@ PG_FUNCTION_INFO_V1(ut_forget_events);
 Datum
 ut_forget_events(PG_FUNCTION_ARGS)
 {
+	static const char *const names[] = {"user_id", "fresh_id", "erase"};
 	const Installation *home = installation_of(fcinfo);
 	Datum		args[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
 	Disguise	before;
 	uint64		events;
 
+	for (int i = 0; i < lengthof(names); i++)
+		check_not_null(PG_ARGISNULL(i), names[i]);
 	become_owner(home, &before);
 	amend(&forget_copies, args);
 	events = amend(&forget_events, args);

@@ -76,9 +76,10 @@ Datum
 ut_lock_out_user(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
+	Datum		user_id = user_id_argument(home, fcinfo);
 
 	LockRelationOid(home->usage_events, RowExclusiveLock);
-	lock_out_uses_of(home, PG_GETARG_DATUM(0));
+	lock_out_uses_of(home, user_id);
 	PG_RETURN_VOID();
 }
 
@@ -88,12 +89,13 @@ Datum
 ut_user_lives(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
+	Datum		user_id = user_id_argument(home, fcinfo);
 	UsersTable	users;
 
 	if (!find_users_table(home, &users))
 		PG_RETURN_NULL();
 	check_id_column(home, &users);
-	PG_RETURN_BOOL(is_in_table(home, &users, PG_GETARG_DATUM(0)));
+	PG_RETURN_BOOL(is_in_table(home, &users, user_id));
 }
 
 PG_FUNCTION_INFO_V1(ut_erase_user);
