@@ -13,7 +13,7 @@ BEGIN ATOMIC
                     'check_usage_limit', 'consume_usage', 'require_usage',
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
                     'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_temporary_limit', 'set_user_limit',
-                    'reverse_usage', 'adjust_usage', 'reset_user_usage'])
+                    'reverse_usage', 'adjust_usage', 'reset_user_usage', 'erase_user', 'export_user_data'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage'])
@@ -83,7 +83,8 @@ BEGIN ATOMIC
                           WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = home.oid
                             AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e')
             OR c.oid IN (SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
-                          WHERE i.inhparent = '@extschema@.usage_events'::regclass)
+                          WHERE i.inhparent = ANY (ARRAY['@extschema@.usage_events'::regclass,
+                                                         '@extschema@.usage_events_moving'::regclass]))
     ), grants AS MATERIALIZED (
         SELECT r.oid, a.grantee, a.privilege_type, ''::text AS of_column
           FROM relations AS r, LATERAL pg_catalog.aclexplode(r.relacl) AS a
@@ -151,7 +152,7 @@ BEGIN ATOMIC
     SELECT f.function::text, 'it runs with the rights of its owner'
       FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function
      WHERE p.prosecdef
-       AND NOT p.proname = ANY (ARRAY['handle_new_user', 'handle_deleted_user', 'create_usage_partition'])
+       AND NOT p.proname = ANY (ARRAY['handle_new_user', 'handle_deleted_user', 'create_usage_partition', 'usage_maintenance'])
      UNION ALL
     SELECT f.function::text, 'its search_path is open'
       FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function
@@ -188,7 +189,7 @@ BEGIN ATOMIC
      UNION ALL
     SELECT r.oid::regclass::text, 'history can be changed: trigger history_is_kept or history_is_not_truncated is missing'
       FROM relations AS r
-     WHERE (r.oid = '@extschema@.usage_events'::regclass OR r.relispartition) AND r.relkind <> 'i'::"char"
+     WHERE (r.relkind = 'p'::"char" OR r.relispartition) AND r.relkind <> 'i'::"char"
        AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS t
              WHERE t.tgrelid = r.oid AND t.tgname = ANY (ARRAY['history_is_kept', 'history_is_not_truncated'])
 ) < 2

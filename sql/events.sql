@@ -55,7 +55,7 @@ CREATE FUNCTION @extschema@._history_is_kept() RETURNS trigger
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_history_is_kept';
 COMMENT ON FUNCTION @extschema@._history_is_kept() IS
-'Internal: refuses to change or remove history';
+'Internal: refuses to change or remove history, but to src/events_amend.c';
 
 CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_events
     FOR EACH ROW EXECUTE FUNCTION @extschema@._history_is_kept();
@@ -85,14 +85,90 @@ COMMENT ON TABLE @extschema@.usage_events_default IS
 SELECT @extschema@._furnish_partition('@extschema@.usage_events_default'::pg_catalog.regclass);
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_events_default', '');
 
+/* Months whose events lie in the DEFAULT partition are copied here, in steps,
+ * before they change places; nobody counts what is here. */
+CREATE TABLE @extschema@.usage_events_moving (LIKE @extschema@.usage_events INCLUDING DEFAULTS)
+    PARTITION BY RANGE (occurred_at);
+COMMENT ON TABLE @extschema@.usage_events_moving IS
+'Copies of events in the DEFAULT partition, until their months become partitions of usage_events';
+ALTER TABLE @extschema@.usage_events_moving ENABLE ROW LEVEL SECURITY;
+CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_events_moving
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._history_is_kept();
+CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_events_moving
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._history_is_kept();
+
+/* A snapshot that is older than a row here finds events where they no longer
+ * are: src/events_amend.c notices by the number of rows. */
+CREATE TABLE @extschema@.usage_partition_log (
+    partition text NOT NULL,
+    action    text NOT NULL,
+    events    bigint NOT NULL,
+    logged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (logged_at, partition)
+);
+COMMENT ON TABLE @extschema@.usage_partition_log IS
+'Which partitions of usage_events were dropped by retention, or filled from the DEFAULT partition';
+COMMENT ON COLUMN @extschema@.usage_partition_log.action IS 'dropped or moved';
+ALTER TABLE @extschema@.usage_partition_log ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_partition_log', '');
+
+CREATE FUNCTION @extschema@._log_partition(partition regclass, action text) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('INSERT INTO %s.usage_partition_log (partition, action, events)'
+                   ' SELECT c.relname, $2, (SELECT count(*) FROM %s) FROM pg_class AS c WHERE c.oid = $1',
+                   '@extschema@', partition) USING partition, action;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._log_partition(regclass, text) IS
+'Internal: notes what is done with a partition, and how many events it has';
+
+CREATE FUNCTION @extschema@._events_are_in_place() RETURNS boolean
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_events_are_in_place';
+COMMENT ON FUNCTION @extschema@._events_are_in_place() IS
+'Internal: true, or an error where the snapshot is older than a move of events';
+
+/* The one place that makes a month; of usage_events or of usage_events_moving. */
+CREATE FUNCTION @extschema@._make_month(parent regclass, partition text, bounds text) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE %s PARTITION OF %s %s', partition, parent, bounds);
+    PERFORM @extschema@._furnish_partition(partition::regclass);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._make_month(regclass, text, text) IS
+'Internal: makes a partition for a month and furnishes it';
+
+/* What a month is called, and which instants it holds: in UTC, and written so
+ * that they read the same under every DateStyle and TimeZone. */
+CREATE FUNCTION @extschema@._name_month(
+    day date, OUT partition text, OUT bounds text) RETURNS record
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    bound     text := 'YYYY-MM-DD HH24:MI:SS"+00"';
+    first_day timestamp := date_trunc('month', day::timestamp);
+BEGIN
+    partition := format('%s.usage_events_%s', '@extschema@', to_char(first_day, 'YYYY_MM'));
+    bounds := format('FOR VALUES FROM (%L) TO (%L)', to_char(first_day, bound),
+                     to_char(first_day + '1 month'::interval, bound));
+END
+$$;
+COMMENT ON FUNCTION @extschema@._name_month(date) IS
+'Internal: the name of a month''s partition and its bounds';
+
 CREATE FUNCTION @extschema@.create_usage_partition(month date) RETURNS boolean
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    bound     text := 'YYYY-MM-DD HH24:MI:SS"+00"';  -- reads the same under every DateStyle and TimeZone
-    first_day timestamp;
-    partition text;
+    named record;
 BEGIN
     IF month IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -101,20 +177,20 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'datetime_field_overflow',
             MESSAGE = 'argument "month" is out of range';
     END IF;
-    first_day := date_trunc('month', month::timestamp);
-    partition := format('%s.usage_events_%s', '@extschema@', to_char(first_day, 'YYYY_MM'));
+    named := @extschema@._name_month(month);
     LOCK TABLE @extschema@.usage_events IN SHARE UPDATE EXCLUSIVE MODE;  -- one partition is made at a time
-    IF to_regclass(partition) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = to_regclass(named.partition)
+                  AND i.inhparent = '@extschema@.usage_events_moving'::regclass) THEN
+        RAISE check_violation;
+    ELSIF to_regclass(named.partition) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE %s PARTITION OF %s.usage_events FOR VALUES FROM (%L) TO (%L)',
-                   partition, '@extschema@', to_char(first_day, bound), to_char(first_day + '1 month'::interval, bound));
-    PERFORM @extschema@._furnish_partition(partition::regclass);
+    PERFORM @extschema@._make_month('@extschema@.usage_events', named.partition, named.bounds);
     RETURN true;
 EXCEPTION WHEN check_violation THEN
     RAISE EXCEPTION USING ERRCODE = 'check_violation',
-        MESSAGE = format('the DEFAULT partition holds events of %s', to_char(first_day, 'YYYY-MM')),
-        HINT = 'Make partitions ahead of time, with usage_maintenance().';
+        MESSAGE = format('the DEFAULT partition holds events of %s', to_char(month, 'YYYY-MM')),
+        HINT = 'usage_maintenance() moves them to a partition of their own.';
 END
 $$;
 COMMENT ON FUNCTION @extschema@.create_usage_partition(date) IS
@@ -144,14 +220,167 @@ BEGIN
         BEGIN
             done := done + @extschema@.create_usage_partition(
                                (this_month + make_interval(months => ahead))::date)::integer;
-        EXCEPTION WHEN lock_not_available OR check_violation THEN
-            "left" := "left" + 1;  -- in use, or its events are in the DEFAULT partition
+        EXCEPTION
+            WHEN check_violation THEN
+                "left" := "left" + 1;  -- its events are in the DEFAULT partition
+            WHEN lock_not_available THEN
+                "left" := "left" + months - ahead;  -- the others would keep uses waiting as well
+                EXIT;
         END;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._prepare_partitions(integer, timestamptz) IS
 'Internal: makes the partitions of this month and the next ones; what is in use is left';
+
+/* ---- out of the DEFAULT partition ----
+ *
+ * Copying keeps nobody waiting and may take many calls; then, in one short step
+ * under ACCESS EXCLUSIVE on usage_events, what came meanwhile is copied too, the
+ * DEFAULT partition is emptied, and the months are attached.  The lock on
+ * usage_events_moving keeps erasure out while there are two of each row. */
+
+/* The highest id below which no event is still to come: whoever records one
+ * takes its number after his lock on usage_events.  The lock is given up again. */
+CREATE FUNCTION @extschema@._settled_event_id() RETURNS bigint
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    settled bigint;
+BEGIN
+    LOCK TABLE ONLY @extschema@.usage_events IN SHARE MODE;
+    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO settled FROM @extschema@.usage_events_id_seq AS s;
+    RAISE EXCEPTION 'done';
+EXCEPTION WHEN raise_exception THEN
+    RETURN settled;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._settled_event_id() IS
+'Internal: events up to this id are committed or will never be';
+
+/* Makes the months of these pages in usage_events_moving; false where there is
+ * none: a month before the year 1 or after 9999. */
+CREATE FUNCTION @extschema@._make_moving_months(low bigint, high bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    month timestamp;
+    named record;
+BEGIN
+    FOR month IN
+        SELECT DISTINCT date_trunc('month', d.occurred_at AT TIME ZONE 'UTC')
+          FROM @extschema@.usage_events_default AS d
+         WHERE d.ctid >= format('(%s,0)', low)::tid AND d.ctid < format('(%s,0)', high)::tid
+    LOOP
+        IF month < '0001-01-01' OR month > '9999-12-31' THEN
+            RETURN false;
+        END IF;
+        named := @extschema@._name_month(month::date);
+        IF to_regclass(named.partition) IS NULL THEN
+            PERFORM @extschema@._make_month('@extschema@.usage_events_moving', named.partition, named.bounds);
+        END IF;
+    END LOOP;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._make_moving_months(bigint, bigint) IS
+'Internal: makes places for copies of the rows in these pages of the DEFAULT partition';
+
+/* Copies what is not copied yet; complete means all up to that id. */
+CREATE FUNCTION @extschema@._copy_default_rows(
+    stop_at timestamptz, OUT settled bigint, OUT complete boolean) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pages constant bigint := 256;
+    size  bigint;
+    page  bigint := 0;
+BEGIN
+    complete := false;
+    LOCK TABLE ONLY @extschema@.usage_events_moving IN SHARE ROW EXCLUSIVE MODE;
+    settled := @extschema@._settled_event_id();
+    size := pg_relation_size('@extschema@.usage_events_default') / current_setting('block_size')::bigint;
+    WHILE page < size LOOP
+        IF clock_timestamp() > stop_at THEN
+            RETURN;
+        END IF;
+        IF NOT @extschema@._make_moving_months(page, page + pages) THEN
+            RETURN;
+        END IF;
+        INSERT INTO @extschema@.usage_events_moving
+        SELECT d.* FROM @extschema@.usage_events_default AS d
+         WHERE d.ctid >= format('(%s,0)', page)::tid AND d.ctid < format('(%s,0)', page + pages)::tid AND d.id <= settled
+            ON CONFLICT DO NOTHING;
+        page := page + pages;
+    END LOOP;
+    complete := true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._copy_default_rows(timestamptz) IS
+'Internal: copies rows of the DEFAULT partition to usage_events_moving, in steps';
+
+CREATE FUNCTION @extschema@._empty_default_partition() RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_empty_default_partition';
+COMMENT ON FUNCTION @extschema@._empty_default_partition() IS
+'Internal: empties usage_events_default, whose rows have all been copied';
+
+CREATE FUNCTION @extschema@._attach_moved_months() RETURNS bigint
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
+AS $$
+DECLARE
+    partition regclass;
+    bounds    text;
+    moved     bigint := 0;
+BEGIN
+    FOR partition, bounds IN
+        SELECT c.oid, pg_get_expr(c.relpartbound, c.oid)
+          FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+         WHERE i.inhparent = '@extschema@.usage_events_moving'::regclass ORDER BY c.relname
+    LOOP
+        PERFORM @extschema@._log_partition(partition, 'moved');
+        EXECUTE format('ALTER TABLE %s.usage_events_moving DETACH PARTITION %s', '@extschema@', partition);
+        EXECUTE format('ALTER TABLE %s.usage_events ATTACH PARTITION %s %s', '@extschema@', partition, bounds);
+        moved := moved + 1;
+    END LOOP;
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._attach_moved_months() IS
+'Internal: makes the months of usage_events_moving partitions of usage_events';
+
+/* Everything up to that id has been copied.  Where the copies are not what is
+ * in the DEFAULT partition after all, they go, and copying begins anew. */
+CREATE FUNCTION @extschema@._move_default_rows(settled bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    partition regclass;
+BEGIN
+    LOCK TABLE ONLY @extschema@.usage_events IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE @extschema@.usage_events_default IN ACCESS EXCLUSIVE MODE;
+    INSERT INTO @extschema@.usage_events_moving
+    SELECT d.* FROM @extschema@.usage_events_default AS d WHERE d.id > settled
+        ON CONFLICT DO NOTHING;
+    IF (SELECT count(*) FROM @extschema@.usage_events_moving) = (SELECT count(*) FROM @extschema@.usage_events_default) THEN
+        PERFORM @extschema@._empty_default_partition();
+        RETURN @extschema@._attach_moved_months();
+    END IF;
+    FOR partition IN
+        SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = '@extschema@.usage_events_moving'::regclass
+    LOOP
+        EXECUTE format('DROP TABLE %s', partition);
+    END LOOP;
+    RETURN 0;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._move_default_rows(bigint) IS
+'Internal: puts the copied months in the place of the rows of the DEFAULT partition; returns how many';
 
 /* A dump says nothing of a table whose rights are its owner's alone, so where
  * default privileges give rights away, a restored partition has them. */
@@ -166,7 +395,7 @@ BEGIN
     "left" := 0;
     FOR partition IN
         SELECT c.oid FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-         WHERE i.inhparent = '@extschema@.usage_events'::regclass
+         WHERE i.inhparent = ANY (ARRAY['@extschema@.usage_events'::regclass, '@extschema@.usage_events_moving'::regclass])
            AND EXISTS (SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner)
     LOOP
         BEGIN

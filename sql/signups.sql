@@ -126,3 +126,167 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_make_admin_by_email';
 COMMENT ON FUNCTION @extschema@.make_admin_by_email(text) IS
 'Gives role admin to the one user of the attached table with this email address, in whatever case';
+
+/* ---- leaving ----
+ *
+ * Totals stay: what a user used goes on to count under a fresh id that is
+ * nobody's, in the same windows.  Which id it is is written down nowhere. */
+
+CREATE FUNCTION @extschema@._fresh_user_id() RETURNS @user_id@
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    digits text := replace(gen_random_uuid()::text, '-', '');
+BEGIN
+    RETURN (CASE '@user_id@'
+                WHEN 'uuid' THEN digits
+                WHEN 'text' THEN 'anonymous:' || digits
+                ELSE (-1 - ('x' || right(digits, 15))::bit(60)::bigint)::text  -- negative: no sequence gives it
+            END)::@user_id@;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._fresh_user_id() IS
+'Internal: a random user id that is nobody''s';
+
+CREATE FUNCTION @extschema@._lock_out_user(user_id @user_id@) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_lock_out_user';
+COMMENT ON FUNCTION @extschema@._lock_out_user(@user_id@) IS
+'Internal: waits for a user''s uses in flight and keeps new ones out until the transaction ends';
+
+CREATE FUNCTION @extschema@._user_lives(user_id @user_id@) RETURNS boolean
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_user_lives';
+COMMENT ON FUNCTION @extschema@._user_lives(@user_id@) IS
+'Internal: whether the user is in the attached table; NULL if none is attached';
+
+CREATE FUNCTION @extschema@._forget_events(user_id @user_id@, fresh_id @user_id@, erase boolean) RETURNS bigint
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_forget_events';
+COMMENT ON FUNCTION @extschema@._forget_events(@user_id@, @user_id@, boolean) IS
+'Internal: gives a user''s events to a fresh id, without what describes them';
+
+/* Every table that names users has its line here; test/pgtap/privacy.sql looks
+ * whether one is missing. */
+CREATE FUNCTION @extschema@._forget_user(gone @user_id@, erase boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fresh @user_id@ := @extschema@._fresh_user_id();
+BEGIN
+    LOCK TABLE ONLY @extschema@.usage_events_moving IN ROW EXCLUSIVE MODE;  -- nobody makes copies
+    DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;  -- as a commit does, before the next lock
+    PERFORM @extschema@._lock_out_user(gone);
+    DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;
+    PERFORM @extschema@._forget_events(gone, fresh, erase);
+    UPDATE @extschema@.usage_counters AS c SET user_id = fresh WHERE c.user_id = gone;
+    UPDATE @extschema@.usage_carried AS c SET user_id = fresh WHERE c.user_id = gone;
+    DELETE FROM @extschema@.usage_keys AS k WHERE k.user_id = gone;
+    DELETE FROM @extschema@.user_limits AS l WHERE l.user_id = gone;
+    DELETE FROM @extschema@.user_roles AS r WHERE r.user_id = gone;
+    UPDATE @extschema@.user_roles AS r SET granted_by = NULL WHERE r.granted_by = gone;
+    DELETE FROM @extschema@.user_subscriptions AS s WHERE s.user_id = gone;
+    DELETE FROM @extschema@.deleted_users AS d WHERE d.user_id = gone;
+    /* here: the history of changes, once there is one */
+END
+$$;
+COMMENT ON FUNCTION @extschema@._forget_user(@user_id@, boolean) IS
+'Internal: takes a user''s id and what describes his usage out of every table; sums stay';
+
+/* A user who came back with his old id is forgiven his mark. */
+CREATE FUNCTION @extschema@._forget_if_deleted(gone @user_id@) RETURNS boolean
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    what  text;
+    lives boolean;
+BEGIN
+    PERFORM @extschema@._lock_out_user(gone);
+    SELECT d.on_delete INTO what FROM @extschema@.deleted_users AS d WHERE d.user_id = gone FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN true;  -- he signed up again
+    END IF;
+    lives := @extschema@._user_lives(gone);
+    IF lives THEN
+        DELETE FROM @extschema@.deleted_users AS d WHERE d.user_id = gone;
+    ELSIF NOT lives THEN
+        PERFORM @extschema@._forget_user(gone, what = 'erase');
+    END IF;
+    RETURN lives IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._forget_if_deleted(@user_id@) IS
+'Internal: anonymizes or erases a marked user who is gone; false if nobody can tell';
+
+CREATE FUNCTION @extschema@._forget_deleted_users(stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gone @user_id@;
+BEGIN
+    done := 0;
+    FOR gone IN SELECT d.user_id FROM @extschema@.deleted_users AS d ORDER BY d.deleted_at, d.user_id LOOP
+        EXIT WHEN clock_timestamp() > stop_at;
+        BEGIN
+            done := done + @extschema@._forget_if_deleted(gone)::integer;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                NULL;  -- in use
+            WHEN OTHERS THEN  -- of the application's table, perhaps; others must not wait for it
+                RAISE WARNING 'usage of a deleted user could not be removed: %', SQLERRM USING ERRCODE = SQLSTATE;
+        END;
+    END LOOP;
+    SELECT count(*) INTO "left" FROM @extschema@.deleted_users;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._forget_deleted_users(timestamptz) IS
+'Internal: anonymizes or erases the usage of users who were deleted from the attached table';
+
+CREATE FUNCTION @extschema@.erase_user(user_id @user_id@) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_erase_user';
+COMMENT ON FUNCTION @extschema@.erase_user(@user_id@) IS
+'Takes everything that tells about a user out of every table, at once; sums of usage stay';
+
+/* Whatever table has a column user_id, of rooms to come as well. */
+CREATE FUNCTION @extschema@._export_user(wanted @user_id@) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result   jsonb := jsonb_build_object('user_id', wanted);
+    relation regclass;
+    name     name;
+    found    jsonb;
+BEGIN
+    FOR relation, name IN
+        SELECT c.oid, c.relname
+          FROM pg_depend AS us
+          JOIN pg_depend AS d ON d.refclassid = us.refclassid AND d.refobjid = us.refobjid AND d.deptype = 'e'
+           AND d.classid = us.classid
+          JOIN pg_class AS c ON c.oid = d.objid AND c.relkind = ANY ('{r,p}') AND NOT c.relispartition
+          JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'user_id'
+         WHERE us.classid = 'pg_class'::regclass AND us.objid = '@extschema@.usage_events'::regclass AND us.deptype = 'e'
+           AND us.refclassid = 'pg_extension'::regclass AND c.oid <> '@extschema@.usage_events_moving'::regclass
+         ORDER BY c.relname
+    LOOP
+        EXECUTE format('SELECT jsonb_agg(to_jsonb(t) - ''{user_id,granted_by}''::text[]) FROM %s AS t WHERE t.user_id = $1', relation)
+           INTO found USING wanted;
+        result := result || jsonb_build_object(name, COALESCE(found, '[]'));
+    END LOOP;
+    PERFORM @extschema@._events_are_in_place();
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._export_user(@user_id@) IS
+'Internal: every row of a user, by table';
+
+CREATE FUNCTION @extschema@.export_user_data(user_id @user_id@) RETURNS jsonb
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_export_user_data';
+COMMENT ON FUNCTION @extschema@.export_user_data(@user_id@) IS
+'Everything that is stored about a user: for each table his rows';

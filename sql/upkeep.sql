@@ -1,12 +1,269 @@
 /* upkeep: what happens with time?
  *
- * Nothing here is needed for an exact answer; it keeps tables small and fast.
+ * Nothing here is needed for an exact answer; it keeps tables small and fast,
+ * and keeps promises about deletion.
+ *
+ * One call is one transaction.  First comes what keeps nobody waiting, then,
+ * shortly before the end, what keeps uses out: the locks it takes are held to
+ * the end.  What is in use is left for the next call.
  */
-/* DDL waits for nobody: what is locked is left for the next call. */
-CREATE FUNCTION @extschema@.usage_maintenance(
-    max_seconds integer DEFAULT 10, OUT task text, OUT done bigint, OUT "left" bigint) RETURNS SETOF record
+CREATE FUNCTION @extschema@._usage_horizons(
+    OUT now timestamptz, OUT late timestamptz, OUT keys timestamptz, OUT events timestamptz) RETURNS record
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ut_usage_horizons';
+COMMENT ON FUNCTION @extschema@._usage_horizons() IS
+'Internal: the present instant, and the oldest for late events, for idempotency keys, and for events to be kept';
+
+/* ---- rows that nothing asks for any more ---- */
+
+/* Deletes the doomed rows of a table, some pages at a time, from a random page
+ * on, so that calls that are too short for all of it reach all of it together.
+ * "left" is what was not looked at, in such steps. */
+CREATE FUNCTION @extschema@._sweep(
+    relation regclass, doomed text, horizon timestamptz, stop_at timestamptz,
+    OUT done bigint, OUT "left" bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pages constant bigint := 512;
+    steps bigint := ceil(pg_relation_size(relation) / (pages * current_setting('block_size')::numeric));
+    step  bigint := floor(random() * steps);
+    rows  bigint;
+BEGIN
+    done := 0;
+    "left" := steps;
+    WHILE "left" > 0 AND clock_timestamp() <= stop_at LOOP
+        EXECUTE format('DELETE FROM %1$s AS t WHERE t.ctid = ANY (ARRAY('
+                       'SELECT s.ctid FROM %1$s AS s WHERE s.ctid >= $1 AND s.ctid < $2 AND (%2$s)'
+                       ' FOR UPDATE SKIP LOCKED))', relation, doomed)
+          USING format('(%s,0)', step * pages)::tid, format('(%s,0)', (step + 1) * pages)::tid, horizon;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        done := done + rows;
+        "left" := "left" - 1;
+        step := (step + 1) % steps;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._sweep(regclass, text, timestamptz, timestamptz) IS
+'Internal: deletes rows of a table for which a condition holds, in steps';
+
+/* Counters of windows that late events reach no more, while all their events
+ * are there to be summed again.  A use in flight may rely on a counter it has
+ * read, so the last thing is to wait until none is; this keeps uses out until
+ * the transaction ends. */
+CREATE FUNCTION @extschema@._sweep_closed_windows(
+    late timestamptz, stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT s.done, s."left" INTO done, "left"
+      FROM @extschema@._sweep('@extschema@.usage_counters',
+               format('s.window_end <= $3 AND s.window_start >= %L',
+                      COALESCE((SELECT max(c.month AT TIME ZONE 'UTC' + '1 month'::interval) AT TIME ZONE 'UTC'
+                                  FROM @extschema@.usage_carried AS c), '-infinity')),
+               late, stop_at) AS s;
+    IF done > 0 THEN
+        LOCK TABLE ONLY @extschema@.usage_events IN SHARE MODE;
+    END IF;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    "left" := COALESCE("left", 0) + 1;
+    done := 0;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._sweep_closed_windows(timestamptz, timestamptz) IS
+'Internal: deletes counters of windows that are over for good';
+
+/* ---- retention ---- */
+
+/* The months of usage_events. */
+CREATE FUNCTION @extschema@._months(
+    OUT partition regclass, OUT first_instant timestamptz, OUT end_instant timestamptz) RETURNS SETOF record
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT c.oid::regclass, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz
+      FROM pg_inherits AS i
+      JOIN pg_class AS c ON c.oid = i.inhrelid,
+           LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''(.+)''[)] TO [(]''(.+)''[)]') AS b (bounds)
+     WHERE i.inhparent = '@extschema@.usage_events'::regclass AND b.bounds IS NOT NULL
+     ORDER BY 2;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._months() IS
+'Internal: the partitions of usage_events that hold a month, with their bounds';
+
+/* The earliest beginning of a window that an event could still fall into, by
+ * configuration.  Where that depends on the user's anchor, a whole period is
+ * allowed for, and 4 days for the ends of months and the jumps of zones. */
+CREATE FUNCTION @extschema@._earliest_window(at timestamptz, zones text[]) RETURNS timestamptz
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT COALESCE(pg_catalog.min(CASE l.window_kind
+                        WHEN 'lifetime' THEN 'infinity'::timestamptz
+                        WHEN 'calendar' THEN (@extschema@._usage_window(l.window_kind, l.period, z.zone, at, at)).window_start
+                        WHEN 'anchored' THEN ((at AT TIME ZONE 'UTC') - l.period - '4 days'::interval) AT TIME ZONE 'UTC'
+                        ELSE '-infinity'::timestamptz  -- a kind that nobody has thought of here
+                    END), 'infinity'::timestamptz)
+      FROM @extschema@.usage_limits AS l,
+           LATERAL pg_catalog.unnest(CASE WHEN l.time_zone IS NULL THEN zones ELSE ARRAY[l.time_zone] END) AS z (zone);
+END;
+COMMENT ON FUNCTION @extschema@._earliest_window(timestamptz, text[]) IS
+'Internal: where the first window begins that an event at this instant or later counts in';
+
+/* Events before this instant serve as sums only: no window that begins before
+ * it, but for lifetime windows, can change or be shown any more. */
+CREATE FUNCTION @extschema@._retention_bound(zones text[]) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    horizon record := @extschema@._usage_horizons();
+    bound   timestamptz := least(horizon.events, horizon.late, @extschema@._earliest_window(horizon.late, zones));
+BEGIN
+    RETURN least(bound,
+        (SELECT min(c.window_start) FROM @extschema@.usage_counters AS c
+           JOIN @extschema@.usage_limits AS l ON l.limit_id = c.limit_id
+          WHERE c.window_start > '-infinity' AND c.window_start < bound AND c.window_end > horizon.late),
+        (SELECT min(r.occurred_at) FROM @extschema@.usage_reservations AS r
+          WHERE r.state = 'held' AND r.expires_at > horizon.now));
+END
+$$;
+COMMENT ON FUNCTION @extschema@._retention_bound(text[]) IS
+'Internal: the instant before which single events are of no use';
+
+CREATE FUNCTION @extschema@._zones_in_use() RETURNS text[]
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.array_agg(z.zone)
+      FROM (SELECT s.time_zone FROM @extschema@.user_subscriptions AS s WHERE s.time_zone IS NOT NULL
+             UNION SELECT pg_catalog.current_setting('usage_tracking.time_zone')) AS z (zone);
+END;
+COMMENT ON FUNCTION @extschema@._zones_in_use() IS
+'Internal: the time zones of users and of those who have none';
+
+/* Nobody writes to the partition, and nobody does until the transaction ends. */
+CREATE FUNCTION @extschema@._carry_month(partition regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', partition);
+    EXECUTE format(
+        'INSERT INTO %s.usage_carried AS c (user_id, usage_type, status, limit_id, month, events, quantity, tokens, cost)'
+        ' SELECT e.user_id, e.usage_type, COALESCE(e.corrected_status, e.status), COALESCE(e.corrected_limit, 0),'
+        ' date_trunc(''month'', e.occurred_at AT TIME ZONE ''UTC'') AT TIME ZONE ''UTC'','
+        ' sum(COALESCE(e.corrected_events, 1)), sum(e.quantity), sum(e.tokens), sum(e.cost)'
+        ' FROM %s AS e GROUP BY 1, 2, 3, 4, 5'
+        ' ON CONFLICT (user_id, month, usage_type, status, limit_id) DO UPDATE'
+        ' SET events = c.events + EXCLUDED.events, quantity = c.quantity + EXCLUDED.quantity,'
+        ' tokens = c.tokens + EXCLUDED.tokens, cost = c.cost + EXCLUDED.cost', '@extschema@', partition);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._carry_month(regclass) IS
+'Internal: adds up the events of a partition in usage_carried';
+
+/* The months are carried.  Whether they may go is asked once more, now that
+ * nobody is at work; then there is no counter left that they alone explain. */
+CREATE FUNCTION @extschema@._drop_months(months text[], zones text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    month    text;
+    last_end timestamptz;
+BEGIN
+    LOCK TABLE ONLY @extschema@.usage_events IN ACCESS EXCLUSIVE MODE;
+    SELECT max(m.end_instant) INTO last_end FROM @extschema@._months() AS m WHERE m.partition::text = ANY (months);
+    IF last_end > @extschema@._retention_bound(zones) THEN
+        RAISE lock_not_available;
+    END IF;
+    DELETE FROM @extschema@.usage_counters AS c WHERE c.window_start > '-infinity' AND c.window_start < last_end;
+    FOREACH month IN ARRAY months LOOP
+        PERFORM @extschema@._log_partition(month::regclass, 'dropped');
+        EXECUTE format('DROP TABLE %s', month);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._drop_months(text[], text[]) IS
+'Internal: drops months whose events are carried';
+
+CREATE FUNCTION @extschema@._retire_months(stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    horizon record := @extschema@._usage_horizons();
+    zones   text[];
+    months  text[];
+    month   text;
+    carried text[] := '{}';
+BEGIN
+    done := 0;
+    "left" := 0;
+    IF NOT EXISTS (SELECT FROM @extschema@._months() AS m WHERE m.end_instant <= horizon.events) THEN
+        RETURN;
+    END IF;
+    zones := @extschema@._zones_in_use();
+    months := ARRAY(SELECT m.partition::text FROM @extschema@._months() AS m
+                     WHERE m.end_instant <= @extschema@._retention_bound(zones) ORDER BY m.first_instant);
+    "left" := cardinality(months);
+    BEGIN
+        FOREACH month IN ARRAY months LOOP
+            EXIT WHEN clock_timestamp() > stop_at;
+            BEGIN
+                PERFORM @extschema@._carry_month(month::regclass);
+                carried := carried || month;
+            EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+                NULL;  -- a late event is being written
+            END;
+        END LOOP;
+        IF carried <> '{}' THEN
+            PERFORM @extschema@._drop_months(carried, zones);
+        END IF;
+        done := cardinality(carried);
+        "left" := "left" - done;
+    EXCEPTION
+        WHEN lock_not_available OR deadlock_detected THEN
+            NULL;  -- uses are in flight: nothing was carried
+        WHEN dependent_objects_still_exist THEN
+            RAISE WARNING 'a month could not be dropped: %', SQLERRM USING ERRCODE = SQLSTATE;
+    END;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._retire_months(timestamptz) IS
+'Internal: drops the months that are older than usage_tracking.event_retention, and keeps their sums';
+
+/* ---- the one call ---- */
+
+/* Months in the DEFAULT partition: how many were moved, and how many remain. */
+CREATE FUNCTION @extschema@._fill_months(
+    settled bigint, stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    done := 0;
+    IF settled IS NOT NULL AND clock_timestamp() <= stop_at THEN
+        BEGIN
+            done := @extschema@._move_default_rows(settled);
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
+            NULL;  -- in use, or a month began meanwhile
+        END;
+    END IF;
+    SELECT CASE WHEN NOT EXISTS (SELECT FROM @extschema@.usage_events_default) THEN 0 ELSE greatest(1, count(*)) END
+      INTO "left" FROM pg_inherits AS i WHERE i.inhparent = '@extschema@.usage_events_moving'::regclass;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._fill_months(bigint, timestamptz) IS
+'Internal: makes partitions of the months whose rows of the DEFAULT partition have all been copied';
+
+CREATE FUNCTION @extschema@._check_maintenance(max_seconds integer) RETURNS void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF max_seconds IS NULL THEN
@@ -15,15 +272,75 @@ BEGIN
     ELSIF max_seconds <= 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'argument "max_seconds" must be greater than zero';
+    ELSIF current_setting('transaction_isolation') = ANY ('{repeatable read,serializable}') THEN
+        -- an old snapshot would not show what was written before the locks were granted
+        RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
+            MESSAGE = 'usage_maintenance() must be called at isolation level READ COMMITTED';
     END IF;
-    task := 'partitions';
-    SELECT p.done, p."left" INTO done, "left"
-      FROM @extschema@._prepare_partitions(3, clock_timestamp() + make_interval(secs => max_seconds)) AS p;
-    RETURN NEXT;
-    task := 'rights';
-    SELECT p.done, p."left" INTO done, "left" FROM @extschema@._close_partitions() AS p;
-    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._check_maintenance(integer) IS
+'Internal: checks how usage_maintenance() is called';
+
+/* Of the time, keys, counters, reservations and copying have a sixth each at
+ * most, so that the rest is never without. */
+CREATE FUNCTION @extschema@.usage_maintenance(
+    max_seconds integer DEFAULT 10, OUT task text, OUT done bigint, OUT "left" bigint) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    began   timestamptz := clock_timestamp();
+    share   interval;
+    stop_at timestamptz;
+    slice   timestamptz;
+    settled bigint;
+    horizon record;
+    keys    record;
+    dead    record;
+    holds   record;
+    copied  record;
+    retired record;
+    closed  record;
+    users   record;
+    moved   record;
+    made    record;
+    rights  record;
+BEGIN
+    PERFORM @extschema@._check_maintenance(max_seconds);
+    share := make_interval(secs => max_seconds) / 6;
+    stop_at := began + make_interval(secs => max_seconds);
+    horizon := @extschema@._usage_horizons();
+
+    keys := @extschema@._sweep('@extschema@.usage_keys', 's.recorded_at < $3', horizon.keys, began + share);
+    dead := @extschema@._sweep('@extschema@.usage_counters',
+                's.window_start < $3 AND NOT EXISTS (SELECT FROM @extschema@.usage_limits AS l WHERE l.limit_id = s.limit_id)',
+                'infinity', began + 2 * share);
+    holds := @extschema@._sweep('@extschema@.usage_reservations', 'COALESCE(s.settled_at, s.expires_at) < $3',
+                horizon.keys, began + 3 * share);
+    IF EXISTS (SELECT FROM @extschema@.usage_events_default) THEN
+        BEGIN
+            SELECT c.settled INTO settled FROM @extschema@._copy_default_rows(began + 4 * share) AS c WHERE c.complete;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
+            settled := NULL;  -- in use
+        END;
+    END IF;
+
+    /* from here on locks are taken that keep uses out: soon to the end */
+    retired := @extschema@._retire_months(stop_at);
+    slice := clock_timestamp() + CASE WHEN retired.done > 0 THEN '0.5 s' ELSE share END;
+    closed := @extschema@._sweep_closed_windows(horizon.late, least(stop_at, slice));
+    slice := clock_timestamp() + CASE WHEN retired.done > 0 OR closed.done > 0 THEN '0.5 s'::interval ELSE '2 s' END;
+    users := @extschema@._forget_deleted_users(least(stop_at, slice));
+    moved := @extschema@._fill_months(settled, stop_at);
+    made := @extschema@._prepare_partitions(3, stop_at);
+    rights := @extschema@._close_partitions();
+
+    RETURN QUERY VALUES ('deleted_users', users.done, users."left"), ('keys', keys.done, keys."left"),
+        ('counters', dead.done + closed.done, dead."left" + closed."left"), ('reservations', holds.done, holds."left"),
+        ('default_rows', moved.done, moved."left"), ('retention', retired.done, retired."left"),
+        ('partitions', made.done, made."left"), ('rights', rights.done, rights."left");
 END
 $$;
 COMMENT ON FUNCTION @extschema@.usage_maintenance(integer) IS
-'Does the most urgent upkeep in bounded steps: partitions for this month and the next two, and rights that a restore gave away; what is in use is left for a later call';
+'Does the most urgent upkeep in bounded steps, and says what it did and what is left: deleted users, rows that nobody asks for any more, retention, partitions, rights; what is in use is left for a later call';

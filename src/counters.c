@@ -12,6 +12,7 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "counters.h"
 #include "errors.h"
@@ -172,12 +173,11 @@ sum_of_events(Datum user_id, const Stake *stake)
 		Int64GetDatum(limit->id)
 	};
 	const char *nulls = limit->usage_type ? "       " : "   n   ";
-	bool		isnull;
-	Datum		sum;
+	Numeric		sum;
 
 	statement_look(&sum_events, args, nulls);
-	sum = result_datum(0, 1, &isnull);
-	return isnull ? num_from(0) : num_trim(DatumGetNumeric(sum));
+	sum = result_numeric(0, 1);
+	return sum == NULL ? num_from(0) : num_trim(sum);
 }
 
 static const Stake *
@@ -305,20 +305,51 @@ read_rows_and_events(Datum user_id, TimestampTz first, TimestampTz last, Stakes 
 			stakes->all[i].used = sum_of_events(user_id, &stakes->all[i]);
 }
 
+/* Whether events were looked for where they no longer are. */
+static bool
+missed_events(const Stakes *stakes)
+{
+	for (int i = 0; i < stakes->n; i++)
+		if (!stakes->all[i].has_counter)
+			return events_have_moved();
+	return false;
+}
+
+static void
+forget_counters(Stakes *stakes)
+{
+	for (int i = 0; i < stakes->n; i++)
+	{
+		stakes->all[i].used = stakes->all[i].held = num_from(0);
+		stakes->all[i].holds = 0;
+		stakes->all[i].has_counter = false;
+	}
+	stakes->nneighbours = 0;
+}
+
 /*
  * Fills "used" and "held" of each stake, for uses between two instants: from its
  * counter or else from the events, and from the live reservations.
+ *
+ * A use has locked usage_events by now, which keeps events where they are.
+ * Who only looks with an older snapshot may have to look again, or cannot.
  */
 void
 read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh)
 {
 	if (stakes->n == 0)
 		return;
-	for (int i = 0; i < stakes->n; i++)
-		stakes->all[i].used = stakes->all[i].held = num_from(0);
+	forget_counters(stakes);
 	if (afresh)
 		begin_fresh_view();
 	read_rows_and_events(user_id, first, last, stakes);
+	if (!afresh && missed_events(stakes))
+	{
+		if (IsolationUsesXactSnapshot())
+			refuse_old_snapshot();
+		read_counters(user_id, first, last, stakes, true);
+		return;
+	}
 	read_holds(user_id, stakes);
 	if (afresh)
 		end_fresh_view();

@@ -1,8 +1,8 @@
 /*
  * events.c -- what happened?
  *
- * Events are only ever inserted: triggers refuse to change or remove one.  A
- * key is kept with the answer it got, in the transaction of its event; a key
+ * Events are only ever inserted: triggers refuse to change or remove one (but see
+ * events_amend.c).  A key is kept with the answer it got, in the transaction of its event; a key
  * whose event was rolled back or refused was never there.
  */
 #include "compat.h"
@@ -15,7 +15,6 @@
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 static TimestampTz
@@ -339,21 +338,4 @@ key_is_free(const Event *event)
 
 	in_subtransaction(probe_key, &probe);
 	return probe.is_free;
-}
-
-/* ---- append-only ---- */
-
-/* BEFORE trigger: rows for UPDATE and DELETE, statements for TRUNCATE. */
-PG_FUNCTION_INFO_V1(ut_history_is_kept);
-Datum
-ut_history_is_kept(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = check_trigger(fcinfo);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_RESTRICT_VIOLATION),
-			 errmsg("rows of table \"%s\" cannot be changed or removed",
-					RelationGetRelationName(trigger->tg_relation)),
-			 errhint("Record a correcting event instead.")));
-	return PointerGetDatum(NULL);
 }

@@ -74,4 +74,7 @@ extern KeyFate *find_first_answers(const Installation *home, Event *const *event
 extern bool keep_keys(const Installation *home, Event *const *events, int n);
 extern bool keep_first_answer(const Event *event, const FirstAnswer *answer);
 
+extern bool events_have_moved(void);
+extern void refuse_old_snapshot(void);
+
 #endif							/* UT_EVENTS_H */

@@ -23,6 +23,7 @@ char	   *setting_user_id_setting = NULL;
 int			setting_idempotency_retention = 35 * SECS_PER_DAY;
 int			setting_max_event_age = 35 * SECS_PER_DAY;
 int			setting_max_event_lead = 5 * SECS_PER_MINUTE;
+int			setting_event_retention = 0;
 
 static char *setting_time_zone = NULL;
 static char *setting_limit_overrides = NULL;
@@ -246,6 +247,11 @@ define_periods(void)
 							"Sets how far ahead of the clock an event may be.",
 							NULL,
 							&setting_max_event_lead, 5 * SECS_PER_MINUTE, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("usage_tracking.event_retention",
+							"Sets after how long upkeep drops the events of a month and keeps their sums.",
+							"Zero keeps them for ever.",
+							&setting_event_retention, 0, 0, INT_MAX,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 }
 

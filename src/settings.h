@@ -15,9 +15,10 @@ extern char *setting_default_plan;
 extern char *setting_identity;
 extern char *setting_user_id;
 extern char *setting_user_id_setting;
-extern int	setting_idempotency_retention;	/* seconds, as are the next two */
+extern int	setting_idempotency_retention;	/* seconds, as are the next three */
 extern int	setting_max_event_age;
 extern int	setting_max_event_lead;
+extern int	setting_event_retention;	/* 0: for ever */
 
 extern void settings_init(void);
 extern pg_tz *default_time_zone(void);

@@ -43,6 +43,7 @@ INSERT INTO rights.functions VALUES
     ('set_user_plan', 'user'), ('set_user_clock', 'user'), ('set_user_limit', 'user'), ('set_plan_limit', 'user'), ('set_temporary_limit', 'user'),
     ('define_usage_type', 'user'), ('define_usage_limit', 'user'),
     ('reverse_usage', 'user'), ('adjust_usage', 'user'), ('reset_user_usage', 'user'),
+    ('erase_user', 'user'), ('export_user_data', 'user'),
     ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_usage_batch', 'server'),
     ('reserve_usage', 'server'), ('commit_usage', 'server'), ('release_usage', 'server'),
     ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'), ('install_default_limits', 'owner'),
@@ -52,7 +53,15 @@ INSERT INTO rights.functions VALUES
     ('_revoke_all_on', 'owner'), ('_furnish_partition', 'owner'), ('_prepare_partitions', 'owner'),
     ('_close_partitions', 'owner'), ('_check_id_column', 'owner'), ('_canonical_zone', 'owner'),
     ('handle_new_user', 'owner'), ('handle_deleted_user', 'owner'), ('_config_changed', 'owner'), ('_limit_changes', 'owner'),
-    ('_names_are_distinct', 'owner'), ('_history_is_kept', 'owner'), ('_counting_changed', 'owner'), ('_clock_changed', 'owner');
+    ('_names_are_distinct', 'owner'), ('_history_is_kept', 'owner'), ('_counting_changed', 'owner'), ('_clock_changed', 'owner'),
+    ('_make_month', 'owner'), ('_name_month', 'owner'), ('_log_partition', 'owner'), ('_events_are_in_place', 'owner'),
+    ('_settled_event_id', 'owner'), ('_make_moving_months', 'owner'), ('_copy_default_rows', 'owner'),
+    ('_empty_default_partition', 'owner'), ('_attach_moved_months', 'owner'), ('_move_default_rows', 'owner'), ('_fill_months', 'owner'),
+    ('_fresh_user_id', 'owner'), ('_lock_out_user', 'owner'), ('_user_lives', 'owner'), ('_forget_events', 'owner'),
+    ('_forget_user', 'owner'), ('_forget_if_deleted', 'owner'), ('_forget_deleted_users', 'owner'), ('_export_user', 'owner'),
+    ('_usage_horizons', 'owner'), ('_sweep', 'owner'), ('_sweep_closed_windows', 'owner'), ('_months', 'owner'),
+    ('_earliest_window', 'owner'), ('_retention_bound', 'owner'), ('_zones_in_use', 'owner'), ('_carry_month', 'owner'),
+    ('_drop_months', 'owner'), ('_retire_months', 'owner'), ('_check_maintenance', 'owner');
 
 /* What an audience may SELECT, by column; "" is the whole relation.  Nobody may
  * do anything else to any relation. */
@@ -64,14 +73,16 @@ INSERT INTO rights.relations VALUES
     ('usage_limits', 'r', NULL, '{}'), ('usage_limits_limit_id_seq', 'S', NULL, '{}'), ('plan_limits', 'r', NULL, '{}'), ('temporary_limits', 'r', NULL, '{}'), ('temporary_limits_id_seq', 'S', NULL, '{}'),
     ('user_limits', 'r', NULL, '{}'), ('usage_events', 'p', NULL, '{}'), ('usage_events_default', 'r', NULL, '{}'),
     ('usage_events_YYYY_MM', 'r', NULL, '{}'), ('usage_events_id_seq', 'S', NULL, '{}'), ('usage_keys', 'r', NULL, '{}'),
-    ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}'), ('usage_carried', 'r', NULL, '{}'),
+    ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}'),
+    ('usage_events_moving', 'p', NULL, '{}'), ('usage_partition_log', 'r', NULL, '{}'), ('usage_carried', 'r', NULL, '{}'),
     ('usage_reservations', 'r', NULL, '{}'), ('usage_reservations_id_seq', 'S', NULL, '{}');
 
 /* What there is. */
 CREATE VIEW rights.members AS
     SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension x ON d.refobjid = x.oid AND d.refclassid = 'pg_extension'::regclass
      WHERE x.extname = 'usage_tracking' AND d.deptype = 'e'
-     UNION SELECT 'pg_class'::regclass, relid FROM pg_partition_tree(to_regclass('usage.usage_events'));
+     UNION SELECT 'pg_class'::regclass, relid FROM pg_partition_tree(to_regclass('usage.usage_events'))
+     UNION SELECT 'pg_class'::regclass, relid FROM pg_partition_tree(to_regclass('usage.usage_events_moving'));
 CREATE VIEW rights.actual_relations AS
     SELECT c.oid, c.relkind, c.relrowsecurity, regexp_replace(c.relname, '_\d{4}_\d\d$', '_YYYY_MM') AS relation
       FROM rights.members JOIN pg_class c ON classid = 'pg_class'::regclass AND objid = c.oid WHERE relkind NOT IN ('i', 'I');
@@ -142,7 +153,7 @@ SELECT is_empty('SELECT oid::regclass FROM rights.actual_relations WHERE relkind
 SELECT is_empty('SELECT c.oid::regclass FROM rights.actual_relations JOIN pg_class c USING (oid) WHERE c.relkind = ''v'''
                 ' AND NOT COALESCE(reloptions @> ''{security_invoker=true,security_barrier=true}'', false)', 'views run with the rights of their reader');
 SELECT bag_eq('SELECT proname, proconfig[1] FROM rights.members JOIN pg_proc p ON classid = ''pg_proc''::regclass AND objid = p.oid WHERE prosecdef',
-              $$SELECT name::name, 'search_path=pg_catalog, pg_temp' FROM unnest('{handle_new_user,handle_deleted_user,create_usage_partition}'::text[]) AS name$$,
+              $$SELECT name::name, 'search_path=pg_catalog, pg_temp' FROM unnest('{handle_new_user,handle_deleted_user,create_usage_partition,usage_maintenance}'::text[]) AS name$$,
               'what runs with its owner''s rights is listed, with a pinned search_path');
 SELECT is_empty('SELECT objid::regprocedure FROM rights.members JOIN pg_proc p ON classid = ''pg_proc''::regclass AND objid = p.oid WHERE proleakproof',
                 'nothing claims to be leakproof');

@@ -126,3 +126,126 @@ RESET ROLE;
 SELECT handle_new_user();
 SELECT handle_deleted_user();
 ROLLBACK;
+
+-- ---- leaving ----
+
+/* Totals, by type, status and window, whosever they are; and what is left of one user. */
+BEGIN;
+CREATE TABLE members (id uuid PRIMARY KEY, email text);
+INSERT INTO members SELECT ('00000000-0000-0000-0000-00000000000' || c)::uuid, c FROM unnest('{a,b,c,d}'::text[]) AS c;
+CREATE VIEW totals AS
+    SELECT 'events' AS what, concat_ws(' ', usage_type, status, occurred_at, count(*), sum(quantity), sum(tokens), sum(cost), sum(corrected_events)) AS total
+      FROM usage_events GROUP BY usage_type, status, occurred_at
+     UNION ALL SELECT 'counter', concat_ws(' ', limit_id, window_start, window_end, used) FROM usage_counters
+     UNION ALL SELECT 'carried', concat_ws(' ', usage_type, status, month, quantity) FROM usage_carried
+     UNION ALL SELECT 'difference', r::text FROM reconcile_usage() AS r;
+CREATE FUNCTION traces(id uuid) RETURNS TABLE (relation text, rows bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR relation IN SELECT oid::regclass FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname NOT IN ('before', 'members') ORDER BY relname COLLATE "C" LOOP
+        EXECUTE format('SELECT count(*) FROM %s AS t WHERE strpos(t::text, $1) > 0', relation) INTO rows USING id::text;
+        IF rows > 0 THEN RETURN NEXT; END IF;
+    END LOOP;
+END $$;
+CREATE FUNCTION live(id uuid) RETURNS void LANGUAGE sql AS $$
+    SELECT consume_usage(id, 'video', 2, 10, 0.5, 'key of ' || id, 'subtype of ' || id, 'type of ' || id, 'resource of ' || id, to_jsonb(id));
+    SELECT track_usage(id, 'video', 3, status => 'failed', duration_ms => 7, error_message => 'error of ' || id, parent_resource_id => id::text, occurred_at => '2026-03-01');
+    SELECT reverse_usage(id, (SELECT max(e.id) FROM usage_events AS e WHERE e.user_id = $1 AND status = 'success'), 1, 'reason of ' || id);
+    SELECT track_usage(id, 'video', 100), reserve_usage(id, 'clip'), set_user_limit(id, 'daily', 4, reason => 'for ' || id), grant_role(id, 'support');
+    INSERT INTO usage_carried VALUES (id, 'clip', 'success', 0, '2025-01-01', 1, 2, 3, 4);
+$$;
+CREATE TABLE before AS TABLE totals;
+\set remember 'DELETE FROM before; INSERT INTO before TABLE totals'
+\set changed '(TABLE totals EXCEPT ALL TABLE before) UNION ALL (TABLE before EXCEPT ALL TABLE totals)'
+\set maintain 'SELECT * FROM usage_maintenance() WHERE task = ''deleted_users'''
+\set a '00000000-0000-0000-0000-00000000000a'
+\set b '00000000-0000-0000-0000-00000000000b'
+\set c '00000000-0000-0000-0000-00000000000c'
+\set d '00000000-0000-0000-0000-00000000000d'
+SELECT define_usage_type('clip'), define_usage_limit('daily', 'video', 10), define_usage_limit('ever', 'video', 9, 'lifetime', measure => 'events', statuses => '{success,failed}');
+SELECT live(id) FROM members \g /dev/null
+UPDATE user_roles SET granted_by = :'b' WHERE user_id = :'c';
+SELECT complete FROM _copy_default_rows('infinity');
+SELECT attach_users('members');
+
+-- Anonymized: under one fresh id, without what he or the application wrote; so are copies that are on their way to a partition
+SELECT * FROM traces(:'b');
+DELETE FROM members WHERE id = :'b';
+:remember;
+:maintain;
+:changed;
+SELECT * FROM traces(:'b');
+SELECT count(*), count(DISTINCT user_id) AS ids, count(duration_ms) AS durations, count(overage) AS overages, count(event_subtype) + count(error_message)
+       + count(resource_type) + count(resource_id) + count(parent_resource_id) + count(metadata) + count(reason) AS texts, count(corrects) AS corrections
+  FROM usage_events WHERE user_id <> ALL (ARRAY[:'a', :'c', :'d']::uuid[]);
+SELECT (SELECT count(*) FROM usage_counters WHERE user_id = e.user_id) AS counters, (SELECT count(*) FROM usage_carried WHERE user_id = e.user_id) AS carried
+  FROM usage_events AS e WHERE user_id <> ALL (ARRAY[:'a', :'c', :'d']::uuid[]) LIMIT 1;
+SELECT granted_by FROM user_roles WHERE user_id = :'c';
+SELECT tableoid::regclass, count(*) FROM usage_events GROUP BY 1;
+:maintain;
+
+-- Erased: what described the uses without being counted went too
+SELECT detach_users(), attach_users('members', on_delete => 'erase');
+DELETE FROM members WHERE id = :'d';
+:remember;
+:maintain;
+:changed;
+SELECT * FROM traces(:'d');
+SELECT count(duration_ms) AS durations, count(overage) AS overages FROM usage_events WHERE user_id <> ALL (ARRAY[:'a', :'c']::uuid[]);  -- of the one before
+
+-- Who is there again is left alone, whatever the mark says; where no table is attached, nobody can tell
+INSERT INTO deleted_users VALUES (:'a', 'erase');
+:maintain;
+SELECT count(*) FROM usage_events WHERE user_id = :'a';
+SELECT detach_users();
+INSERT INTO deleted_users VALUES ('00000000-0000-0000-0000-00000000000e', 'erase');
+:maintain;
+SELECT attach_users('members');
+:maintain;
+
+-- A table whose ids changed their type keeps its mark, and keeps nobody else from anything
+DELETE FROM members WHERE id = :'c';
+ALTER TABLE members ALTER id TYPE text;
+:maintain;
+ALTER TABLE members ALTER id TYPE uuid USING id::uuid;
+:maintain;
+SELECT * FROM traces(:'c');
+
+-- At once, of a user who may be there; again it finds nothing
+SELECT live(:'c') \g /dev/null
+:remember;
+SELECT erase_user(:'a'), erase_user(:'c'), erase_user('00000000-0000-0000-0000-00000000000f'), erase_user(:'a');
+:changed;
+SELECT * FROM traces(:'a') UNION ALL SELECT * FROM traces(:'c');
+SELECT reason, used FROM consume_usage(:'a', 'video');
+SELECT * FROM reconcile_usage();
+SELECT erase_user(NULL);
+\echo :LAST_ERROR_SQLSTATE
+
+-- Everything that is stored about one user, and nothing about another
+SELECT live(:'c'), grant_role(:'a', 'admin') \g /dev/null
+UPDATE user_roles SET granted_by = :'a' WHERE user_id = :'c';
+SELECT export_user_data(:'c') AS data \gset
+SELECT key, CASE jsonb_typeof(value) WHEN 'array' THEN jsonb_array_length(value) END AS rows FROM jsonb_each(:'data') ORDER BY key COLLATE "C";
+SELECT :'data'::jsonb #> '{user_limits}', :'data'::jsonb #> '{user_roles,0,role}', strpos(:'data', :'a') AS of_another;
+SELECT (SELECT count(*) FROM jsonb_object_keys(:'data'::jsonb #> '{usage_events,0}')) = count(*) - 1 AS all_columns
+  FROM pg_attribute WHERE attrelid = 'usage_events'::regclass AND attnum > 0 AND NOT attisdropped;
+SELECT key, value FROM jsonb_each(export_user_data('00000000-0000-0000-0000-00000000000f')) WHERE value <> '[]';
+SELECT export_user_data(NULL);
+\echo :LAST_ERROR_SQLSTATE
+
+-- By an admin or a server role; not by others, not even of themselves
+CREATE ROLE regress_ut_user;
+SELECT grant_usage_access('regress_ut_user');
+SET LOCAL ROLE regress_ut_user;
+SET LOCAL request.jwt.claims = '{"sub": "00000000-0000-0000-0000-00000000000c"}';
+SELECT erase_user(:'c');
+\echo :LAST_ERROR_SQLSTATE
+SELECT export_user_data(:'c');
+SELECT _forget_user(:'c', true);
+SELECT _forget_events(:'c', :'c', true);
+SET LOCAL request.jwt.claims = '{"sub": "00000000-0000-0000-0000-00000000000a"}';
+SELECT jsonb_array_length(export_user_data(:'c') -> 'usage_events') AS events;
+SELECT erase_user(:'c');
+RESET ROLE;
+SELECT * FROM traces(:'c');
+ROLLBACK;

@@ -1,0 +1,158 @@
+/*
+ * events_amend.c -- the few ways in which history does change.
+ *
+ * A trigger refuses to change or remove an event, to the owner too.  The
+ * statements in this file are let through: they alone open history, for as long
+ * as they run, and nothing that can be said in SQL opens it.  None of them
+ * changes what anybody's usage adds up to.
+ *
+ * Retention drops whole partitions, which fires no trigger and is its owner's.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "errors.h"
+#include "events.h"
+#include "utils/rel.h"
+
+static bool history_is_open = false;
+
+static uint64
+amend(Statement *statement, Datum *args)
+{
+	uint64		rows = 0;
+
+	history_is_open = true;
+	PG_TRY();
+	{
+		rows = statement_write(statement, args, NULL);
+	}
+	PG_FINALLY();
+	{
+		history_is_open = false;
+	}
+	PG_END_TRY();
+	return rows;
+}
+
+/* ---- whose it was ---- */
+
+/* "$3": what describes the use without being counted goes as well. */
+#define FORGET \
+	" SET user_id = $2, event_subtype = NULL, error_message = NULL, resource_type = NULL," \
+	" resource_id = NULL, parent_resource_id = NULL, metadata = NULL, reason = NULL," \
+	" duration_ms = CASE WHEN $3 THEN NULL ELSE duration_ms END," \
+	" overage = CASE WHEN $3 THEN NULL ELSE overage END" \
+	" WHERE user_id OPERATOR(pg_catalog.=) $1"
+
+static Statement forget_events = {
+	"UPDATE @extschema@.usage_events" FORGET, 3, {USER_ID, USER_ID, BOOLOID}
+};
+
+static Statement forget_copies = {
+	"UPDATE @extschema@.usage_events_moving" FORGET, 3, {USER_ID, USER_ID, BOOLOID}
+};
+
+static Statement empty_default = {
+	"TRUNCATE @extschema@.usage_events_default", 0
+};
+
+/* ---- where events are ---- */
+
+static Statement count_moves = {
+	"SELECT pg_catalog.count(*) FROM @extschema@.usage_partition_log", 0
+};
+
+/*
+ * Whether events changed their place since the snapshot of the calling query.
+ * It then finds them neither where they were nor where they are: partitions come
+ * and go whatever a snapshot sees.  To be asked after looking for events, when
+ * the locks of having looked keep them where they are.
+ */
+bool
+events_have_moved(void)
+{
+	int64		seen;
+
+	statement_look(&count_moves, NULL, NULL);
+	seen = result_int64(0, 1);
+	statement_look_afresh(&count_moves, NULL, NULL);
+	return result_int64(0, 1) != seen;
+}
+
+void
+refuse_old_snapshot(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access because events were moved or retired"),
+			 errhint("Repeat the transaction.")));
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+/* BEFORE trigger: rows for UPDATE and DELETE, statements for TRUNCATE. */
+PG_FUNCTION_INFO_V1(ut_history_is_kept);
+Datum
+ut_history_is_kept(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = check_trigger(fcinfo);
+
+	if (!history_is_open)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESTRICT_VIOLATION),
+				 errmsg("rows of table \"%s\" cannot be changed or removed",
+						RelationGetRelationName(trigger->tg_relation)),
+				 errhint("Record a correcting event instead.")));
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
+						   : trigger->tg_trigtuple);
+}
+
+PG_FUNCTION_INFO_V1(ut_forget_events);
+Datum
+ut_forget_events(PG_FUNCTION_ARGS)
+{
+	static const char *const names[] = {"user_id", "fresh_id", "erase"};
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	Disguise	before;
+	uint64		events;
+
+	for (int i = 0; i < lengthof(names); i++)
+		check_not_null(PG_ARGISNULL(i), names[i]);
+	become_owner(home, &before);
+	amend(&forget_copies, args);
+	events = amend(&forget_events, args);
+	become_caller(&before);
+	PG_RETURN_INT64(events);
+}
+
+PG_FUNCTION_INFO_V1(ut_empty_default_partition);
+Datum
+ut_empty_default_partition(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Disguise	before;
+
+	become_owner(home, &before);
+	amend(&empty_default, NULL);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(ut_events_are_in_place);
+Datum
+ut_events_are_in_place(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Disguise	before;
+	bool		moved;
+
+	become_owner(home, &before);
+	moved = events_have_moved();
+	become_caller(&before);
+	if (moved)
+		refuse_old_snapshot();
+	PG_RETURN_BOOL(true);
+}
