@@ -261,7 +261,8 @@ add_element(const Installation *home, Batch *batch, JsonbValue *element)
 		if (!is_about_the_element(error->sqlerrcode))
 			PG_RE_THROW();
 		FlushErrorState();
-		note_error(batch, index, error->sqlerrcode, error->message);
+		note_error(batch, index, error->sqlerrcode, pstrdup(error->message));
+		FreeErrorData(error);
 	}
 	PG_END_TRY();
 }

@@ -334,6 +334,8 @@ BEGIN;
 \set hal '00000000-0000-0000-0000-000000000011'
 SET usage_tracking.error_style = 'auto';
 SET usage_tracking.clock = '2026-03-10 12:00+00';
+ALTER SEQUENCE usage_reservations_id_seq RESTART;
+ALTER SEQUENCE usage_events_id_seq RESTART WITH 1001;
 SELECT define_usage_limit('renders_daily', 'render', 10), define_usage_limit('renders_ever', 'render', 3, 'lifetime', measure => 'events', enforcement => 'soft');
 SELECT :decision FROM reserve_usage(:'gus', 'render', 6, expires_in => '1 hour', idempotency_key => 'r');
 SELECT :decision FROM reserve_usage(:'gus', 'render', 6, expires_in => '1 hour', idempotency_key => 'r');
