@@ -6,7 +6,9 @@
 #   build   compiler, make and the headers of PostgreSQL
 #   server  a PostgreSQL server to start (no cluster is made, nothing started)
 #   pgtap   pgTAP and pg_prove
-#   tap     perl's prove and IPC::Run, for PostgreSQL::Test::Cluster
+#   tap     perl's prove and IPC::Run, for PostgreSQL::Test::Cluster; pg_amcheck;
+#           libpq's headers
+#   pooler  pgbouncer, for one of the TAP tests
 #   stress  libpq's headers
 #   chroot  mmdebstrap and git
 #
@@ -41,6 +43,12 @@ missing() {
     tap)
         has prove || echo perl
         perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
+        [ -x "$(pg bindir)/pg_amcheck" ] || echo "postgresql-client-$major"
+        [ -e "$(pg sharedir)/extension/amcheck.control" ] || echo "postgresql-$major"
+        [ -e "$(pg includedir)/libpq-fe.h" ] || echo libpq-dev
+        ;;
+    pooler)
+        has pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
         ;;
     stress)
         [ -e "$(pg includedir)/libpq-fe.h" ] || echo libpq-dev
@@ -62,6 +70,7 @@ reason() {
     server) echo 'for a throw-away server' ;;
     pgtap) echo 'for the pgTAP tests' ;;
     tap) echo 'for the TAP tests' ;;
+    pooler) echo 'for the test with a connection pooler' ;;
     stress) echo 'for clients that stress and measure' ;;
     chroot) echo 'for a fresh machine in a chroot' ;;
     esac
@@ -93,22 +102,29 @@ fi
 
 echo "Installing${told#,}."
 
-# Debian's server package would make and start a cluster named main; a file
-# that is there only meanwhile keeps it from doing so.
+# Debian's server package would make and start a cluster named main, its pooler
+# package a service; files that are there only meanwhile keep them from doing so.
 # shellcheck disable=SC2016,SC2086 # for the inner shell; a list of words
 $root sh -c '
     own=/etc/postgresql-common/createcluster.d/zz-none-by-usage-tracking.conf
+    policy=/usr/sbin/policy-rc.d
     log=$(mktemp)
     trap "rm -f $own $log" EXIT
     trap "exit 1" HUP INT TERM
     mkdir -p "${own%/*}"
     echo "create_main_cluster = false" >"$own"
+    [ -e "$policy" ] || {
+        own="$own $policy"
+        printf "#!/bin/sh\nexit 101\n" >"$policy"
+        chmod 755 "$policy"
+    }
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update >"$log" 2>&1 || true
     apt-get -q install -y --no-install-recommends "$@" >>"$log" 2>&1 || {
         tail -n 20 "$log" >&2
         exit 1
-    }' sh $wanted </dev/null || {
+    }
+    case " $* " in *" pgbouncer "*) update-rc.d pgbouncer disable >"$log" 2>&1 || true ;; esac' sh $wanted </dev/null || {
     echo "apt could not install$wanted. By hand, as root: $command" >&2
     exit 1
 }
