@@ -67,7 +67,8 @@ export PG_CONFIG
 
 .PHONY: test bench demo check-style fresh-check matrix upgrade-check
 
-# Every test; the last line counts them. ONLY="regress tap" runs some kinds.
+# Every test; the last line counts them. ONLY="regress tap" runs some kinds,
+# UT_USER_ID=text those of one type of user ids.
 test:
 	@test/run.sh
 
