@@ -255,7 +255,8 @@ add_hold(Stake *stake, const Hold *hold)
 		hold->event.occurred_at < stake->window.start || hold->event.occurred_at >= stake->window.end)
 		return;
 	stake->held = num_trim(num_add(stake->held, amount_of(stake->limit, &hold->event)));
-	stake->holds = Max(stake->holds, 1);
+	if (!stake->has_counter)	/* the number its row will begin with */
+		stake->holds = 1;
 }
 
 static void
