@@ -388,6 +388,17 @@ SELECT reason FROM reserve_usage(:'gus', 'render', 4);
 SELECT define_usage_limit('renders_monthly', 'render', 30, 'calendar', '1 month');
 SELECT limit_type, used, held FROM user_usage WHERE user_id = :'gus' AND usage_type = 'render';
 SELECT :decision FROM consume_usage(:'gus', 'render', 6);
+
+-- a limit it takes nothing from is not in the way of the next use
+\set una '00000000-0000-0000-0000-00000000001f'
+SET statement_timeout = '60s';
+SELECT define_usage_limit('sketches', 'sketch', 9), define_usage_limit('strokes', 'sketch', 100, measure => 'tokens');
+SELECT :decision FROM consume_usage(:'una', 'sketch', 1, 5);
+SELECT :decision FROM reserve_usage(:'una', 'sketch', 1);
+SELECT :decision FROM consume_usage(:'una', 'sketch', 1, 5);
+SELECT :decision FROM reserve_usage(:'una', 'sketch', 1, 7);
+SELECT limit_type, used, held FROM user_usage WHERE user_id = :'una' AND usage_type = 'sketch';
+RESET statement_timeout;
 SELECT * FROM reconcile_usage();
 
 -- Corrections: a reversal counts where the event counted, an adjustment for its limit alone
