@@ -301,7 +301,11 @@ DECLARE
 BEGIN
     complete := false;
     LOCK TABLE ONLY @extschema@.usage_events_moving IN SHARE ROW EXCLUSIVE MODE;
-    settled := @extschema@._settled_event_id();
+    BEGIN
+        settled := @extschema@._settled_event_id();
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        NULL;  -- uses are in flight: copy what is there, for a later call
+    END;
     size := pg_relation_size('@extschema@.usage_events_default') / current_setting('block_size')::bigint;
     WHILE page < size LOOP
         IF clock_timestamp() > stop_at THEN
@@ -312,11 +316,11 @@ BEGIN
         END IF;
         INSERT INTO @extschema@.usage_events_moving
         SELECT d.* FROM @extschema@.usage_events_default AS d
-         WHERE d.ctid >= format('(%s,0)', page)::tid AND d.ctid < format('(%s,0)', page + pages)::tid AND d.id <= settled
+         WHERE d.ctid >= format('(%s,0)', page)::tid AND d.ctid < format('(%s,0)', page + pages)::tid
             ON CONFLICT DO NOTHING;
         page := page + pages;
     END LOOP;
-    complete := true;
+    complete := settled IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._copy_default_rows(timestamptz) IS

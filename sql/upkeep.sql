@@ -96,33 +96,47 @@ $$;
 COMMENT ON FUNCTION @extschema@._months() IS
 'Internal: the partitions of usage_events that hold a month, with their bounds';
 
+/* What windows depend on beside configuration: the zones of users, and of those
+ * who have none; the longest billing period, or the month of those without. */
+CREATE FUNCTION @extschema@._clocks_in_use(OUT zones text[], OUT longest interval) RETURNS record
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.array_agg(DISTINCT COALESCE(s.time_zone, pg_catalog.current_setting('usage_tracking.time_zone'))),
+           GREATEST('31 days'::interval, pg_catalog.max(s.billing_period_end - s.billing_period_start))
+      FROM (SELECT NULL) AS nobody LEFT JOIN @extschema@.user_subscriptions AS s ON true;
+END;
+COMMENT ON FUNCTION @extschema@._clocks_in_use() IS
+'Internal: the time zones in use, and the longest billing period';
+
 /* The earliest beginning of a window that an event could still fall into, by
  * configuration.  Where that depends on the user's anchor, a whole period is
  * allowed for, and 4 days for the ends of months and the jumps of zones. */
-CREATE FUNCTION @extschema@._earliest_window(at timestamptz, zones text[]) RETURNS timestamptz
+CREATE FUNCTION @extschema@._earliest_window(at timestamptz, zones text[], longest interval) RETURNS timestamptz
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT COALESCE(pg_catalog.min(CASE l.window_kind
-                        WHEN 'lifetime' THEN 'infinity'::timestamptz
-                        WHEN 'calendar' THEN (@extschema@._usage_window(l.window_kind, l.period, z.zone, at, at)).window_start
-                        WHEN 'anchored' THEN ((at AT TIME ZONE 'UTC') - l.period - '4 days'::interval) AT TIME ZONE 'UTC'
-                        ELSE '-infinity'::timestamptz  -- a kind that nobody has thought of here
-                    END), 'infinity'::timestamptz)
+    SELECT COALESCE(pg_catalog.min(CASE
+               WHEN l.window_kind = ANY (ARRAY['lifetime', 'gauge']) THEN 'infinity'::timestamptz
+               WHEN l.window_kind = 'calendar'
+               THEN (@extschema@._usage_window(l.window_kind, l.period, z.zone, at, at)).window_start
+               WHEN l.window_kind = ANY (ARRAY['anchored', 'sliding', 'billing'])
+               THEN (at AT TIME ZONE 'UTC' - COALESCE(l.period, longest) - '4 days'::interval) AT TIME ZONE 'UTC'
+               ELSE '-infinity'::timestamptz  -- a kind that nobody has thought of here
+           END), 'infinity'::timestamptz)
       FROM @extschema@.usage_limits AS l,
            LATERAL pg_catalog.unnest(CASE WHEN l.time_zone IS NULL THEN zones ELSE ARRAY[l.time_zone] END) AS z (zone);
 END;
-COMMENT ON FUNCTION @extschema@._earliest_window(timestamptz, text[]) IS
+COMMENT ON FUNCTION @extschema@._earliest_window(timestamptz, text[], interval) IS
 'Internal: where the first window begins that an event at this instant or later counts in';
 
 /* Events before this instant serve as sums only: no window that begins before
  * it, but for lifetime windows, can change or be shown any more. */
-CREATE FUNCTION @extschema@._retention_bound(zones text[]) RETURNS timestamptz
+CREATE FUNCTION @extschema@._retention_bound(zones text[], longest interval) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     horizon record := @extschema@._usage_horizons();
-    bound   timestamptz := least(horizon.events, horizon.late, @extschema@._earliest_window(horizon.late, zones));
+    bound   timestamptz := least(horizon.events, horizon.late, @extschema@._earliest_window(horizon.late, zones, longest));
 BEGIN
     RETURN least(bound,
         (SELECT min(c.window_start) FROM @extschema@.usage_counters AS c
@@ -132,18 +146,8 @@ BEGIN
           WHERE r.state = 'held' AND r.expires_at > horizon.now));
 END
 $$;
-COMMENT ON FUNCTION @extschema@._retention_bound(text[]) IS
+COMMENT ON FUNCTION @extschema@._retention_bound(text[], interval) IS
 'Internal: the instant before which single events are of no use';
-
-CREATE FUNCTION @extschema@._zones_in_use() RETURNS text[]
-LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT pg_catalog.array_agg(z.zone)
-      FROM (SELECT s.time_zone FROM @extschema@.user_subscriptions AS s WHERE s.time_zone IS NOT NULL
-             UNION SELECT pg_catalog.current_setting('usage_tracking.time_zone')) AS z (zone);
-END;
-COMMENT ON FUNCTION @extschema@._zones_in_use() IS
-'Internal: the time zones of users and of those who have none';
 
 /* Nobody writes to the partition, and nobody does until the transaction ends. */
 CREATE FUNCTION @extschema@._carry_month(partition regclass) RETURNS void
@@ -168,7 +172,7 @@ COMMENT ON FUNCTION @extschema@._carry_month(regclass) IS
 
 /* The months are carried.  Whether they may go is asked once more, now that
  * nobody is at work; then there is no counter left that they alone explain. */
-CREATE FUNCTION @extschema@._drop_months(months text[], zones text[]) RETURNS void
+CREATE FUNCTION @extschema@._drop_months(months text[], zones text[], longest interval) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,7 +182,7 @@ DECLARE
 BEGIN
     LOCK TABLE ONLY @extschema@.usage_events IN ACCESS EXCLUSIVE MODE;
     SELECT max(m.end_instant) INTO last_end FROM @extschema@._months() AS m WHERE m.partition::text = ANY (months);
-    IF last_end > @extschema@._retention_bound(zones) THEN
+    IF last_end > @extschema@._retention_bound(zones, longest) THEN
         RAISE lock_not_available;
     END IF;
     DELETE FROM @extschema@.usage_counters AS c WHERE c.window_start > '-infinity' AND c.window_start < last_end;
@@ -188,7 +192,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._drop_months(text[], text[]) IS
+COMMENT ON FUNCTION @extschema@._drop_months(text[], text[], interval) IS
 'Internal: drops months whose events are carried';
 
 CREATE FUNCTION @extschema@._retire_months(stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
@@ -197,7 +201,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     horizon record := @extschema@._usage_horizons();
-    zones   text[];
+    clocks  record;
     months  text[];
     month   text;
     carried text[] := '{}';
@@ -207,9 +211,9 @@ BEGIN
     IF NOT EXISTS (SELECT FROM @extschema@._months() AS m WHERE m.end_instant <= horizon.events) THEN
         RETURN;
     END IF;
-    zones := @extschema@._zones_in_use();
+    clocks := @extschema@._clocks_in_use();
     months := ARRAY(SELECT m.partition::text FROM @extschema@._months() AS m
-                     WHERE m.end_instant <= @extschema@._retention_bound(zones) ORDER BY m.first_instant);
+                     WHERE m.end_instant <= @extschema@._retention_bound(clocks.zones, clocks.longest) ORDER BY m.first_instant);
     "left" := cardinality(months);
     BEGIN
         FOREACH month IN ARRAY months LOOP
@@ -222,7 +226,7 @@ BEGIN
             END;
         END LOOP;
         IF carried <> '{}' THEN
-            PERFORM @extschema@._drop_months(carried, zones);
+            PERFORM @extschema@._drop_months(carried, clocks.zones, clocks.longest);
         END IF;
         done := cardinality(carried);
         "left" := "left" - done;

@@ -192,7 +192,7 @@ DELETE FROM usage_counters WHERE user_id = :'bob' AND window_start = '-infinity'
 -- Off unless set; not before late events are over, nor in the middle of a window
 :maintain;
 SET usage_tracking.event_retention = '1d';
-SELECT _retention_bound(_zones_in_use());
+SELECT b.* FROM _clocks_in_use() AS c, _retention_bound(c.zones, c.longest) AS b;
 :maintain;
 :changed;
 :partitions;
@@ -232,7 +232,7 @@ SET usage_tracking.max_event_age = '500d';
 SELECT track_usage(:'ann', 'video', occurred_at => '2025-01-31 12:00+00') > 0;
 RESET usage_tracking.max_event_age;
 SET usage_tracking.event_retention = '30d';
-\set bound 'SELECT _retention_bound(_zones_in_use())'
+\set bound 'SELECT b.* FROM _clocks_in_use() AS c, _retention_bound(c.zones, c.longest) AS b'
 -- late events (35 days), if nothing else; retention, if it is longer
 :bound;
 SET usage_tracking.event_retention = '60d';
@@ -257,6 +257,16 @@ SELECT define_usage_limit('year', 'video', 9, period => '1 month', is_active => 
 ROLLBACK TO s;
 -- an anchored window, wherever it may begin
 SELECT define_usage_limit('quarter', 'video', 9, 'anchored', '90 days');
+:bound;
+ROLLBACK TO s;
+-- a billing period, as long as the longest there is, and a month at least; a sliding window; not a gauge
+SELECT define_usage_limit('paid', 'video', 9, 'billing');
+:bound;
+SELECT set_user_plan(:'ann', 'pro', billing_period_start => '2026-03-01', billing_period_end => '2027-03-01') FROM install_default_plans();
+:bound;
+SELECT define_usage_limit('paid', 'video', 9, 'sliding', '60 days');
+:bound;
+SELECT define_usage_limit('paid', 'video', 9, 'gauge');
 :bound;
 ROLLBACK TO s;
 -- a counter of an earlier clock, as long as it may count
