@@ -7,8 +7,8 @@
 #   hand  one prepared statement that does the same durable writes (setup.sql)
 #   seed  the service of section 3 of a guide for such systems (seed.sql)
 # Everything is printed as ratios. Settings, by environment:
-#   BENCH_SECONDS (1)       how long one side runs before the next one does
-#   BENCH_RUNS (5)          how often each side runs; the median counts
+#   BENCH_SECONDS (0.5)     how long one side runs before the next one does
+#   BENCH_RUNS (7)          how often each side runs; the median counts
 #   BENCH_CLIENTS ("1 4 16")
 #   BENCH_KEYS (10000)      users, besides one hot user
 #   BENCH_ONLY              some of: check write wal layout
@@ -16,7 +16,7 @@
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-: "${BENCH_SECONDS:=1}" "${BENCH_RUNS:=5}" "${BENCH_CLIENTS:=1 4 16}" "${BENCH_KEYS:=10000}"
+: "${BENCH_SECONDS:=0.5}" "${BENCH_RUNS:=7}" "${BENCH_CLIENTS:=1 4 16}" "${BENCH_KEYS:=10000}"
 : "${BENCH_ONLY:=check write wal layout}" "${BENCH_DOC:=}"
 
 # shellcheck source=test/lib/server.sh
@@ -42,7 +42,7 @@ CONF
     as_user pg_ctl -D "$work/data" -l "$work/server.log" -w restart >/dev/null
 }
 
-# make_template NAME: a database as every race finds it.
+# make_template makes the database that every race has a copy of.
 make_template() {
     tell -c "CREATE DATABASE prepared"
     for file in setup seed layout; do

@@ -60,14 +60,17 @@ function write_row(call, part) {
         ratio(cell, "ours_" call, "hand_write"), ratio(cell, "ours_" call, "seed_" call)
 }
 
-function wal_row(what, side) {
+function wal_row(what, side,    bytes) {
     bytes = median_of(wal, cell, side)
     printf "| %s | %.0f | %.2f |\n", what, bytes, bytes / median_of(wal, cell, "hand_update")
 }
 
-# What one step costs more than the one before it.
-function layout_row(what, side, before) {
-    us = 1e6 / median_of(rate, cell, side) - 1e6 / median_of(rate, cell, before)
+# What one step costs more than the one before it, in the same round.
+function layout_row(what, side, before,    i, n, us, bytes) {
+    n = turns[cell, side]
+    for (i = 1; i <= n; i++) list[i] = 1e6 / rate[cell, side, i] - 1e6 / rate[cell, before, i]
+    summarize(n)
+    us = middle
     bytes = median_of(wal, cell, side) - median_of(wal, cell, before)
     printf "| %s | %+.1f | %+.0f |\n", what, us, bytes
 }
