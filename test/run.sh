@@ -6,7 +6,8 @@
 #   regress    test/sql/*.sql        pg_regress, against expected/
 #   isolation  test/specs/*.spec     pg_isolation_regress
 #   pgtap      test/pgtap/*.sql      pg_prove, each file in a new database `pgtap`
-#   tap        test/t/*.pl           prove, with servers of their own
+#   tap        test/t/*.pl           prove, with servers of their own; longer with
+#                                    UT_CRASH_CYCLES (3), UT_POOLER_TRANSACTIONS (2000)
 #   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long
 # ONLY="regress tap" runs some of them. The last line counts single tests: a
 # regress file, a spec, an assertion. A runner that fails without a failed test,

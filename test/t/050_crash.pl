@@ -111,6 +111,7 @@ cmp_ok($gone, '>', 0, 'some uses were lost, and nobody was told otherwise');
 note($writers->summary . ", $there unknown but there, $gone unknown and gone");
 
 $writers->check_log('all',
+    '01000 WARNING:',    # gone before it was cancelled
     '08006 FATAL:',      # cut
     '55P03 ERROR:',      # a job that met a use
     '57014 ERROR:',      # cancelled
