@@ -172,6 +172,7 @@ sub old_event
     my @used = grep { $_->{function} eq $function || chance(2) } @{ $keys{$id} // [] };
     return new_event($function) if !@used;
     my $event = { %{ one_of(@used) }, cost => UNIT * ++$tag, tag => $tag, function => $function };
+    ($event->{status}) = ('success', delete $event->{own_time}) if $function ne 'track';
     $event->{quantity} += 1 if chance(8);
     $event->{tokens} += 1 if chance(3);
     return $event;

@@ -216,7 +216,8 @@ sub sum_in_window
 sub live_holds
 {
     my ($self, $id) = @_;
-    return grep { $_->{state} eq 'held' && $_->{expires} > $self->{now} } values %{ $self->{holds}{$id} };
+    my $holds = $self->{holds}{$id} // {};
+    return grep { $_->{state} eq 'held' && $_->{expires} > $self->{now} } map { $holds->{$_} } sort keys %$holds;
 }
 
 # What stands at a limit for an event, or without one.
