@@ -130,9 +130,14 @@ ROLLBACK;
 -- ---- leaving ----
 
 /* Totals, by type, status and window, whosever they are; and what is left of one user. */
+\set a 'a1a1a1a1-0000-0000-0000-00000000000a'
+\set b 'a1a1a1a1-0000-0000-0000-00000000000b'
+\set c 'a1a1a1a1-0000-0000-0000-00000000000c'
+\set d 'a1a1a1a1-0000-0000-0000-00000000000d'
+\set nobody 'a1a1a1a1-0000-0000-0000-00000000000f'
 BEGIN;
 CREATE TABLE members (id uuid PRIMARY KEY, email text);
-INSERT INTO members SELECT ('00000000-0000-0000-0000-00000000000' || c)::uuid, c FROM unnest('{a,b,c,d}'::text[]) AS c;
+INSERT INTO members VALUES (:'a', 'ann'), (:'b', 'bob'), (:'c', 'cleo'), (:'d', 'dan');
 CREATE VIEW totals AS
     SELECT 'events' AS what, concat_ws(' ', usage_type, status, occurred_at, count(*), sum(quantity), sum(tokens), sum(cost), sum(corrected_events)) AS total
       FROM usage_events GROUP BY usage_type, status, occurred_at
@@ -157,10 +162,6 @@ CREATE TABLE before AS TABLE totals;
 \set remember 'DELETE FROM before; INSERT INTO before TABLE totals'
 \set changed '(TABLE totals EXCEPT ALL TABLE before) UNION ALL (TABLE before EXCEPT ALL TABLE totals)'
 \set maintain 'SELECT * FROM usage_maintenance() WHERE task = ''deleted_users'''
-\set a '00000000-0000-0000-0000-00000000000a'
-\set b '00000000-0000-0000-0000-00000000000b'
-\set c '00000000-0000-0000-0000-00000000000c'
-\set d '00000000-0000-0000-0000-00000000000d'
 SELECT define_usage_type('clip'), define_usage_limit('daily', 'video', 10), define_usage_limit('ever', 'video', 9, 'lifetime', measure => 'events', statuses => '{success,failed}');
 SELECT live(id) FROM members \g /dev/null
 UPDATE user_roles SET granted_by = :'b' WHERE user_id = :'c';
@@ -197,23 +198,23 @@ INSERT INTO deleted_users VALUES (:'a', 'erase');
 :maintain;
 SELECT count(*) FROM usage_events WHERE user_id = :'a';
 SELECT detach_users();
-INSERT INTO deleted_users VALUES ('00000000-0000-0000-0000-00000000000e', 'erase');
+INSERT INTO deleted_users VALUES (:'nobody', 'erase');
 :maintain;
 SELECT attach_users('members');
 :maintain;
 
--- A table whose ids changed their type keeps its mark, and keeps nobody else from anything
+-- A table whose ids cannot be read keeps its mark, and keeps nobody else from anything
 DELETE FROM members WHERE id = :'c';
-ALTER TABLE members ALTER id TYPE text;
+ALTER TABLE members RENAME id TO key;
 :maintain;
-ALTER TABLE members ALTER id TYPE uuid USING id::uuid;
+ALTER TABLE members RENAME key TO id;
 :maintain;
 SELECT * FROM traces(:'c');
 
 -- At once, of a user who may be there; again it finds nothing
 SELECT live(:'c') \g /dev/null
 :remember;
-SELECT erase_user(:'a'), erase_user(:'c'), erase_user('00000000-0000-0000-0000-00000000000f'), erase_user(:'a');
+SELECT erase_user(:'a'), erase_user(:'c'), erase_user(:'nobody'), erase_user(:'a');
 :changed;
 SELECT * FROM traces(:'a') UNION ALL SELECT * FROM traces(:'c');
 SELECT reason, used FROM consume_usage(:'a', 'video');
@@ -226,10 +227,10 @@ SELECT live(:'c'), grant_role(:'a', 'admin') \g /dev/null
 UPDATE user_roles SET granted_by = :'a' WHERE user_id = :'c';
 SELECT export_user_data(:'c') AS data \gset
 SELECT key, CASE jsonb_typeof(value) WHEN 'array' THEN jsonb_array_length(value) END AS rows FROM jsonb_each(:'data') ORDER BY key COLLATE "C";
-SELECT :'data'::jsonb #> '{user_limits}', :'data'::jsonb #> '{user_roles,0,role}', strpos(:'data', :'a') AS of_another;
+SELECT :'data'::jsonb #> '{user_limits,0,max_usage}', :'data'::jsonb #> '{user_roles,0,role}', strpos(:'data', :'a') AS of_another;
 SELECT (SELECT count(*) FROM jsonb_object_keys(:'data'::jsonb #> '{usage_events,0}')) = count(*) - 1 AS all_columns
   FROM pg_attribute WHERE attrelid = 'usage_events'::regclass AND attnum > 0 AND NOT attisdropped;
-SELECT key, value FROM jsonb_each(export_user_data('00000000-0000-0000-0000-00000000000f')) WHERE value <> '[]';
+SELECT key FROM jsonb_each(export_user_data(:'nobody')) WHERE value <> '[]';
 SELECT export_user_data(NULL);
 \echo :LAST_ERROR_SQLSTATE
 
@@ -237,13 +238,13 @@ SELECT export_user_data(NULL);
 CREATE ROLE regress_ut_user;
 SELECT grant_usage_access('regress_ut_user');
 SET LOCAL ROLE regress_ut_user;
-SET LOCAL request.jwt.claims = '{"sub": "00000000-0000-0000-0000-00000000000c"}';
+SELECT set_config('request.jwt.claims', jsonb_build_object('sub', :'c')::text, true) IS NOT NULL AS somebody;
 SELECT erase_user(:'c');
 \echo :LAST_ERROR_SQLSTATE
 SELECT export_user_data(:'c');
 SELECT _forget_user(:'c', true);
 SELECT _forget_events(:'c', :'c', true);
-SET LOCAL request.jwt.claims = '{"sub": "00000000-0000-0000-0000-00000000000a"}';
+SELECT set_config('request.jwt.claims', jsonb_build_object('sub', :'a')::text, true) IS NOT NULL AS somebody;
 SELECT jsonb_array_length(export_user_data(:'c') -> 'usage_events') AS events;
 SELECT erase_user(:'c');
 RESET ROLE;
