@@ -1,7 +1,7 @@
 #!/bin/sh
 # matrix.sh runs every test on every PostgreSQL there is: `make matrix`, as root.
 #
-# VERSIONS="15 17 18" chooses, ONLY the kinds of tests (see run.sh). Each version
+# VERSIONS="15 17 18" chooses, ONLY and UT_USER_ID as for run.sh. Each version
 # runs in the Debian that has it: the tree is copied there, built with warnings
 # as errors, and `make test` runs in namespaces of its own, so that nothing stays
 # mounted or running. A system is kept, a week, below ~/.cache. Of several
@@ -18,7 +18,7 @@ machine_begin matrix
 for version in $VERSIONS; do debian_of "$version" >/dev/null || exit 2; done
 
 settings=''
-for name in ONLY UT_STRESS_SECONDS; do
+for name in ONLY UT_USER_ID UT_STRESS_SECONDS; do
     eval "value=\${$name:-}"
     [ -z "$value" ] || settings="$settings $name='$value'"
 done

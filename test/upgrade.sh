@@ -4,12 +4,14 @@
 #
 # VERSIONS="15 17 18" are installed side by side in a Debian in a folder, the
 # extension is built for each of them there, and test/upgrade.pl runs in
-# namespaces of its own, so that nothing stays mounted or running. The system is
-# kept, a week, below ~/.cache. The last line counts assertions.
+# namespaces of its own, so that nothing stays mounted or running. The first of
+# UT_USER_ID="uuid text bigint" gets all of it. The system is kept, a week, below
+# ~/.cache. The last line counts assertions.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 : "${VERSIONS:=15 17 18}"
+: "${UT_USER_ID:=uuid text bigint}"
 
 # shellcheck source=test/lib/machine.sh
 . "$root/test/lib/machine.sh"
@@ -35,7 +37,8 @@ machine_tree "$machine/root/src"
 # The test takes a library away and puts it back, as the servers' user.
 # shellcheck disable=SC2016 # for the inner shell
 machine_run "$machine/root" 'set -e
-    export VERSIONS="'"$VERSIONS"'"
+    VERSIONS="'"$VERSIONS"'" UT_USER_ID="'"$UT_USER_ID"'" quick=
+    export VERSIONS
     cd /src
     for version in $VERSIONS; do
         bin=/usr/lib/postgresql/$version/bin
@@ -45,13 +48,21 @@ machine_run "$machine/root" 'set -e
         chown postgres $($bin/pg_config --pkglibdir)
     done
     pgxs=$(dirname $($bin/pg_config --pgxs))/../..
-    chown -R postgres /src
-    mkdir /home/t
-    chown postgres /home/t
-    setpriv --reuid=postgres --regid=postgres --init-groups env HOME=/home/t \
-        PERL5LIB=$pgxs/src/test/perl PG_REGRESS=$pgxs/src/test/regress/pg_regress \
-        TESTDIR=/home/t TESTDATADIR=/home/t/data TESTLOGDIR=/home/t/log PG_TEST_TIMEOUT_DEFAULT=60 \
-        prove --verbose test/upgrade.pl || { tail -n 40 /home/t/log/regress_log_*; false; }'
+    for type in $UT_USER_ID; do
+        home=/home/$type
+        mkdir $home
+        cp -R test $home/test
+        [ $type = uuid ] || test/lib/translate-ids.pl $type $home/test/upgrade.pl $home/test/t/Life.pm
+        chown -R postgres $home
+        (
+            cd $home
+            setpriv --reuid=postgres --regid=postgres --init-groups env HOME=$home UT_QUICK=$quick \
+                PERL5LIB=$pgxs/src/test/perl PG_REGRESS=$pgxs/src/test/regress/pg_regress \
+                TESTDIR=$home TESTDATADIR=$home/data TESTLOGDIR=$home/log \
+                prove --verbose test/upgrade.pl || { tail -n 40 log/regress_log_*; false; }
+        )
+        quick=1
+    done'
 
 log=$machine/log
 passed=$(grep -c '^ok ' "$log" || true)
