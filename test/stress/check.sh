@@ -1,12 +1,14 @@
 #!/bin/sh
-# check.sh makes a database, runs the stress test in it and drops it.
+# check.sh makes a database for each stress test, runs the test in it and drops it.
 #
-# UT_STRESS_LIBRARY=/path/to/other.so runs the test against another build of the
-# library than the one installed: that is how to see that it fails when, say,
-# the limit check of take_rows in src/counters.c is taken out.
+# UT_STRESS="reserve" runs some of them.  UT_STRESS_LIBRARY=/path/to/other.so runs
+# them against another build of the library than the one installed: that is how to
+# see that they fail when, say, the limit check of take_rows in
+# src/counters_take.c is taken out.
 set -eu
 
 cd "$(dirname "$0")"
+: "${UT_STRESS:=stress reserve}"
 database=usage_tracking_stress_$$
 at_exit() {
     psql -Xqc "SET client_min_messages = error" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)"
@@ -16,6 +18,13 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-psql -Xqc "CREATE DATABASE $database"
-psql -Xqd "$database" -v ON_ERROR_STOP=1 -v library="${UT_STRESS_LIBRARY:-}" -f setup.sql >/dev/null
-PGDATABASE=$database ./stress
+status=0
+for program in $UT_STRESS; do
+    setup=$program.sql
+    [ "$program" != stress ] || setup=setup.sql
+    psql -Xqc "CREATE DATABASE $database"
+    psql -Xqd "$database" -v ON_ERROR_STOP=1 -v library="${UT_STRESS_LIBRARY:-}" -f "$setup" >/dev/null
+    PGDATABASE=$database "./$program" || status=1
+    at_exit
+done
+exit "$status"

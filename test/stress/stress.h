@@ -4,10 +4,7 @@
 #ifndef UT_STRESS_H
 #define UT_STRESS_H
 
-#include <libpq-fe.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <sys/types.h>
+#include "common.h"
 
 #define CLIENTS 32
 
@@ -19,8 +16,6 @@
 #define RUSH_USERS 1000
 #define FIRST_FACT_USER 2001
 #define FACT_USERS 40
-
-#define USER_ID_FORMAT "00000000-0000-4000-8000-%012d"
 
 /* What happened, so that a run in which nothing happened is no success. */
 typedef struct Figures
@@ -59,20 +54,6 @@ typedef struct Watch
 	long		redefined;		/* times a limit counted something else */
 	char		first[500];		/* what was wrong, the first time */
 } Watch;
-
-/* How the clients came to their ends. */
-typedef struct Ending
-{
-	int			crashed;
-	int			stuck;
-} Ending;
-
-extern int64_t now_ms(void);
-extern uint64_t mix(uint64_t seed, uint64_t number);
-extern long value_of(PGconn *conn, const char *sql);
-extern void must(PGconn *conn, const char *sql);
-extern PGconn *must_connect(const char *name);
-extern void describe(PGconn *conn, const char *sql, char *into, size_t size);
 
 extern void run_client(Shared *shared, int number);
 extern bool verdict(PGconn *conn, Shared *shared, const Watch *watch, const Ending *ending);

@@ -1,7 +1,6 @@
 /*
  * verdict.c -- what must be true when all clients are gone, as TAP.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,38 +11,6 @@
 #define SECONDS_TO_SETTLE 30
 #define COLD_USERS_TO_FILL 50
 #define MAX_FAULTS_SHOWN 5
-
-static int	tests = 0;
-static int	failures = 0;
-
-static bool __attribute__((format(printf, 2, 3)))
-ok(bool passed, const char *format,...)
-{
-	va_list		args;
-
-	printf("%s %d - ", passed ? "ok" : "not ok", ++tests);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-	failures += !passed;
-	return passed;
-}
-
-/* The view must be empty. */
-static void
-none(PGconn *conn, const char *view, const char *promise)
-{
-	char		sql[100];
-	char		rows[500];
-
-	snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", view);
-	if (ok(value_of(conn, sql) == 0, "%s", promise))
-		return;
-	snprintf(sql, sizeof(sql), "SELECT count(*) OVER () AS rows, v.* FROM %s AS v LIMIT 3", view);
-	describe(conn, sql, rows, sizeof(rows));
-	printf("# %s%s\n", view, rows);
-}
 
 /* ---- while it was running ---- */
 
@@ -237,8 +204,5 @@ verdict(PGconn *conn, Shared *shared, const Watch *watch, const Ending *ending)
 	check_what_is_left(conn, shared->seed);
 	none(conn, "stress.over", "still nobody is over a hard limit");
 	none(conn, "usage.reconcile_usage()", "still counters are equal to events");
-	printf("1..%d\n", tests);
-	if (failures > 0)
-		printf("# failed with UT_STRESS_SEED=%llu\n", (unsigned long long) shared->seed);
-	return failures == 0;
+	return finish_tests(shared->seed);
 }
