@@ -175,6 +175,15 @@ at_least_zero(Numeric value)
 	return num_sign(value) < 0 ? num_from(0) : value;
 }
 
+/* Of nothing there is no part, also when less than nothing is used. */
+static Numeric
+part_left(const Stake *stake, bool taken)
+{
+	if (num_sign(stake->max_usage) == 0)
+		return num_from(0);
+	return at_least_zero(num_sub(stake->max_usage, used_so_far(stake, taken)));
+}
+
 /* remaining(a) / max(a) < remaining(b) / max(b), without dividing */
 static bool
 is_tighter(const Stake *a, const Stake *b, bool taken)
@@ -186,8 +195,8 @@ is_tighter(const Stake *a, const Stake *b, bool taken)
 		return precedence(a) < precedence(b);
 	if (is_unlimited(a))
 		return false;
-	rest_a = at_least_zero(num_sub(a->max_usage, used_so_far(a, taken)));
-	rest_b = at_least_zero(num_sub(b->max_usage, used_so_far(b, taken)));
+	rest_a = part_left(a, taken);
+	rest_b = part_left(b, taken);
 	if (num_sign(a->max_usage) == 0 || num_sign(b->max_usage) == 0)
 		return num_sign(rest_a) == 0 && num_sign(rest_b) != 0;
 	return num_cmp(num_mul(rest_a, b->max_usage), num_mul(rest_b, a->max_usage)) < 0;

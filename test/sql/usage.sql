@@ -443,6 +443,14 @@ SELECT used FROM check_usage_limit(:'ida', 'anything_daily', 0);
 SELECT define_usage_limit('anything_daily', NULL, 50, period => '1 month');
 SELECT used FROM check_usage_limit(:'ida', 'anything_daily', 0);
 
+-- Taken back after a reset, less than nothing is used; of a maximum of 0 there is still no part left
+\set zoe '00000000-0000-0000-0000-00000000002f'
+SELECT define_usage_limit('fax_daily', 'fax', 9), define_usage_limit('fax_pages_daily', 'fax', 0);
+SELECT track_usage(:'zoe', 'fax', 2) AS two \gset
+SELECT reset_user_usage(:'zoe', 'fax_daily'), reset_user_usage(:'zoe', 'fax_pages_daily'), reverse_usage(:'zoe', :two, 1.5);
+SELECT :decision FROM check_usage_limit(:'zoe', 'fax', 0);
+SELECT :decision FROM consume_usage(:'zoe', 'fax', 0.5);
+
 -- Many at once: as one after the other
 CREATE TEMP TABLE batch AS SELECT '[
   {"user_id": "00000000-0000-0000-0000-000000000013", "usage_type": "render", "quantity": 6, "idempotency_key": "a"},
