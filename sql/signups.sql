@@ -161,26 +161,27 @@ AS 'MODULE_PATHNAME', 'ut_user_lives';
 COMMENT ON FUNCTION @extschema@._user_lives(@user_id@) IS
 'Internal: whether the user is in the attached table; NULL if none is attached';
 
-CREATE FUNCTION @extschema@._forget_events(user_id @user_id@, fresh_id @user_id@, erase boolean) RETURNS bigint
+CREATE FUNCTION @extschema@._forget_events(user_id @user_id@, erase boolean) RETURNS @user_id@
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_forget_events';
-COMMENT ON FUNCTION @extschema@._forget_events(@user_id@, @user_id@, boolean) IS
-'Internal: gives a user''s events to a fresh id, without what describes them';
+COMMENT ON FUNCTION @extschema@._forget_events(@user_id@, boolean) IS
+'Internal: gives a user''s events to a fresh id, without what describes them; returns that id';
 
 /* Every table that names users has its line here; test/pgtap/privacy.sql looks
  * whether one is missing. */
-CREATE FUNCTION @extschema@._forget_user(gone @user_id@, erase boolean) RETURNS void
+CREATE FUNCTION @extschema@._forget_user(user_id @user_id@, erase boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    fresh @user_id@ := @extschema@._fresh_user_id();
+    gone  @user_id@ := $1;
+    fresh @user_id@;
 BEGIN
     LOCK TABLE ONLY @extschema@.usage_events_moving IN ROW EXCLUSIVE MODE;  -- nobody makes copies
     DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;  -- as a commit does, before the next lock
     PERFORM @extschema@._lock_out_user(gone);
     DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;
-    PERFORM @extschema@._forget_events(gone, fresh, erase);
+    fresh := @extschema@._forget_events(gone, erase);
     UPDATE @extschema@.usage_counters AS c SET user_id = fresh WHERE c.user_id = gone;
     UPDATE @extschema@.usage_carried AS c SET user_id = fresh WHERE c.user_id = gone;
     DELETE FROM @extschema@.usage_keys AS k WHERE k.user_id = gone;
@@ -196,11 +197,12 @@ COMMENT ON FUNCTION @extschema@._forget_user(@user_id@, boolean) IS
 'Internal: takes a user''s id and what describes his usage out of every table; sums stay';
 
 /* A user who came back with his old id is forgiven his mark. */
-CREATE FUNCTION @extschema@._forget_if_deleted(gone @user_id@) RETURNS boolean
+CREATE FUNCTION @extschema@._forget_if_deleted(user_id @user_id@) RETURNS boolean
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    gone  @user_id@ := $1;
     what  text;
     lives boolean;
 BEGIN
@@ -253,12 +255,12 @@ COMMENT ON FUNCTION @extschema@.erase_user(@user_id@) IS
 'Takes everything that tells about a user out of every table, at once; sums of usage stay';
 
 /* Whatever table has a column user_id, of rooms to come as well. */
-CREATE FUNCTION @extschema@._export_user(wanted @user_id@) RETURNS jsonb
+CREATE FUNCTION @extschema@._export_user(user_id @user_id@) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    result   jsonb := jsonb_build_object('user_id', wanted);
+    result   jsonb := jsonb_build_object('user_id', $1);
     relation regclass;
     name     name;
     found    jsonb;
@@ -275,7 +277,7 @@ BEGIN
          ORDER BY c.relname
     LOOP
         EXECUTE format('SELECT jsonb_agg(to_jsonb(t) - ''{user_id,granted_by}''::text[]) FROM %s AS t WHERE t.user_id = $1', relation)
-           INTO found USING wanted;
+           INTO found USING $1;
         result := result || jsonb_build_object(name, COALESCE(found, '[]'));
     END LOOP;
     PERFORM @extschema@._events_are_in_place();

@@ -14,6 +14,8 @@
 #include "commands/trigger.h"
 #include "errors.h"
 #include "events.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 static bool history_is_open = false;
@@ -52,6 +54,10 @@ static Statement forget_events = {
 
 static Statement forget_copies = {
 	"UPDATE @extschema@.usage_events_moving" FORGET, 3, {USER_ID, USER_ID, BOOLOID}
+};
+
+static Statement make_fresh_id = {
+	"SELECT @extschema@._fresh_user_id()", 0
 };
 
 static Statement empty_default = {
@@ -113,19 +119,25 @@ PG_FUNCTION_INFO_V1(ut_forget_events);
 Datum
 ut_forget_events(PG_FUNCTION_ARGS)
 {
-	static const char *const names[] = {"user_id", "fresh_id", "erase"};
 	const Installation *home = installation_of(fcinfo);
-	Datum		args[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		args[] = {PG_GETARG_DATUM(0), (Datum) 0, PG_GETARG_DATUM(1)};
 	Disguise	before;
-	uint64		events;
+	int16		length;
+	bool		byval;
+	bool		isnull;
 
-	for (int i = 0; i < lengthof(names); i++)
-		check_not_null(PG_ARGISNULL(i), names[i]);
+	check_not_null(PG_ARGISNULL(0), "user_id");
+	check_not_null(PG_ARGISNULL(1), "erase");
+	get_typlenbyval(home->user_id_type, &length, &byval);
 	become_owner(home, &before);
+	statement_look(&make_fresh_id, NULL, NULL);
+	MemoryContextSwitchTo(caller);
+	args[1] = datumCopy(result_datum(0, 1, &isnull), byval, length);
 	amend(&forget_copies, args);
-	events = amend(&forget_events, args);
+	amend(&forget_events, args);
 	become_caller(&before);
-	PG_RETURN_INT64(events);
+	PG_RETURN_DATUM(args[1]);
 }
 
 PG_FUNCTION_INFO_V1(ut_empty_default_partition);

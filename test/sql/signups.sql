@@ -243,7 +243,7 @@ SELECT erase_user(:'c');
 \echo :LAST_ERROR_SQLSTATE
 SELECT export_user_data(:'c');
 SELECT _forget_user(:'c', true);
-SELECT _forget_events(:'c', :'c', true);
+SELECT _forget_events(:'c', true);
 SELECT set_config('request.jwt.claims', jsonb_build_object('sub', :'a')::text, true) IS NOT NULL AS somebody;
 SELECT jsonb_array_length(export_user_data(:'c') -> 'usage_events') AS events;
 SELECT erase_user(:'c');
