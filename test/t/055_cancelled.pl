@@ -9,6 +9,9 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
+use OpenSession;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -47,7 +50,7 @@ my @waits = (
     [ 'uses in flight', "SELECT usage.consume_usage($ann, 'photo')", "usage.set_user_clock($ann, 'Asia/Tokyo')" ],
 );
 
-# Around the call: what is sent, and the notes that are there afterwards.
+# Around the call: what is sent, and the notes that others see afterwards.
 my @contexts = (
     [ 'on its own', 'SELECT %s;', '' ],
     [ 'in a transaction', q{BEGIN; INSERT INTO note VALUES ('undone'); SELECT %s; COMMIT;}, '' ],
@@ -69,13 +72,13 @@ my @contexts = (
         $$;}, 'kept,kept' ],
 );
 
-# In the same session, when it is over.
-my $questions = <<'SQL';
-SELECT 'transaction ' || (now() <> statement_timestamp());
-SELECT 'locks ' || count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid IN (l.relation, l.classid)
- WHERE l.pid = pg_backend_pid() AND c.relnamespace = 'usage'::regnamespace;
-SELECT 'settings ' || current_setting('lock_timeout') || ' ' || current_setting('statement_timeout');
-SQL
+# In the same session, when it is over; notes are read through another one.
+$node->safe_psql('postgres', q{
+CREATE VIEW aftermath AS
+SELECT now() <> statement_timestamp() AS transaction,
+       (SELECT count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid IN (l.relation, l.classid)
+         WHERE l.pid = pg_backend_pid() AND c.relnamespace = 'usage'::regnamespace) AS locks,
+       current_setting('lock_timeout') AS lock_timeout, current_setting('statement_timeout') AS statement_timeout});
 
 foreach my $wait (@waits)
 {
@@ -83,9 +86,9 @@ foreach my $wait (@waits)
     my $title = ($call =~ /(\w+)\(/)[0] . " waits for $for";
     my $before = recorded();
     $node->safe_psql('postgres', "BEGIN; $held; PREPARE TRANSACTION 'held'");
-    cancel($title, $call, $_, 'lock_timeout', '20ms', '55P03') foreach @contexts;
+    cancel($title, $call, 'lock_timeout', '20ms', '55P03', @contexts);
     # takes longer, and what is done is the same wherever it waits
-    cancel($title, $call, $_, 'statement_timeout', '200ms', '57014') foreach $title =~ /consume/ && $for =~ /counter|key/ ? @contexts[ 0, 3 ] : ();
+    cancel($title, $call, 'statement_timeout', '200ms', '57014', @contexts[ 0, 3 ]) if $title =~ /consume/ && $for =~ /counter|key/;
     $node->safe_psql('postgres', "ROLLBACK PREPARED 'held'");
     is(recorded(), $before, "$title: nothing was recorded");
     is($node->safe_psql('postgres', "BEGIN; SELECT count(*) FROM (SELECT $call) AS c; ROLLBACK"), 1, "$title: and can be done, when that is over")
@@ -96,14 +99,18 @@ done_testing();
 
 sub cancel
 {
-    my ($title, $call, $context, $setting, $value, $expected) = @_;
-    my ($where, $sql, $notes) = @$context;
-    my ($status, $out, $err) = $node->psql('postgres', "SET $setting = '$value'; " . sprintf($sql, $call) . "\n$questions",
-        on_error_stop => 0, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-    my @states = $err =~ /^psql:\S+ (?:ERROR|WARNING|FATAL):  (\w{5}):/mg;
-    my $timeouts = $setting eq 'lock_timeout' ? "$value 0" : "0 $value";
-    is(join(' ', @states, $out =~ s/\n/, /gr, 'notes', notes()), "$expected transaction false, locks 0, settings $timeouts notes $notes",
-        "$title, $where, to its $setting");
+    my ($title, $call, $setting, $value, $expected, @where) = @_;
+    my $settings = $setting eq 'lock_timeout' ? "$value|0" : "0|$value";
+    my $session = OpenSession->new($node->connstr('postgres'));
+    $session->ask("SET $setting = '$value'");
+    foreach my $context (@where)
+    {
+        my ($where, $sql, $notes) = @$context;
+        my $answer = $session->ask(sprintf $sql, $call);
+        is(join(', ', $answer, $session->ask('TABLE aftermath'), 'notes ' . notes()), "ERROR $expected, f|0|$settings, notes $notes",
+            "$title, $where, to its $setting");
+    }
+    $session->end;
     return;
 }
 

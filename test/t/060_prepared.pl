@@ -19,7 +19,9 @@
 use strict;
 use warnings;
 
-use IPC::Run;
+use FindBin;
+use lib $FindBin::RealBin;
+use OpenSession;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -59,8 +61,10 @@ $node->stop('immediate');
 $node->start;
 check_meanwhile('stopped at once');
 value('CHECKPOINT');
+my ($waiting, $repeating) = map { OpenSession->new($node->connstr('postgres')) } 1 .. 2;
 check_end($_) foreach each_user();
 
+$_->end foreach $waiting, $repeating;
 is(value('SELECT count(*) FROM pg_prepared_xacts'), 0, 'all are over');
 is(value(q{SELECT count(*) FROM pg_locks WHERE relation = 'usage.usage_events'::regclass OR classid = 'usage.usage_events'::regclass}),
     0, 'and leave no lock');
@@ -121,7 +125,7 @@ sub meanwhile
     my ($fits_if_rolled_back, $never_fits) = ($max - $user->{used} - $prepared + 1, $max - $user->{used} + 1);
     my $either = $max - $user->{used} - $prepared;
     my ($status, $out, $err) = $node->psql('postgres', <<"SQL", on_error_stop => 0);
-SET lock_timeout = '20ms';
+SET lock_timeout = '10ms';
 SELECT used, remaining FROM usage.check_usage_limit('$id', 'photos');
 BEGIN; SELECT true FROM usage.consume_usage('$id', 'photo', $either) AS d WHERE NOT d.allowed; \\echo :SQLSTATE
 ROLLBACK;
@@ -143,7 +147,7 @@ sub check_meanwhile
             "$when: $user->{title}: others wait for it, or are refused");
     }
     my ($status, $out, $err) = $node->psql('postgres', <<"SQL", on_error_stop => 0);
-SET lock_timeout = '20ms';
+SET lock_timeout = '10ms';
 SELECT usage.define_usage_limit('videos', 'video', 1); \\echo :SQLSTATE
 SELECT usage.create_usage_partition((now() + interval '1 year')::date); \\echo :SQLSTATE
 SELECT allowed FROM usage.consume_usage('$bystander', 'photo', 0.0001);
@@ -160,11 +164,12 @@ sub check_end
     my ($id, $title) = ($user->{id}, $user->{title});
     my $commits = $user->{end} eq 'COMMIT';
     my $wanted = $max - $user->{used} - $prepared + 1;
-    my $waiting = start_waiting("SELECT allowed, reason, trim_scale(used) FROM usage.consume_usage('$id', 'photo', $wanted)");
-    my $repeating = start_waiting("SELECT reason FROM usage.consume_usage('$id', 'photo', 2, idempotency_key => 'prepared')");
+    $waiting->send("SELECT allowed, reason, trim_scale(used) FROM usage.consume_usage('$id', 'photo', $wanted)");
+    $repeating->send("SELECT reason FROM usage.consume_usage('$id', 'photo', 2, idempotency_key => 'prepared')");
+    $node->poll_query_until('postgres', 'SELECT count(DISTINCT pid) = 2 FROM pg_locks WHERE NOT granted') or die 'nobody waits';
 
     value("$user->{end} PREPARED '$id'");
-    my ($answer, $repeated) = map { finish($_) } $waiting, $repeating;
+    my ($answer, $repeated) = map { $_->answer } $waiting, $repeating;
     my $used = $user->{used} + ($commits ? $prepared : 0);
     if ($commits)
     {
@@ -182,24 +187,4 @@ SELECT c.used = (SELECT sum(quantity) FROM usage.usage_events WHERE user_id = '$
   FROM usage.check_usage_limit('$id', 'photos') AS c;
 SQL
     return;
-}
-
-sub start_waiting
-{
-    my ($sql) = @_;
-    my %session = (out => '', err => '');
-    my $waiting = 'SELECT count(*) FROM pg_locks WHERE NOT granted';
-    my $already = value($waiting);
-    $session{run} = IPC::Run::start([ 'psql', '-XAtq', '-c', $sql, $node->connstr('postgres') ], '>', \$session{out}, '2>', \$session{err},
-        IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-    $node->poll_query_until('postgres', "SELECT ($waiting) > $already") or die "nobody waits: $session{out}$session{err}";
-    return \%session;
-}
-
-sub finish
-{
-    my ($session) = @_;
-    $session->{run}->finish;
-    chomp(my $out = $session->{out} . $session->{err});
-    return $out;
 }

@@ -1,10 +1,12 @@
-# A session that stays open: psql on a pipe.
+# A session that stays open: psql on a pipe, which answers into files.
 package OpenSession;
 
 use strict;
 use warnings;
 
-use IPC::Run;
+use File::Temp;
+use IO::Handle;
+use IPC::Open3;
 use PostgreSQL::Test::Utils;
 
 my $marker = '-- answered --';
@@ -13,32 +15,47 @@ my $marker = '-- answered --';
 sub new
 {
     my ($class, $connection) = @_;
-    my $self = bless { in => '', out => '', err => '' }, $class;
+    my %self = map { $_ => File::Temp->new } qw(out err);
 
-    $self->{timer} = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
-    $self->{run} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', $connection ],
-        '<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err}, $self->{timer});
-    return $self;
+    $self{pid} = open3($self{in}, map({ '>&' . fileno $self{$_} } qw(out err)),
+        'psql', '-XAtq', '-v', 'VERBOSITY=verbose', $connection);
+    $self{in}->autoflush(1);
+    return bless \%self, $class;
 }
 
 # Sends it; the answer is for answer(), when it comes.
 sub send
 {
     my ($self, $sql) = @_;
-    $self->{timer}->start;
-    $self->{in} .= "$sql;\n\\echo $marker\n\\warn $marker\n";
-    $self->{run}->pump while length $self->{in};
+    local $SIG{PIPE} = 'IGNORE';
+    print { $self->{in} } "$sql;\n\\echo $marker\n\\warn $marker\n";
     return;
 }
 
-# Rows, or "ERROR SQLSTATE" for each error.
+# What came since the last answer, if it is complete.
+sub _read
+{
+    my ($self, $name) = @_;
+    my $text = slurp_file($self->{$name}->filename, $self->{"${name}_read"} // 0);
+    return if $text !~ s/^\Q$marker\E\n\z//m;
+    $self->{"${name}_read"} = -s $self->{$name}->filename;
+    return $text;
+}
+
+# Rows, and "ERROR SQLSTATE" for each error or warning.
 sub answer
 {
     my ($self) = @_;
-    $self->{run}->pump until $self->{out} =~ /^\Q$marker\E$/m && $self->{err} =~ /^\Q$marker\E$/m;
-    my $answer = $self->{out} . join '', map { "ERROR $_\n" } $self->{err} =~ /(?:ERROR|FATAL):  (\w{5}):/g;
-    @$self{qw(out err)} = ('', '');
-    $answer =~ s/^\Q$marker\E\n//mg;
+    my ($out, $err);
+    foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
+    {
+        $err //= $self->_read('err');
+        $out //= $self->_read('out') if defined $err;
+        last if defined $out;
+        select(undef, undef, undef, 0.01);
+    }
+    die "no answer\n" unless defined $out;
+    my $answer = $out . join '', map { "ERROR $_\n" } $err =~ /(?:WARNING|ERROR|FATAL):  (\w{5}):/g;
     chomp $answer;
     return $answer;
 }
@@ -53,8 +70,8 @@ sub ask
 sub end
 {
     my ($self) = @_;
-    $self->{in} .= "\\q\n";
-    $self->{run}->finish;
+    close $self->{in};
+    waitpid $self->{pid}, 0;
     return;
 }
 
