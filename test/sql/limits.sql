@@ -116,7 +116,9 @@ CREATE FUNCTION pg_temp.maxima(at text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('usage_tracking.clock', at, false);
     RETURN (SELECT string_agg(max_usage::text, ' ' ORDER BY n)
-              FROM generate_series(0, 3) AS n, check_usage_limit(('00000000-0000-0000-0000-00000000000' || chr(98 + n::int))::uuid, 'videos_daily'));
+              FROM (VALUES (1, '00000000-0000-0000-0000-00000000000b'::uuid), (2, '00000000-0000-0000-0000-00000000000c'),
+                           (3, '00000000-0000-0000-0000-00000000000d'), (4, '00000000-0000-0000-0000-00000000000e')) AS users (n, id),
+                   check_usage_limit(id, 'videos_daily'));
 END $$;
 -- on pro, on free, on team, with an override; forwards and backwards in time
 SELECT at, pg_temp.maxima(at) FROM unnest('{2026-03-09 23:59:59.999999+00,2026-03-10 00:00+00,2026-03-10 11:59+00,2026-03-10 12:00+00,2026-03-10 16:00+00,

@@ -93,7 +93,8 @@ CREATE FUNCTION pg_temp.shuts_out(change text) RETURNS boolean LANGUAGE plpgsql 
 DECLARE
     answer boolean;
 BEGIN
-    EXECUTE replace(replace(change, 'ANN', '''00000000-0000-0000-0000-00000000000a'''), 'APRIL', '''2026-04-01 00:00+00'', ''2026-05-01 00:00+00''');
+    EXECUTE replace(replace(replace(change, 'ANN', quote_literal('00000000-0000-0000-0000-00000000000a')),
+                            'BOB', quote_literal('00000000-0000-0000-0000-00000000000b')), 'APRIL', '''2026-04-01 00:00+00'', ''2026-05-01 00:00+00''');
     SELECT count(*) > 0 INTO answer FROM pg_locks
      WHERE pid = pg_backend_pid() AND locktype = 'object' AND classid = 'usage_events'::regclass AND mode = 'ShareRowExclusiveLock';
     RAISE EXCEPTION USING ERRCODE = 'UTEST', MESSAGE = answer;
@@ -103,20 +104,20 @@ END $$;
 CREATE VIEW changes (change) AS VALUES
     ('SELECT set_user_plan(ANN, ''team'')'),
     ('SELECT set_user_plan(ANN, ''pro'', NULL, APRIL)'),
-    ('SELECT set_user_plan(''00000000-0000-0000-0000-00000000000b'', ''pro'')'),
-    ('SELECT set_user_plan(''00000000-0000-0000-0000-00000000000b'', ''pro'', NULL, APRIL)'),
+    ('SELECT set_user_plan(BOB, ''pro'')'),
+    ('SELECT set_user_plan(BOB, ''pro'', NULL, APRIL)'),
     ('UPDATE user_subscriptions SET (billing_period_start, billing_period_end) = ROW(APRIL)'),
     ('UPDATE user_subscriptions SET billing_period_end = billing_period_end + ''1 day'''),
     ('UPDATE user_subscriptions SET plan = NULL, status = ''paused'''),
-    ('INSERT INTO user_subscriptions (user_id) VALUES (''00000000-0000-0000-0000-00000000000b'')'),
-    ('INSERT INTO user_subscriptions (user_id, billing_period_start, billing_period_end) VALUES (''00000000-0000-0000-0000-00000000000b'', APRIL)'),
+    ('INSERT INTO user_subscriptions (user_id) VALUES (BOB)'),
+    ('INSERT INTO user_subscriptions (user_id, billing_period_start, billing_period_end) VALUES (BOB, APRIL)'),
     ('DELETE FROM user_subscriptions');
 SELECT pg_temp.shuts_out(change), change FROM changes;
 \echo With a billing period:
 UPDATE user_subscriptions SET billing_period_start = '2026-04-01 00:00+00', billing_period_end = '2026-05-01 00:00+00';
 COMMIT;
 BEGIN;
-SELECT pg_temp.shuts_out(change), change FROM changes WHERE change !~ '0b';
+SELECT pg_temp.shuts_out(change), change FROM changes WHERE change !~ 'BOB';
 ROLLBACK;
 DROP VIEW changes;
 DELETE FROM user_subscriptions;
