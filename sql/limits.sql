@@ -114,15 +114,24 @@ CREATE TRIGGER canonical_zone BEFORE INSERT OR UPDATE ON @extschema@.usage_limit
     EXECUTE FUNCTION @extschema@._canonical_zone();  -- by name, before the next
 CREATE TRIGGER limit_changes BEFORE INSERT OR UPDATE ON @extschema@.usage_limits
     FOR EACH ROW EXECUTE FUNCTION @extschema@._limit_changes();
-CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.usage_limits
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.usage_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._config_changed();
 ALTER TABLE @extschema@.usage_limits ENABLE ALWAYS TRIGGER config_changed;
-CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.plan_limits
+CREATE TRIGGER config_emptied AFTER TRUNCATE ON @extschema@.usage_limits
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
+ALTER TABLE @extschema@.usage_limits ENABLE ALWAYS TRIGGER config_emptied;
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.plan_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._config_changed();
 ALTER TABLE @extschema@.plan_limits ENABLE ALWAYS TRIGGER config_changed;
-CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.temporary_limits
+CREATE TRIGGER config_emptied AFTER TRUNCATE ON @extschema@.plan_limits
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
+ALTER TABLE @extschema@.plan_limits ENABLE ALWAYS TRIGGER config_emptied;
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.temporary_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._config_changed();
 ALTER TABLE @extschema@.temporary_limits ENABLE ALWAYS TRIGGER config_changed;
+CREATE TRIGGER config_emptied AFTER TRUNCATE ON @extschema@.temporary_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
+ALTER TABLE @extschema@.temporary_limits ENABLE ALWAYS TRIGGER config_emptied;
 
 /* check_usage_limit() takes either name, so one must not be both. */
 CREATE FUNCTION @extschema@._names_are_distinct() RETURNS trigger

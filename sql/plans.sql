@@ -4,6 +4,8 @@
  * time zone, anchor and billing period.
  * An id never seen, and a row without a plan, are on usage_tracking.default_plan.
  */
+/* Its triggers fire for each row: where replication applies a change, those of
+ * statements do not. */
 CREATE FUNCTION @extschema@._config_changed() RETURNS trigger
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_config_changed';
@@ -20,9 +22,12 @@ COMMENT ON TABLE @extschema@.plans IS
 'The plans users can be on';
 ALTER TABLE @extschema@.plans ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.plans', '');
-CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.plans
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.plans
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._config_changed();
+ALTER TABLE @extschema@.plans ENABLE ALWAYS TRIGGER config_changed;
+CREATE TRIGGER config_emptied AFTER TRUNCATE ON @extschema@.plans
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
-ALTER TABLE @extschema@.plans ENABLE ALWAYS TRIGGER config_changed;  -- changes that replication applies count too
+ALTER TABLE @extschema@.plans ENABLE ALWAYS TRIGGER config_emptied;
 
 CREATE FUNCTION @extschema@.install_default_plans() RETURNS bigint
 LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

@@ -21,6 +21,7 @@
 #include "errors.h"
 #include "executor/spi.h"
 #include "locks.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
@@ -77,6 +78,7 @@ lock_out(const Installation *home, bool all_users, Datum user_id)
 	int			nest = NewGUCNestLevel();
 	MemoryContext caller = CurrentMemoryContext;
 
+	PreventCommandDuringRecovery("changing what is counted");
 	be_patient_for(PATIENCE_MS);
 	PG_TRY();
 	{

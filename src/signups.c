@@ -416,6 +416,7 @@ ut_attach_users(PG_FUNCTION_ARGS)
 	check_is_table(wanted.relation);
 	check_columns(home, &wanted);
 	/* one at a time; blocks nothing else */
+	PreventCommandDuringRecovery("attach_users()");
 	LockRelationOid(get_relname_relid("deleted_users", home->schema), ShareUpdateExclusiveLock);
 	if (find_users_table(home, &attached))
 		check_same_attachment(&attached, &wanted);

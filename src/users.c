@@ -287,6 +287,7 @@ remove_role(const Installation *home, Datum user_id, const char *role)
 	Disguise	before;
 	bool		last;
 
+	PreventCommandDuringRecovery("revoke_role()");
 	LockRelationOid(get_relname_relid("user_roles", home->schema), ShareRowExclusiveLock);
 	check_may_manage_roles(home);
 	become_owner(home, &before);

@@ -34,7 +34,7 @@ my @stories = (
       [ 'sh', '-ec', 'pg_restore --exit-on-error --schema-only -d "$0" "$1"
         pg_restore --exit-on-error --data-only --disable-triggers -j 2 -d "$0" "$1"
         echo "SELECT format(\'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I\', tgrelid::regclass, tgname) FROM pg_trigger
-               WHERE tgname IN (\'config_changed\', \'counting_begins\', \'counting_changed\', \'clock_begins\', \'clock_changed\', \'clock_ends\') \\\\gexec" | psql -Xq -v ON_ERROR_STOP=1 -d "$0"',
+               WHERE tgname IN (\'config_changed\', \'config_emptied\', \'counting_begins\', \'counting_changed\', \'clock_begins\', \'clock_changed\', \'clock_ends\') \\\\gexec" | psql -Xq -v ON_ERROR_STOP=1 -d "$0"',
         '%d', '%f' ] ],
 );
 

@@ -93,7 +93,18 @@ $open->end;
 # ---- it writes nothing ----
 
 my $who = 'crash.user_id(7000)';
+my $event = "(SELECT min(id) FROM usage.usage_events WHERE user_id = crash.user_id(0))";
 my %writes = (
+    adjust_usage => "usage.adjust_usage($who, 'units_ever', 3)",
+    commit_usage => "usage.commit_usage($who, 1)",
+    erase_user => "usage.erase_user($who)",
+    install_default_limits => 'usage.install_default_limits()',
+    release_usage => "usage.release_usage($who, 1)",
+    reserve_usage => "usage.reserve_usage($who, 'unit')",
+    reset_user_usage => "usage.reset_user_usage(crash.user_id(0), 'units_ever')",
+    reverse_usage => "usage.reverse_usage(crash.user_id(0), $event)",
+    set_temporary_limit => "usage.set_temporary_limit('units_ever', 3, '2026-01-01', '2036-01-01')",
+    track_usage_batch => "usage.track_usage_batch(jsonb_build_array(jsonb_build_object('user_id', $who, 'usage_type', 'unit')))",
     attach_users => "usage.attach_users('other_users')",
     consume_usage => "usage.consume_usage($who, 'unit')",
     create_usage_partition => "usage.create_usage_partition('2035-01-01')",

@@ -45,6 +45,10 @@ SELECT usage.define_usage_limit('calls_daily', NULL, 100, measure => 'events');
 SELECT usage.set_plan_limit('pro', 'photos', 20), usage.set_user_limit($bob, 'photos', 12, reason => 'asked nicely');
 SELECT usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first');
 SELECT usage.consume_usage($bob, 'photo', 3);
+SELECT usage.reserve_usage($ann, 'call', 1) FROM (SELECT usage.define_usage_type('call')) AS d;
+SELECT usage.set_temporary_limit('calls_daily', 50, '2026-01-01', '2026-02-01');
+INSERT INTO usage.usage_carried VALUES ($bob, 'call', 'success', 0, '2025-01-01 00:00+00', 1, 1, 0, 0);
+INSERT INTO usage.usage_partition_log VALUES ('usage_events_2025_01', 'dropped', 1);
 SELECT usage.track_usage($bob, 'photo', occurred_at => '2026-01-20 10:00+00');
 SQL
 
@@ -115,7 +119,7 @@ sub compare
     $publisher->wait_for_catchup($db);
     my $rows = join ' UNION ALL ', map { "SELECT '$_', count(*), md5(string_agg(t::text, ';' ORDER BY t::text)) FROM $_ AS t" } @tables;
     my ($here, $there) = map { $_->safe_psql($db, $rows) } $publisher, $subscriber;
-    unlike($here, qr/\|0\|/, "$db: $when: something is in every table");
+    unlike($here =~ s/^usage\.usage_events_moving\|0\|$//mr, qr/\|0\|/, "$db: $when: something is in every table");
     is($there, $here, "$db: $when: and all of it on the subscriber");
     is($subscriber->safe_psql($db, 'SELECT * FROM usage.reconcile_usage()'), '', "$db: $when: counters are equal to events");
     my $answers = q{SELECT u.*, c.* FROM usage.user_usage AS u

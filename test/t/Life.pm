@@ -54,6 +54,7 @@ SELECT \@.make_admin_by_email('ada\@example.com');
 SELECT \@.grant_role($bob, 'support');
 SELECT \@.grant_usage_access('regress_ut_app');
 SELECT \@.grant_usage_access('regress_ut_server', server => true);
+INSERT INTO \@.usage_partition_log VALUES ('usage_events_2025_11', 'dropped', 1, '2026-01-20 10:00+00');
 INSERT INTO \@.usage_carried VALUES ($bob, 'photo', 'success', 0, '2025-11-01 00:00+00', 1, 1.25, 6, 0.7);
 
 SELECT \@.consume_usage($ada, 'photo', idempotency_key => 'first', metadata => '{"x": "y"}', resource_id => 'r	1');
