@@ -472,9 +472,9 @@ CREATE TEMP TABLE batch AS SELECT '[
 SELECT recorded, replayed FROM batch, track_usage_batch(elements);
 SELECT e -> 'index', e -> 'code', e -> 'message' FROM batch, track_usage_batch(elements - 0 - 0), jsonb_array_elements(errors) AS e;
 SELECT recorded, replayed, jsonb_array_length(errors) FROM batch, track_usage_batch(elements);
-SELECT user_id::text ~ '14$' AS second, status, quantity, tokens, overage, metadata, error_message, duration_ms, occurred_at
-  FROM usage_events WHERE user_id::text ~ '1[34]$' ORDER BY id;
-SELECT idempotency_key, quantity FROM usage_keys WHERE user_id::text ~ '1[34]$' ORDER BY 1;
+SELECT user_id = '00000000-0000-0000-0000-000000000014' AS second, status, quantity, tokens, overage, metadata, error_message, duration_ms, occurred_at
+  FROM usage_events WHERE user_id IN ('00000000-0000-0000-0000-000000000013', '00000000-0000-0000-0000-000000000014') ORDER BY id;
+SELECT idempotency_key, quantity FROM usage_keys WHERE user_id IN ('00000000-0000-0000-0000-000000000013', '00000000-0000-0000-0000-000000000014') ORDER BY 1;
 SELECT * FROM reconcile_usage();
 SELECT * FROM track_usage_batch('[]');
 SET usage_tracking.enabled = off;
