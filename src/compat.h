@@ -37,6 +37,13 @@
 	object_ownercheck(DatabaseRelationId, dbid, roleid)
 #endif
 
+/* 18 may be asked for a deferrable key as well */
+#if PG_VERSION_NUM < 180000
+#define ut_primary_key(relation) RelationGetPrimaryKeyIndex(relation)
+#else
+#define ut_primary_key(relation) RelationGetPrimaryKeyIndex(relation, false)
+#endif
+
 /* 15: JSON parser actions return nothing; 16 made them return a code */
 #if PG_VERSION_NUM < 160000
 typedef void JsonActionResult;

@@ -17,6 +17,7 @@
 #include "counters.h"
 #include "errors.h"
 #include "numbers.h"
+#include "rows.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -59,8 +60,6 @@ stake_field(const Stake *stake, StakeField field, bool *isnull)
 			return TimestampTzGetDatum(stake->window.start);
 		case WINDOW_END:
 			return TimestampTzGetDatum(stake->window.end);
-		case NEIGHBOUR_START:
-			return TimestampTzGetDatum(earliest_neighbour(stake));
 		case USED:
 			return NumericGetDatum(stake->used);
 		case AMOUNT:
@@ -127,16 +126,13 @@ amount_of(const UsageLimit *limit, const Event *event)
 
 /* ---- reading ---- */
 
-/* Every counter of these limits whose window holds an instant of the span. */
-static Statement read_rows = {
-	"SELECT c.limit_id, c.window_start, c.window_end, c.used, c.holds"
-	" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS w (limit_id, low)"
-	" JOIN @extschema@.usage_counters AS c ON c.user_id OPERATOR(pg_catalog.=) $1"
-	" AND c.limit_id OPERATOR(pg_catalog.=) w.limit_id"
-	" AND c.window_start OPERATOR(pg_catalog.>=) w.low"
-	" AND c.window_start OPERATOR(pg_catalog.<=) $5"
-	" AND c.window_end OPERATOR(pg_catalog.>) $4",
-	5, {USER_ID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+enum
+{
+	COUNTER_USER, COUNTER_LIMIT, COUNTER_START, COUNTER_END, COUNTER_USED, COUNTER_HOLDS
+};
+
+static Table counters = {
+	"usage_counters", {"user_id", "limit_id", "window_start", "window_end", "used", "holds"}
 };
 
 /* Which facts a limit counts, and how: as stakes_of_event() and reconcile_usage(). */
@@ -193,18 +189,21 @@ any_stake_of(const Stakes *stakes, int64 limit_id)
 static void
 note_neighbour(Stakes *stakes, int64 limit_id, Window window)
 {
-	Stake	   *neighbour = &stakes->neighbours[stakes->nneighbours++];
+	Stake	   *neighbour;
 
+	if (stakes->nneighbours == 0)
+		stakes->neighbours = palloc(sizeof(Stake));
+	else
+		stakes->neighbours = repalloc(stakes->neighbours, (stakes->nneighbours + 1) * sizeof(Stake));
+	neighbour = &stakes->neighbours[stakes->nneighbours++];
 	*neighbour = *any_stake_of(stakes, limit_id);
 	neighbour->window = window;
 	neighbour->max_usage = num_from(-1);
 }
 
 static void
-note_counter(Stakes *stakes, uint64 row)
+note_counter(Stakes *stakes, int64 limit_id, Window window, const Rows *rows)
 {
-	int64		limit_id = result_int64(row, 1);
-	Window		window = {result_time(row, 2, 0), result_time(row, 3, 0)};
 	Stake	   *stake = stake_in_window(stakes, limit_id, window);
 
 	if (stake == NULL)
@@ -212,9 +211,33 @@ note_counter(Stakes *stakes, uint64 row)
 		note_neighbour(stakes, limit_id, window);
 		return;
 	}
-	stake->used = num_trim(num_add(stake->used, result_numeric(row, 4)));
-	stake->holds += result_int64(row, 5);
+	stake->used = num_trim(num_add(stake->used, row_numeric(rows, COUNTER_USED)));
+	stake->holds += row_int64(rows, COUNTER_HOLDS);
 	stake->has_counter = true;
+}
+
+/* Every counter of a limit whose window holds an instant of the span. */
+static void
+note_counters(Stakes *stakes, Datum user_id, const Stake *earliest,
+			  TimestampTz first, TimestampTz last)
+{
+	int64		limit_id = earliest->limit->id;
+	Key			keys[] = {
+		{COUNTER_USER, BTEqualStrategyNumber, user_id},
+		{COUNTER_LIMIT, BTEqualStrategyNumber, Int64GetDatum(limit_id)},
+		{COUNTER_START, BTGreaterEqualStrategyNumber, TimestampTzGetDatum(earliest_neighbour(earliest))},
+		{COUNTER_START, BTLessEqualStrategyNumber, TimestampTzGetDatum(last)},
+		{COUNTER_END, BTGreaterStrategyNumber, TimestampTzGetDatum(first)}
+	};
+	Rows		rows = rows_begin(&counters, keys, lengthof(keys), false);
+
+	while (rows_next(&rows))
+	{
+		Window		window = {row_time(&rows, COUNTER_START, 0), row_time(&rows, COUNTER_END, 0)};
+
+		note_counter(stakes, limit_id, window, &rows);
+	}
+	rows_end(&rows);
 }
 
 /* One stake of each limit: its earliest, from where its counters are read. */
@@ -289,18 +312,9 @@ read_rows_and_events(Datum user_id, TimestampTz first, TimestampTz last, Stakes 
 {
 	int			n;
 	Stake	   *limits = earliest_of_each_limit(stakes, &n);
-	Datum		args[] = {
-		user_id,
-		stake_array(limits, n, LIMIT_ID),
-		stake_array(limits, n, NEIGHBOUR_START),
-		TimestampTzGetDatum(first),
-		TimestampTzGetDatum(last)
-	};
-	uint64		rows = statement_look(&read_rows, args, NULL);
 
-	stakes->neighbours = palloc(rows * sizeof(Stake));
-	for (uint64 row = 0; row < rows; row++)
-		note_counter(stakes, row);
+	for (int i = 0; i < n; i++)
+		note_counters(stakes, user_id, &limits[i], first, last);
 	for (int i = 0; i < stakes->n; i++)
 		if (!stakes->all[i].has_counter)
 			stakes->all[i].used = sum_of_events(user_id, &stakes->all[i]);

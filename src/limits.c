@@ -13,6 +13,7 @@
 #include "limits.h"
 #include "numbers.h"
 #include "plans.h"
+#include "rows.h"
 #include "settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -278,57 +279,81 @@ limit_counts_status(const UsageLimit *limit, const char *status)
 
 /* ---- one user's terms ---- */
 
-static Statement read_terms = {
-	"SELECT s.plan, s.status, s.expires_at, s.time_zone, s.anchor, l.limit_type, l.max_usage,"
-	" s.billing_period_start, s.billing_period_end"
-	" FROM (SELECT) AS one"
-	" LEFT JOIN @extschema@.user_subscriptions AS s ON s.user_id OPERATOR(pg_catalog.=) $1"
-	" LEFT JOIN @extschema@.user_limits AS l ON l.user_id OPERATOR(pg_catalog.=) $1"
-	" AND (l.expires_at IS NULL OR l.expires_at OPERATOR(pg_catalog.>) $2)",
-	2, {USER_ID, TIMESTAMPTZOID}
+enum
+{
+	SUBSCRIPTION_USER, SUBSCRIPTION_PLAN, SUBSCRIPTION_STATUS, SUBSCRIPTION_EXPIRES_AT,
+	SUBSCRIPTION_ZONE, SUBSCRIPTION_ANCHOR, SUBSCRIPTION_BILLING_START, SUBSCRIPTION_BILLING_END
+};
+
+static Table subscriptions = {
+	"user_subscriptions", {
+		"user_id", "plan", "status", "expires_at", "time_zone", "anchor",
+		"billing_period_start", "billing_period_end"
+	}
+};
+
+enum
+{
+	OVERRIDE_USER, OVERRIDE_LIMIT, OVERRIDE_MAX_USAGE, OVERRIDE_EXPIRES_AT
+};
+
+static Table overrides = {
+	"user_limits", {"user_id", "limit_type", "max_usage", "expires_at"}
 };
 
 static void
-read_billing_period(UserTerms *terms)
+read_billing_period(UserTerms *terms, const Rows *rows)
 {
-	terms->billing_period.start = result_time(0, 8, DT_NOBEGIN);
-	terms->billing_period.end = result_time(0, 9, DT_NOEND);
+	terms->billing_period.start = row_time(rows, SUBSCRIPTION_BILLING_START, DT_NOBEGIN);
+	terms->billing_period.end = row_time(rows, SUBSCRIPTION_BILLING_END, DT_NOEND);
 	terms->has_billing_period = !TIMESTAMP_IS_NOBEGIN(terms->billing_period.start);
 }
 
 static void
-read_subscription(UserTerms *terms, TimestampTz now)
+read_subscription(UserTerms *terms, Datum user_id, TimestampTz now, bool afresh)
 {
-	bool		no_end;
-	bool		isnull;
-	Datum		anchor = result_datum(0, 5, &isnull);
-	Datum		end = result_datum(0, 3, &no_end);
+	Key			keys[] = {{SUBSCRIPTION_USER, BTEqualStrategyNumber, user_id}};
+	Rows		rows = rows_begin(&subscriptions, keys, lengthof(keys), afresh);
 	char	   *zone;
 
-	terms->is_known = !isnull;
 	terms->plan = setting_default_plan;
 	terms->anchor = now;		/* what his first use would make it */
-	if (!terms->is_known)
-		return;
-	terms->anchor = DatumGetTimestampTz(anchor);
-	terms->plan = plan_in_force(result_text(0, 1), result_text(0, 2),
-								no_end ? DT_NOEND : DatumGetTimestampTz(end), now);
-	zone = result_text(0, 4);
-	terms->zone = zone == NULL ? NULL : find_time_zone(zone);
-	read_billing_period(terms);
+	terms->is_known = rows_next(&rows);
+	if (terms->is_known)
+	{
+		terms->plan = plan_in_force(row_text(&rows, SUBSCRIPTION_PLAN), row_text(&rows, SUBSCRIPTION_STATUS),
+									row_time(&rows, SUBSCRIPTION_EXPIRES_AT, DT_NOEND), now);
+		terms->anchor = row_time(&rows, SUBSCRIPTION_ANCHOR, now);
+		zone = row_text(&rows, SUBSCRIPTION_ZONE);
+		terms->zone = zone == NULL ? NULL : find_time_zone(zone);
+		read_billing_period(terms, &rows);
+	}
+	rows_end(&rows);
 }
 
 static void
-read_overrides(UserTerms *terms, uint64 rows)
+add_override(UserTerms *terms, char *limit_type, Numeric max_usage)
 {
-	terms->overrides = palloc(rows * sizeof(Override));
-	for (uint64 row = 0; row < rows; row++)
-	{
-		Override	override = {result_text(row, 6), result_numeric(row, 7)};
+	Override	override = {limit_type, max_usage};
 
-		if (override.limit_type != NULL)
-			terms->overrides[terms->noverrides++] = override;
-	}
+	/* room doubles at 0, 1, 3, 7, ... */
+	if (terms->noverrides == 0)
+		terms->overrides = palloc(sizeof(Override));
+	else if ((terms->noverrides & (terms->noverrides + 1)) == 0)
+		terms->overrides = repalloc(terms->overrides, (2 * terms->noverrides + 1) * sizeof(Override));
+	terms->overrides[terms->noverrides++] = override;
+}
+
+static void
+read_overrides(UserTerms *terms, Datum user_id, TimestampTz now, bool afresh)
+{
+	Key			keys[] = {{OVERRIDE_USER, BTEqualStrategyNumber, user_id}};
+	Rows		rows = rows_begin(&overrides, keys, lengthof(keys), afresh);
+
+	while (rows_next(&rows))
+		if (row_time(&rows, OVERRIDE_EXPIRES_AT, DT_NOEND) > now)
+			add_override(terms, row_text(&rows, OVERRIDE_LIMIT), row_numeric(&rows, OVERRIDE_MAX_USAGE));
+	rows_end(&rows);
 }
 
 /* Allocated in SPI's context: gone when the caller leaves the owner's role. */
@@ -336,12 +361,8 @@ UserTerms
 terms_of_user(Datum user_id, TimestampTz now, bool afresh)
 {
 	UserTerms	terms = {now};
-	Datum		args[] = {user_id, TimestampTzGetDatum(now)};
-	uint64		rows;
 
-	rows = afresh ? statement_look_afresh(&read_terms, args, NULL)
-		: statement_look(&read_terms, args, NULL);
-	read_subscription(&terms, now);
-	read_overrides(&terms, rows);
+	read_subscription(&terms, user_id, now, afresh);
+	read_overrides(&terms, user_id, now, afresh);
 	return terms;
 }

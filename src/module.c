@@ -5,6 +5,7 @@
 
 #include "limits.h"
 #include "query.h"
+#include "rows.h"
 #include "settings.h"
 
 UT_MODULE_MAGIC;
@@ -16,5 +17,6 @@ _PG_init(void)
 {
 	settings_init();
 	query_init();
+	rows_init();
 	limits_init();
 }

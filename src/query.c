@@ -26,10 +26,9 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-static Installation home = {InvalidOid};
+static Installation home = {0};
 static NameData home_schema_name;
 static bool home_valid = false;
-static uint64 home_generation = 0;
 static config_changed_callback config_changed = NULL;
 
 static const char *const config_table_names[] = {
@@ -100,7 +99,7 @@ find_home(Oid schema)
 	if (schema != home.schema || type != home.user_id_type ||
 		strcmp(name, NameStr(home_schema_name)) != 0)
 	{
-		home_generation++;
+		home.generation++;
 		if (config_changed != NULL)
 			config_changed();
 	}
@@ -142,6 +141,13 @@ installation_of(FunctionCallInfo fcinfo)
 		}
 		PG_END_TRY();
 	}
+	return &home;
+}
+
+/* The one whose function was called last. */
+const Installation *
+present_installation(void)
+{
 	return &home;
 }
 
@@ -219,7 +225,7 @@ statement_prepare(Statement *statement)
 		elog(ERROR, "SPI_prepare failed for \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
 	statement->plan = plan;
-	statement->generation = home_generation;
+	statement->generation = home.generation;
 	statement->is_planned = false;
 	if (stale != NULL)
 		SPI_freeplan(stale);
@@ -251,7 +257,7 @@ statement_run(Statement *statement, Datum *args, const char *nulls,
 	int			rc;
 	int			nest = 0;
 
-	if (statement->plan == NULL || statement->generation != home_generation)
+	if (statement->plan == NULL || statement->generation != home.generation)
 		statement_prepare(statement);
 	if (!statement->is_planned || !SPI_plan_is_valid(statement->plan))
 		nest = steer_planner();

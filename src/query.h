@@ -20,6 +20,7 @@
 /* The installation whose function was called; found from its namespace. */
 typedef struct Installation
 {
+	uint64		generation;		/* another one: whatever was found is elsewhere now */
 	Oid			schema;
 	Oid			owner;
 	Oid			user_id_type;
@@ -53,6 +54,7 @@ typedef void (*config_changed_callback) (void);
 
 extern void query_init(void);
 extern const Installation *installation_of(FunctionCallInfo fcinfo);
+extern const Installation *present_installation(void);
 extern void on_config_change(config_changed_callback callback);
 
 extern void become_owner(const Installation *home, Disguise *before);

@@ -1,0 +1,213 @@
+/*
+ * rows.c -- rows of our own tables, found by their primary key without a plan.
+ *
+ * The executor takes many times as long to get ready as an index takes to find
+ * a row.  So what every call reads goes past it; everything else is a statement
+ * (query.h).
+ *
+ * Rights and row security are the executor's business: only tables of the
+ * extension may be read here, by whoever has become its owner.
+ */
+#include "compat.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "rows.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/typcache.h"
+
+/* ---- finding tables ---- */
+
+static Table *known = NULL;
+
+static void
+forget(Datum arg, Oid relation)
+{
+	for (Table *table = known; table != NULL; table = table->next)
+		if (relation == InvalidOid || relation == table->relation)
+			table->relation = InvalidOid;
+}
+
+void
+rows_init(void)
+{
+	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+}
+
+static bool
+find_columns(Table *table, TupleDesc desc)
+{
+	for (int i = 0; i < MAX_COLUMNS && table->columns[i] != NULL; i++)
+	{
+		table->places[i] = SPI_fnumber(desc, table->columns[i]);
+		if (table->places[i] <= 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+remember(Table *table, Relation relation)
+{
+	bool		is_new = table->generation == 0;
+
+	table->key = ut_primary_key(relation);
+	if (!OidIsValid(table->key) || !find_columns(table, RelationGetDescr(relation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not as extension \"usage_tracking\" made it", table->name)));
+	table->relation = RelationGetRelid(relation);
+	table->generation = present_installation()->generation;
+	if (is_new)
+	{
+		table->next = known;
+		known = table;
+	}
+}
+
+static bool
+is_known(const Table *table)
+{
+	return OidIsValid(table->relation) && table->generation == present_installation()->generation;
+}
+
+static Relation
+open_table(Table *table, LOCKMODE lock)
+{
+	Relation	relation = NULL;
+
+	if (is_known(table))
+		relation = try_relation_open(table->relation, lock);	/* the lock may bring news */
+	if (relation != NULL && is_known(table))
+		return relation;
+	if (relation != NULL)
+		relation_close(relation, lock);
+	relation = table_open(get_relname_relid(table->name, present_installation()->schema), lock);
+	remember(table, relation);
+	return relation;
+}
+
+/* ---- reading ---- */
+
+static RegProcedure
+comparison_of_times(StrategyNumber strategy)
+{
+	switch (strategy)
+	{
+		case BTLessEqualStrategyNumber:
+			return F_TIMESTAMPTZ_LE;
+		case BTGreaterEqualStrategyNumber:
+			return F_TIMESTAMPTZ_GE;
+		default:
+			return F_TIMESTAMPTZ_GT;
+	}
+}
+
+static void
+make_scan_key(ScanKey to, const Table *table, TupleDesc desc, const Key *key)
+{
+	AttrNumber	place = table->places[key->column];
+	TypeCacheEntry *type;
+
+	if (key->strategy != BTEqualStrategyNumber)
+	{
+		ScanKeyInit(to, place, key->strategy, comparison_of_times(key->strategy), key->value);
+		return;
+	}
+	type = lookup_type_cache(TupleDescAttr(desc, place - 1)->atttypid, TYPECACHE_EQ_OPR_FINFO);
+	ScanKeyEntryInitializeWithInfo(to, 0, place, key->strategy, InvalidOid,
+								   TupleDescAttr(desc, place - 1)->attcollation,
+								   &type->eq_opr_finfo, key->value);
+}
+
+/*
+ * Afresh: what is committed at this instant, and what this transaction did; else
+ * what the calling query sees.
+ */
+static Snapshot
+take_snapshot(bool afresh)
+{
+	if (!afresh)
+		return RegisterSnapshot(GetActiveSnapshot());
+	CommandCounterIncrement();
+	return RegisterSnapshot(GetLatestSnapshot());
+}
+
+Rows
+rows_begin(Table *table, const Key *keys, int nkeys, bool afresh)
+{
+	Rows		rows = {table};
+	ScanKeyData scan_keys[INDEX_MAX_KEYS];
+
+	rows.relation = open_table(table, AccessShareLock);
+	for (int i = 0; i < nkeys; i++)
+		make_scan_key(&scan_keys[i], table, RelationGetDescr(rows.relation), &keys[i]);
+	rows.snapshot = take_snapshot(afresh);
+	rows.scan = systable_beginscan(rows.relation, table->key, true, rows.snapshot, nkeys, scan_keys);
+	return rows;
+}
+
+bool
+rows_next(Rows *rows)
+{
+	rows->row = systable_getnext(rows->scan);
+	return HeapTupleIsValid(rows->row);
+}
+
+void
+rows_end(Rows *rows)
+{
+	systable_endscan(rows->scan);
+	UnregisterSnapshot(rows->snapshot);
+	table_close(rows->relation, AccessShareLock);
+}
+
+/* By reference only until the next row. */
+Datum
+row_datum(const Rows *rows, int column, bool *isnull)
+{
+	return SPI_getbinval(rows->row, RelationGetDescr(rows->relation), rows->table->places[column], isnull);
+}
+
+/* In the current context; NULL for NULL. */
+char *
+row_text(const Rows *rows, int column)
+{
+	bool		isnull;
+	Datum		value = row_datum(rows, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+int64
+row_int64(const Rows *rows, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt64(row_datum(rows, column, &isnull));
+}
+
+/* In the current context; NULL for NULL. */
+Numeric
+row_numeric(const Rows *rows, int column)
+{
+	bool		isnull;
+	Datum		value = row_datum(rows, column, &isnull);
+
+	return isnull ? NULL : DatumGetNumericCopy(value);
+}
+
+TimestampTz
+row_time(const Rows *rows, int column, TimestampTz if_null)
+{
+	bool		isnull;
+	Datum		value = row_datum(rows, column, &isnull);
+
+	return isnull ? if_null : DatumGetTimestampTz(value);
+}

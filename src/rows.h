@@ -1,0 +1,60 @@
+/*
+ * rows.h -- rows of our own tables, found by their primary key without a plan.
+ */
+#ifndef UT_ROWS_H
+#define UT_ROWS_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "query.h"
+
+#define MAX_COLUMNS 24
+
+/*
+ * A table of the extension, and the columns that are wanted of it.  Columns are
+ * numbered as they stand here, from 0, whatever their place in the table.
+ */
+typedef struct Table
+{
+	const char *name;
+	const char *columns[MAX_COLUMNS];	/* up to the first NULL */
+	/* found, and found again when the table changes: */
+	Oid			relation;
+	Oid			key;			/* the index */
+	AttrNumber	places[MAX_COLUMNS];
+	uint64		generation;		/* of the installation it is in */
+	struct Table *next;
+} Table;
+
+/* What a column of the key must be. */
+typedef struct Key
+{
+	int			column;
+	StrategyNumber strategy;	/* equal; of an instant also <=, >= and > */
+	Datum		value;
+} Key;
+
+/* A walk through the rows of some keys. */
+typedef struct Rows
+{
+	const Table *table;
+	Relation	relation;
+	Snapshot	snapshot;
+	SysScanDesc scan;
+	HeapTuple	row;			/* where it is */
+} Rows;
+
+extern void rows_init(void);
+extern Rows rows_begin(Table *table, const Key *keys, int nkeys, bool afresh);
+extern bool rows_next(Rows *rows);
+extern void rows_end(Rows *rows);
+
+extern Datum row_datum(const Rows *rows, int column, bool *isnull);
+extern char *row_text(const Rows *rows, int column);
+extern int64 row_int64(const Rows *rows, int column);
+extern Numeric row_numeric(const Rows *rows, int column);
+extern TimestampTz row_time(const Rows *rows, int column, TimestampTz if_null);
+
+#endif							/* UT_ROWS_H */
