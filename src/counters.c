@@ -17,7 +17,6 @@
 #include "counters.h"
 #include "errors.h"
 #include "numbers.h"
-#include "rows.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -40,7 +39,7 @@ earliest_neighbour(const Stake *stake)
 }
 
 /* The most that the row may say for this use to fit. */
-static Numeric
+Numeric
 room_of(const Stake *stake)
 {
 	return num_sub(num_sub(stake->max_usage, stake->held), stake->amount);
@@ -126,12 +125,7 @@ amount_of(const UsageLimit *limit, const Event *event)
 
 /* ---- reading ---- */
 
-enum
-{
-	COUNTER_USER, COUNTER_LIMIT, COUNTER_START, COUNTER_END, COUNTER_USED, COUNTER_HOLDS
-};
-
-static Table counters = {
+Table		counters = {
 	"usage_counters", {"user_id", "limit_id", "window_start", "window_end", "used", "holds"}
 };
 
@@ -214,6 +208,7 @@ note_counter(Stakes *stakes, int64 limit_id, Window window, const Rows *rows)
 	stake->used = num_trim(num_add(stake->used, row_numeric(rows, COUNTER_USED)));
 	stake->holds += row_int64(rows, COUNTER_HOLDS);
 	stake->has_counter = true;
+	stake->counter = rows->row->t_self;
 }
 
 /* Every counter of a limit whose window holds an instant of the span. */

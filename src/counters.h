@@ -10,6 +10,7 @@
 #include "limits.h"
 #include "numbers.h"
 #include "query.h"
+#include "rows.h"
 #include "settings.h"
 
 /* What one limit has at stake in one use. */
@@ -23,6 +24,7 @@ typedef struct Stake
 	Numeric		held;			/* what live reservations hold besides */
 	int64		holds;			/* how often reservations here had changed then */
 	bool		has_counter;	/* else "used" was summed from events */
+	ItemPointerData counter;	/* where it stood */
 } Stake;
 
 /*
@@ -76,6 +78,17 @@ can_refuse(const Stake *stake)
 		setting_enforce_limits;
 }
 
+/* Columns of usage_counters, as "counters" lists them. */
+enum
+{
+	COUNTER_USER,
+	COUNTER_LIMIT,
+	COUNTER_START,
+	COUNTER_END,
+	COUNTER_USED,
+	COUNTER_HOLDS
+};
+
 /* A reservation: the use as it was asked for, and what became of it. */
 typedef struct Hold
 {
@@ -97,6 +110,8 @@ extern void keep_answer_of_hold(Datum user_id, int64 id, const char *reason, con
 extern Numeric amount_of(const UsageLimit *limit, const Event *event);
 extern Datum stake_array(const Stake *stakes, int n, StakeField field);
 extern Stake *stake_in_window(Stakes *stakes, int64 limit_id, Window window);
+extern Table counters;
+extern Numeric room_of(const Stake *stake);
 extern void read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh);
 extern void read_holds_again(Datum user_id, Stakes *stakes);
 extern bool take_from_counters(Datum user_id, Stakes *stakes, Taking taking);

@@ -1,10 +1,11 @@
 /*
- * counters_take.c -- taking more of it: every counter of a use in one statement.
+ * counters_take.c -- taking more of it: every counter of a use, or none.
  *
  * Locking: the rows, sorted by limit_id and window, after the locks of locks.c.
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "counters.h"
 #include "utils/array.h"
@@ -126,6 +127,114 @@ stakes_taken(Stakes *stakes, uint64 rows, Taking taking, bool *stale)
 	return taken;
 }
 
+/* ---- from rows that are there, without a statement ---- */
+
+/*
+ * An older snapshot of the whole transaction would have to be asked about each
+ * row; that, and making rows, is left to the statement.
+ */
+static bool
+can_take_in_place(const Stakes *stakes, Taking taking)
+{
+	if (IsolationUsesXactSnapshot() || !counters.may_change || stakes->nneighbours > 0 || taking == LOCK_ONLY)
+		return false;
+	for (int i = 0; i < stakes->n; i++)
+		if (!stakes->all[i].has_counter)
+			return false;
+	return true;
+}
+
+static bool
+has_room(const Stake *stake, const LockedRow *row, Taking taking)
+{
+	return !refuses(taking) || !can_refuse(stake) ||
+		(num_cmp(stake->used, room_of(stake)) <= 0 &&
+		 locked_int64(row, COUNTER_HOLDS) == stake->holds);
+}
+
+static void
+change_counter(const Stake *stake, const LockedRow *row, Taking taking)
+{
+	int			columns[] = {COUNTER_USED, COUNTER_HOLDS};
+	Datum		values[] = {
+		NumericGetDatum(adds(taking) ? num_add(stake->used, stake->amount) : stake->used),
+		Int64GetDatum(stake->holds + (changes_holds(taking) ? 1 : 0))
+	};
+
+	row_change(row, lengthof(columns), columns, values);
+}
+
+static int
+compare_stakes(const void *a, const void *b)
+{
+	const Stake *x = *(Stake *const *) a;
+	const Stake *y = *(Stake *const *) b;
+
+	if (x->limit->id != y->limit->id)
+		return x->limit->id < y->limit->id ? -1 : 1;
+	return x->window.start < y->window.start ? -1 : x->window.start > y->window.start;
+}
+
+static Stake **
+sorted_stakes(const Stakes *stakes)
+{
+	Stake	  **sorted = palloc(stakes->n * sizeof(Stake *));
+
+	for (int i = 0; i < stakes->n; i++)
+		sorted[i] = &stakes->all[i];
+	qsort(sorted, stakes->n, sizeof(Stake *), compare_stakes);
+	return sorted;
+}
+
+/* All rows are locked before the first one is changed, so nothing is given back. */
+static bool
+take_in_place(Stakes *stakes, Taking taking, bool *stale)
+{
+	Stake	  **sorted = sorted_stakes(stakes);
+	LockedRow  *rows = palloc(stakes->n * sizeof(LockedRow));
+	int			nlocked = 0;
+	bool		taken = true;
+
+	while (taken && nlocked < stakes->n)
+	{
+		Stake	   *stake = sorted[nlocked];
+		LockedRow  *row = &rows[nlocked++];
+
+		*row = row_lock(&counters, &stake->counter, &taken);
+		if (!taken)
+			break;
+		stake->used = num_trim(locked_numeric(row, COUNTER_USED));
+		taken = has_room(stake, row, taking);
+		*stale = *stale || locked_int64(row, COUNTER_HOLDS) != stake->holds;
+		stake->holds = locked_int64(row, COUNTER_HOLDS);
+	}
+	for (int i = 0; i < nlocked; i++)
+	{
+		if (taken)
+			change_counter(sorted[i], &rows[i], taking);
+		row_release(&rows[i]);
+	}
+	return taken;
+}
+
+/* ---- by whichever way ---- */
+
+static bool
+take_by_statement(Datum user_id, Stakes *stakes, Taking taking, bool *stale)
+{
+	uint64		rows = take_amounts(user_id, stakes->all, stakes->n, taking);
+	Stake	   *taken = stakes_taken(stakes, rows, taking, stale);
+
+	if (rows < stakes->n)
+	{
+		if (adds(taking))
+			add_amounts(user_id, taken, rows, MINUS_AMOUNT);
+		return false;
+	}
+	take_amounts(user_id, stakes->neighbours, stakes->nneighbours, taking);
+	return true;
+}
+
 /*
  * Takes every amount or none.  False: another use was faster, one of the limits
  * is used up, or what is reserved has changed; nothing is taken.
@@ -137,17 +246,12 @@ stakes_taken(Stakes *stakes, uint64 rows, Taking taking, bool *stale)
 bool
 take_from_counters(Datum user_id, Stakes *stakes, Taking taking)
 {
-	uint64		rows = take_amounts(user_id, stakes->all, stakes->n, taking);
 	bool		stale = false;
-	Stake	   *taken = stakes_taken(stakes, rows, taking, &stale);
+	bool		taken = can_take_in_place(stakes, taking) ? take_in_place(stakes, taking, &stale)
+		: take_by_statement(user_id, stakes, taking, &stale);
 
-	if (rows < stakes->n)
-	{
-		if (adds(taking))
-			add_amounts(user_id, taken, rows, MINUS_AMOUNT);
+	if (!taken)
 		return false;
-	}
-	take_amounts(user_id, stakes->neighbours, stakes->nneighbours, taking);
 	if (stale)
 		read_holds_again(user_id, stakes);
 	return true;

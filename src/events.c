@@ -12,10 +12,12 @@
 #include "errors.h"
 #include "events.h"
 #include "numbers.h"
+#include "rows.h"
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 static TimestampTz
 seconds_from(TimestampTz at, int64 seconds)
@@ -96,7 +98,7 @@ insert_correcting_event(const Event *event)
 }
 
 static void
-insert_use(const Event *event)
+insert_use_by_statement(const Event *event)
 {
 	char		nulls[17] = "                ";
 	Datum		args[] = {
@@ -121,6 +123,61 @@ insert_use(const Event *event)
 	nulls[9] = event->has_duration ? ' ' : 'n';
 	nulls[14] = event->metadata == NULL ? 'n' : ' ';
 	statement_write(&insert_row, args, nulls);
+}
+
+/* ---- and without a statement, as it is mostly possible ---- */
+
+enum
+{
+	EVENT_ID, EVENT_USER, EVENT_TYPE, EVENT_SUBTYPE, EVENT_STATUS, EVENT_QUANTITY, EVENT_TOKENS, EVENT_COST,
+	EVENT_OVERAGE, EVENT_DURATION, EVENT_ERROR, EVENT_RESOURCE_TYPE, EVENT_RESOURCE_ID, EVENT_PARENT_ID,
+	EVENT_METADATA, EVENT_OCCURRED_AT, EVENT_RECORDED_AT, EVENT_XACT_ID, EVENT_COLUMNS
+};
+
+static Table partition = {
+	"usage_events", {
+		"id", "user_id", "usage_type", "event_subtype", "status", "quantity", "tokens", "cost",
+		"overage", "duration_ms", "error_message", "resource_type", "resource_id", "parent_resource_id",
+		"metadata", "occurred_at", "recorded_at", "xact_id"
+	}
+};
+
+static void
+put_text(Datum *values, bool *nulls, int column, const char *value)
+{
+	nulls[column] = value == NULL;
+	values[column] = value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+static void
+insert_use(const Event *event)
+{
+	Datum		values[EVENT_COLUMNS];
+	bool		nulls[EVENT_COLUMNS] = {false};
+
+	values[EVENT_ID] = Int64GetDatum(event->id);
+	values[EVENT_USER] = event->user_id;
+	put_text(values, nulls, EVENT_TYPE, event->usage_type);
+	put_text(values, nulls, EVENT_SUBTYPE, event->event_subtype);
+	put_text(values, nulls, EVENT_STATUS, event->status);
+	values[EVENT_QUANTITY] = NumericGetDatum(event->quantity);
+	values[EVENT_TOKENS] = Int64GetDatum(event->tokens);
+	values[EVENT_COST] = NumericGetDatum(event->cost);
+	if (!(nulls[EVENT_OVERAGE] = event->overage == NULL))
+		values[EVENT_OVERAGE] = DirectFunctionCall1(jsonb_in, CStringGetDatum(event->overage));
+	nulls[EVENT_DURATION] = !event->has_duration;
+	values[EVENT_DURATION] = Int64GetDatum(event->duration_ms);
+	put_text(values, nulls, EVENT_ERROR, event->error_message);
+	put_text(values, nulls, EVENT_RESOURCE_TYPE, event->resource_type);
+	put_text(values, nulls, EVENT_RESOURCE_ID, event->resource_id);
+	put_text(values, nulls, EVENT_PARENT_ID, event->parent_resource_id);
+	nulls[EVENT_METADATA] = event->metadata == NULL;
+	values[EVENT_METADATA] = PointerGetDatum(event->metadata);
+	values[EVENT_OCCURRED_AT] = TimestampTzGetDatum(event->occurred_at);
+	values[EVENT_RECORDED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[EVENT_XACT_ID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	if (!row_insert(present_installation()->usage_events, &partition, event->occurred_at, values, nulls))
+		insert_use_by_statement(event);
 }
 
 bool

@@ -2,14 +2,16 @@
  * rows.c -- rows of our own tables, found by their primary key without a plan.
  *
  * The executor takes many times as long to get ready as an index takes to find
- * a row.  So what every call reads goes past it; everything else is a statement
- * (query.h).
+ * a row.  So what every call reads and writes goes past it; everything else is a
+ * statement (query.h).
  *
  * Rights and row security are the executor's business: only tables of the
- * extension may be read here, by whoever has become its owner.
+ * extension may be touched here, by whoever has become its owner.  Writing is in
+ * rows_write.c.
  */
 #include "compat.h"
 
+#include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -53,15 +55,23 @@ find_columns(Table *table, TupleDesc desc)
 }
 
 static void
-remember(Table *table, Relation relation)
+refuse_table(const Table *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is not as extension \"usage_tracking\" made it", table->name)));
+}
+
+/* What there is to know of the table that is now open. */
+void
+remember_table(Table *table, Relation relation)
 {
 	bool		is_new = table->generation == 0;
 
 	table->key = ut_primary_key(relation);
-	if (!OidIsValid(table->key) || !find_columns(table, RelationGetDescr(relation)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not as extension \"usage_tracking\" made it", table->name)));
+	if (!find_columns(table, RelationGetDescr(relation)))
+		refuse_table(table);
+	find_out_what_is_plain(table, relation);
 	table->relation = RelationGetRelid(relation);
 	table->generation = present_installation()->generation;
 	if (is_new)
@@ -71,25 +81,25 @@ remember(Table *table, Relation relation)
 	}
 }
 
-static bool
-is_known(const Table *table)
+bool
+is_known_table(const Table *table)
 {
 	return OidIsValid(table->relation) && table->generation == present_installation()->generation;
 }
 
-static Relation
+Relation
 open_table(Table *table, LOCKMODE lock)
 {
 	Relation	relation = NULL;
 
-	if (is_known(table))
+	if (is_known_table(table))
 		relation = try_relation_open(table->relation, lock);	/* the lock may bring news */
-	if (relation != NULL && is_known(table))
+	if (relation != NULL && is_known_table(table))
 		return relation;
 	if (relation != NULL)
 		relation_close(relation, lock);
 	relation = table_open(get_relname_relid(table->name, present_installation()->schema), lock);
-	remember(table, relation);
+	remember_table(table, relation);
 	return relation;
 }
 
@@ -146,6 +156,8 @@ rows_begin(Table *table, const Key *keys, int nkeys, bool afresh)
 	ScanKeyData scan_keys[INDEX_MAX_KEYS];
 
 	rows.relation = open_table(table, AccessShareLock);
+	if (!OidIsValid(table->key))
+		refuse_table(table);
 	for (int i = 0; i < nkeys; i++)
 		make_scan_key(&scan_keys[i], table, RelationGetDescr(rows.relation), &keys[i]);
 	rows.snapshot = take_snapshot(afresh);

@@ -8,6 +8,7 @@
 
 #include "access/genam.h"
 #include "access/stratnum.h"
+#include "executor/tuptable.h"
 #include "query.h"
 
 #define MAX_COLUMNS 24
@@ -25,6 +26,8 @@ typedef struct Table
 	Oid			key;			/* the index */
 	AttrNumber	places[MAX_COLUMNS];
 	uint64		generation;		/* of the installation it is in */
+	bool		may_change;		/* rows, without a statement */
+	bool		may_insert;
 	struct Table *next;
 } Table;
 
@@ -46,6 +49,14 @@ typedef struct Rows
 	HeapTuple	row;			/* where it is */
 } Rows;
 
+/* A row that nobody else can change any more. */
+typedef struct LockedRow
+{
+	const Table *table;
+	Relation	relation;
+	TupleTableSlot *slot;		/* as it stands */
+} LockedRow;
+
 extern void rows_init(void);
 extern Rows rows_begin(Table *table, const Key *keys, int nkeys, bool afresh);
 extern bool rows_next(Rows *rows);
@@ -56,5 +67,19 @@ extern char *row_text(const Rows *rows, int column);
 extern int64 row_int64(const Rows *rows, int column);
 extern Numeric row_numeric(const Rows *rows, int column);
 extern TimestampTz row_time(const Rows *rows, int column, TimestampTz if_null);
+
+/* rows_write.c */
+extern LockedRow row_lock(Table *table, ItemPointer place, bool *found);
+extern int64 locked_int64(const LockedRow *row, int column);
+extern Numeric locked_numeric(const LockedRow *row, int column);
+extern void row_change(const LockedRow *row, int n, const int *columns, Datum *values);
+extern void row_release(LockedRow *row);
+extern bool row_insert(Oid parent, Table *partition, TimestampTz at, const Datum *values, const bool *nulls);
+
+/* between these two */
+extern bool is_known_table(const Table *table);
+extern Relation open_table(Table *table, LOCKMODE lock);
+extern void remember_table(Table *table, Relation relation);
+extern void find_out_what_is_plain(Table *table, Relation relation);
 
 #endif							/* UT_ROWS_H */
