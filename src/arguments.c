@@ -162,13 +162,9 @@ refuse_value(const char *argument, const char *demand)
 static Numeric
 check_storable(Numeric value, const char *argument, int decimals)
 {
-	Numeric		too_large;
-
 	if (numeric_is_nan(value) || numeric_is_inf(value))
 		refuse_value(argument, "a finite number");
-	too_large = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum("1e29"),
-													ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-	if (num_cmp(value, too_large) >= 0 ||
+	if (num_cmp(value, num_too_large) >= 0 ||
 		DatumGetInt32(DirectFunctionCall1(numeric_min_scale, NumericGetDatum(value))) > decimals)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),

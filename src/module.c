@@ -4,6 +4,7 @@
 #include "compat.h"
 
 #include "limits.h"
+#include "numbers.h"
 #include "query.h"
 #include "rows.h"
 #include "settings.h"
@@ -15,6 +16,7 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
+	numbers_init();
 	settings_init();
 	query_init();
 	rows_init();

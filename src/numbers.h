@@ -10,6 +10,12 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+/* Made once, because every call compares with them. */
+extern Numeric num_zero;
+extern Numeric num_too_large;	/* 30 digits before the point */
+
+extern void numbers_init(void);
+
 static inline Numeric
 num_from(int64 value)
 {
@@ -43,7 +49,7 @@ num_cmp(Numeric a, Numeric b)
 static inline int
 num_sign(Numeric a)
 {
-	return num_cmp(a, num_from(0));
+	return num_cmp(a, num_zero);
 }
 
 static inline Numeric

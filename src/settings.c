@@ -27,6 +27,7 @@ int			setting_event_retention = 0;
 
 static char *setting_time_zone = NULL;
 static char *setting_limit_overrides = NULL;
+static pg_tz *default_zone = NULL;
 static char *setting_clock = NULL;
 
 /* The parsed clock; DT_NOBEGIN while it runs free. */
@@ -67,10 +68,16 @@ find_time_zone(const char *name)
 	return zone;
 }
 
+static void
+assign_time_zone(const char *newval, void *extra)
+{
+	default_zone = find_time_zone(newval);
+}
+
 pg_tz *
 default_time_zone(void)
 {
-	return find_time_zone(setting_time_zone);
+	return default_zone;
 }
 
 static bool
@@ -217,7 +224,7 @@ define_defaults(void)
 	DefineCustomStringVariable("usage_tracking.time_zone",
 							   "Sets the time zone of windows whose limit and user name none.",
 							   NULL,
-							   &setting_time_zone, "UTC", PGC_SUSET, 0, check_time_zone, NULL, NULL);
+							   &setting_time_zone, "UTC", PGC_SUSET, 0, check_time_zone, assign_time_zone, NULL);
 	DefineCustomStringVariable("usage_tracking.limit_overrides",
 							   "Lists maxima of limits for users on a plan, above what the tables say.",
 							   "A list such as prompts_daily.free=20, exports_daily.pro=-1.",

@@ -97,6 +97,13 @@ recorded_after(const Stake *stake)
 	return num_trim(num_add(stake->used, stake->amount));
 }
 
+/* Only compared with, so there is no need to trim it. */
+static Numeric
+with_this_use(const Stake *stake)
+{
+	return num_add(num_add(stake->used, stake->held), stake->amount);
+}
+
 /* A use that takes nothing from a limit fits it, however full it is. */
 static bool
 fits_beside(const Stake *stake, Numeric used_with_it)
@@ -108,7 +115,7 @@ fits_beside(const Stake *stake, Numeric used_with_it)
 static bool
 fits(const Stake *stake)
 {
-	return fits_beside(stake, used_so_far(stake, true));
+	return fits_beside(stake, with_this_use(stake));
 }
 
 static bool
@@ -280,9 +287,8 @@ answer_to_keep(const Decision *decision)
 char *
 overage_of(const Stakes *stakes)
 {
-	StringInfoData json;
+	StringInfoData json = {NULL};
 
-	initStringInfo(&json);
 	for (int i = 0; i < stakes->n; i++)
 	{
 		const Stake *stake = &stakes->all[i];
@@ -293,11 +299,13 @@ overage_of(const Stakes *stakes)
 		beyond = num_sub(recorded_after(stake), stake->max_usage);
 		if (num_cmp(beyond, stake->amount) > 0)
 			beyond = stake->amount;
+		if (json.data == NULL)
+			initStringInfo(&json);
 		appendStringInfoChar(&json, json.len == 0 ? '{' : ',');
 		escape_json(&json, stake->limit->name);
 		appendStringInfo(&json, ":%s", num_text(beyond));
 	}
-	if (json.len == 0)
+	if (json.data == NULL)
 		return NULL;
 	appendStringInfoChar(&json, '}');
 	return json.data;
