@@ -69,9 +69,10 @@ CREATE TABLE @extschema@.user_subscriptions (
     CONSTRAINT billing_period_has_both_ends
         CHECK ((billing_period_start IS NULL) = (billing_period_end IS NULL)),
     CONSTRAINT billing_period_ends_later CHECK (billing_period_start < billing_period_end),
+    -- Hours are the same in every zone, and a sum of infinity no error in 15.
     CONSTRAINT billing_period_is_no_instant_and_no_age
-        CHECK (billing_period_end - billing_period_start >= '1 second'
-               AND billing_period_end - billing_period_start <= '36600 days')
+        CHECK (billing_period_end >= billing_period_start + '1 second'::interval
+               AND billing_period_end <= billing_period_start + '878400 hours'::interval)
 );
 CREATE INDEX user_subscriptions_plan ON @extschema@.user_subscriptions (plan) WHERE plan IS NOT NULL;
 COMMENT ON INDEX @extschema@.user_subscriptions_plan IS 'For the foreign key';
