@@ -28,5 +28,5 @@ COMMENT ON VIEW @extschema@.user_usage IS
 'Every limit of every user you may see, as it stands at this moment';
 COMMENT ON COLUMN @extschema@.user_usage.held IS 'How much of "used" is only reserved';
 COMMENT ON COLUMN @extschema@.user_usage.max_usage IS '-1 is unlimited';
-COMMENT ON COLUMN @extschema@.user_usage.remaining IS 'NULL if unlimited';
+COMMENT ON COLUMN @extschema@.user_usage.remaining IS 'NULL if unlimited, or of a kind that is not counted';
 COMMENT ON COLUMN @extschema@.user_usage.reset_at IS 'NULL if never';
