@@ -223,7 +223,7 @@ BEGIN
         EXCEPTION
             WHEN check_violation THEN
                 "left" := "left" + 1;  -- its events are in the DEFAULT partition
-            WHEN lock_not_available THEN
+            WHEN lock_not_available OR deadlock_detected THEN
                 "left" := "left" + months - ahead;  -- the others would keep uses waiting as well
                 EXIT;
         END;
@@ -405,7 +405,7 @@ BEGIN
         BEGIN
             PERFORM @extschema@._revoke_all_on(partition);
             done := done + 1;
-        EXCEPTION WHEN lock_not_available THEN
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             "left" := "left" + 1;
         END;
     END LOOP;
