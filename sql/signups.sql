@@ -231,6 +231,7 @@ DECLARE
     gone @user_id@;
 BEGIN
     done := 0;
+    "left" := 1;
     FOR gone IN SELECT d.user_id FROM @extschema@.deleted_users AS d ORDER BY d.deleted_at, d.user_id LOOP
         EXIT WHEN clock_timestamp() > stop_at;
         BEGIN
@@ -243,6 +244,8 @@ BEGIN
         END;
     END LOOP;
     SELECT count(*) INTO "left" FROM @extschema@.deleted_users;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    done := 0;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._forget_deleted_users(timestamptz) IS

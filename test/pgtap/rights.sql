@@ -61,7 +61,7 @@ INSERT INTO rights.functions VALUES
     ('_forget_user', 'owner'), ('_forget_if_deleted', 'owner'), ('_forget_deleted_users', 'owner'), ('_export_user', 'owner'),
     ('_usage_horizons', 'owner'), ('_sweep', 'owner'), ('_sweep_closed_windows', 'owner'), ('_months', 'owner'),
     ('_earliest_window', 'owner'), ('_retention_bound', 'owner'), ('_clocks_in_use', 'owner'), ('_carry_month', 'owner'),
-    ('_drop_months', 'owner'), ('_retire_months', 'owner'), ('_check_maintenance', 'owner');
+    ('_drop_months', 'owner'), ('_due_months', 'owner'), ('_retire_months', 'owner'), ('_check_maintenance', 'owner');
 
 /* What an audience may SELECT, by column; "" is the whole relation.  Nobody may
  * do anything else to any relation. */
