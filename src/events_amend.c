@@ -95,6 +95,13 @@ static Statement forget_granter = {
 	1, {USER_ID}
 };
 
+/* So that a role's granted_by was taken away is no change any more. */
+static Statement drop_empty_changes = {
+	"DELETE FROM @extschema@.usage_changes WHERE table_name OPERATOR(pg_catalog.=) 'user_roles'"
+	" AND old OPERATOR(pg_catalog.=) new",
+	0
+};
+
 static Statement empty_default = {
 	"TRUNCATE @extschema@.usage_events_default", 0
 };
@@ -189,6 +196,7 @@ ut_forget_changes(PG_FUNCTION_ARGS)
 	amend(PG_GETARG_BOOL(1) ? &erase_changes : &forget_changes, args);
 	amend(&forget_changer, args);
 	amend(&forget_granter, args);
+	amend(&drop_empty_changes, NULL);
 	become_caller(&before);
 	PG_RETURN_VOID();
 }

@@ -215,6 +215,7 @@ SELECT bag_eq($$SELECT table_name, action, COALESCE(new, old) FROM usage_changes
               'of who was anonymized it says what he was allowed, under a fresh id');
 SELECT is(count(*), 2::bigint, 'what they changed is still changed, by nobody') FROM usage_changes
  WHERE table_name = 'plan_limits' AND changed_by IS NULL AND (new ->> 'max_usage')::numeric IN (19, 15);
+SELECT is_empty('SELECT c FROM usage_changes AS c WHERE old = new AND table_name = ''user_roles''', 'and no change is left that is none');
 SELECT is_empty('SELECT * FROM usage_security_check() WHERE problem !~ ''regress_ut_clerk''', 'history is closed again');
 SELECT throws_ok('DELETE FROM usage_changes', '23001', NULL, 'to everybody');
 SELECT ok(NOT strpos(export_user_data(:bob)::text, 'changed_by') > 0 AND NOT strpos(export_user_data(:bob)::text, 'granted_by') > 0,
