@@ -51,12 +51,6 @@ COMMENT ON COLUMN @extschema@.usage_events.xact_id IS
 'The transaction that recorded it, in the cluster that recorded it';
 ALTER TABLE @extschema@.usage_events ENABLE ROW LEVEL SECURITY;
 
-CREATE FUNCTION @extschema@._history_is_kept() RETURNS trigger
-LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'ut_history_is_kept';
-COMMENT ON FUNCTION @extschema@._history_is_kept() IS
-'Internal: refuses to change or remove history, but to src/events_amend.c';
-
 CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_events
     FOR EACH ROW EXECUTE FUNCTION @extschema@._history_is_kept();
 CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_events

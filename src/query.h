@@ -47,12 +47,14 @@ typedef struct Disguise
 {
 	Oid			user;
 	int			context;
+	int			settings;		/* nest level of what was set meanwhile, or 0 */
 } Disguise;
 
 typedef void (*config_changed_callback) (void);
 
 extern void query_init(void);
 extern const Installation *installation_of(FunctionCallInfo fcinfo);
+extern const Installation *installation_of_any_version(FunctionCallInfo fcinfo);
 extern void on_config_change(config_changed_callback callback);
 
 extern void become_owner(const Installation *home, Disguise *before);

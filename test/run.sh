@@ -230,6 +230,25 @@ unpack_tree() {
     as_user xargs test/lib/translate-ids.pl "$user_id" <"$work/files"
 }
 
+# release_sources makes $work/releases/X, the tree of the commit that froze
+# version X, for the test that updates from it. An archive has no such commits,
+# and a shallow clone not all of them.
+release_sources() {
+    export UT_RELEASES="$work/releases"
+    as_user mkdir "$UT_RELEASES"
+    [ -e "$root/.git" ] || return 0
+    for frozen in "$root"/sql/released/usage_tracking--*.sql; do
+        [ -e "$frozen" ] || continue
+        version=${frozen##*--} version=${version%.sql}
+        commit=$(git -C "$root" -c safe.directory="$root" log -1 --diff-filter=A --format=%H -- "sql/released/${frozen##*/}")
+        [ -n "$commit" ] || continue
+        git -C "$root" -c safe.directory="$root" archive -o "$work/release.tar" "$commit"
+        as_user mkdir "$UT_RELEASES/$version"
+        as_user tar -C "$UT_RELEASES/$version" -xf - <"$work/release.tar"
+        rm "$work/release.tar"
+    done
+}
+
 # shellcheck disable=SC2086 # a list of words
 "$root/test/lib/need.sh" $needs
 case " $ONLY " in *' tap '*) "$root/test/lib/need.sh" pooler || echo 'Without pgbouncer one TAP test is skipped.' ;; esac
@@ -238,6 +257,7 @@ make -s --no-print-directory -C "$root" all
 install_built "$root"
 server_start
 pack_tree
+release_sources
 
 for user_id in $UT_USER_ID; do
     unpack_tree
