@@ -76,4 +76,56 @@ extern int	attempt_number(const Shared *shared, int i);
 extern bool is_to_be_killed(const Shared *shared, int attempt);
 extern void run_client(void *shared, int number);
 
+/* ---- one client ---- */
+
+#define MOST_IN_BATCH 40
+
+/* Attempts that are sent alike. */
+typedef struct Queue
+{
+	int		   *attempts;
+	int			n;
+	bool		is_tracked;
+	bool		is_killed;
+} Queue;
+
+typedef struct Client
+{
+	Shared	   *shared;
+	int			number;
+	uint64_t	draws;
+	Link		link;
+	Link		killer;			/* to cancel and terminate by */
+	Queue		queues[4];
+	int		   *answered;		/* things that are certainly recorded */
+	int			nanswered;
+	int			rounds;
+} Client;
+
+/* What is sent at once: one thing, or several. */
+typedef struct Parcel
+{
+	int			attempts[MOST_IN_BATCH];
+	int			n;
+	bool		is_batch;
+	char	   *json;			/* of a batch */
+	char		errors[600];	/* that the batch must answer with */
+} Parcel;
+
+/* once_call.c */
+extern unsigned draw(Client *me, unsigned below);
+extern bool chance(Client *me, unsigned per_mille);
+extern void count(Client *me, Figure figure, int n);
+extern void fault(Client *me, const char *format,...) __attribute__((format(printf, 2, 3)));
+extern void complain(Client *me, const char *what);
+extern bool say(Client *me, const char *sql);
+extern void send_thing(Client *me, const Thing *thing);
+extern void write_batch(Client *me, Parcel *parcel, bool with_others);
+extern void send_parcel(Client *me, const Parcel *parcel);
+extern void note_parcel(Client *me, const Parcel *parcel, PGresult *result);
+
+/* once_keys.c */
+extern void repeat_key(Client *me);
+extern void decide_anew(Client *me);
+
 #endif							/* UT_ONCE_H */
