@@ -7,8 +7,10 @@
 #   isolation  test/specs/*.spec     pg_isolation_regress
 #   pgtap      test/pgtap/*.sql      pg_prove, each file in a new database `pgtap`
 #   tap        test/t/*.pl           prove, with servers of their own; longer with
-#                                    UT_CRASH_CYCLES (3), UT_POOLER_TRANSACTIONS (2000)
-#   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long
+#                                    UT_CRASH_CYCLES (3), UT_POOLER_TRANSACTIONS (2000),
+#                                    UT_MODEL_OPS (2000)
+#   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long, with
+#                                    UT_ONCE_EVENTS (3000)
 # ONLY="regress tap" runs some of them. The last line counts single tests: a
 # regress file, a spec, an assertion. A runner that fails without a failed test,
 # or runs nothing where there are files, is a failed test.
