@@ -23,7 +23,7 @@ ISOLATION_OPTS = --inputdir=test --outputdir=test --load-extension=$(TESTED)
 
 PG_CPPFLAGS = -DUT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
-EXTRA_CLEAN = $(PRODUCT)_text.control $(PRODUCT)_bigint.control test/results test/regression.diffs test/regression.out test/output_iso output_iso tmp_check
+EXTRA_CLEAN = $(wildcard sql/$(PRODUCT)*--*.sql $(PRODUCT)-*.zip) $(PRODUCT)_text.control $(PRODUCT)_bigint.control test/results test/regression.diffs test/regression.out test/output_iso output_iso tmp_check
 override with_llvm = no
 
 PG_CONFIG ?= pg_config
@@ -40,14 +40,18 @@ endif
 
 $(OBJS): $(wildcard src/*.h) $(PRODUCT).control
 
-# A script's own name says its extension, and that the type of user ids.
-type_of = $(or $(patsubst $(PRODUCT)_%,%,$(filter $(PRODUCT)_%,$(firstword $(subst --, ,$(notdir $(basename $1)))))),uuid)
-write   = sed 's/@user_id@/$(call type_of,$@)/g; s/@extension@/$(firstword $(subst --, ,$(notdir $(basename $@))))/g'
+# A script's own name says its extension, by that the type of user ids, and its
+# version.
+parts_of   = $(subst --, ,$(notdir $(basename $1)))
+name_of    = $(firstword $(call parts_of,$1))
+type_of    = $(or $(patsubst $(PRODUCT)_%,%,$(filter $(PRODUCT)_%,$(call name_of,$1))),uuid)
+version_of = $(lastword $(call parts_of,$1))
+write      = sed 's/@user_id@/$(call type_of,$@)/g; s/@extension@/$(call name_of,$@)/g; s/@version@/$(call version_of,$@)/g'
 
 $(CURRENT): sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql $(PRODUCT).control
 	$(write) sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql > $@
 
-$(foreach e,$(EXTENSION),$(eval sql/$e--%.sql: sql/updates/%.sql ; $$(write) $$< > $$@))
+$(foreach e,$(EXTENSION),$(eval sql/$e--%.sql: sql/update.sql sql/updates/%.sql ; $$(write) $$^ > $$@))
 
 $(PRODUCT)_%.control: $(PRODUCT).control
 	sed "s/^comment = '\(.*\)'/comment = '\1, for user ids of type $*'/" $< > $@
@@ -65,7 +69,7 @@ server-programs:
 # without, and end and remove what they start.
 export PG_CONFIG
 
-.PHONY: test bench demo check-style fresh-check matrix upgrade-check
+.PHONY: test bench demo check-style fresh-check matrix upgrade-check release dist
 
 # Every test; the last line counts them. ONLY="regress tap" runs some kinds,
 # UT_USER_ID=text those of one type of user ids.
@@ -95,3 +99,11 @@ matrix:
 # pg_upgrade from each supported PostgreSQL to the next. As root.
 upgrade-check:
 	@test/upgrade.sh
+
+# Freezes what is built as the version of the control file, in sql/released.
+release: $(CURRENT)
+	@sql/release.sh
+
+# The archive of HEAD for others to build from.
+dist:
+	git archive --format=zip --prefix=$(PRODUCT)-$(EXTVERSION)/ --output=$(PRODUCT)-$(EXTVERSION).zip HEAD

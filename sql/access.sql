@@ -57,7 +57,7 @@ BEGIN
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', callable, role);
     END LOOP;
-    EXECUTE format('GRANT SELECT ON %s.user_usage TO %I', '@extschema@', role);
+    EXECUTE format('GRANT SELECT, UPDATE ON %s.user_usage TO %I', '@extschema@', role);
     EXECUTE format('GRANT SELECT (user_id, plan, status, billing_period_start, billing_period_end, started_at,'
                    ' expires_at, time_zone, anchor) ON %s.user_subscriptions TO %I', '@extschema@', role);
 END
@@ -107,7 +107,8 @@ BEGIN ATOMIC
                              g.privilege_type, CASE WHEN g.of_column = '' THEN '' ELSE ' column ' || g.of_column END)
       FROM grants AS g
      WHERE g.grantee = 0
-        OR g.privilege_type <> 'SELECT'
+        OR (g.privilege_type <> 'SELECT'
+            AND NOT (g.privilege_type = 'UPDATE' AND g.oid = '@extschema@.user_usage'::regclass))
         OR NOT (g.oid = '@extschema@.user_usage'::regclass
                 OR (g.oid = '@extschema@.user_subscriptions'::regclass AND g.of_column = ANY (ARRAY[
                     'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at',
@@ -152,7 +153,8 @@ BEGIN ATOMIC
     SELECT f.function::text, 'it runs with the rights of its owner'
       FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function
      WHERE p.prosecdef
-       AND NOT p.proname = ANY (ARRAY['handle_new_user', 'handle_deleted_user', 'create_usage_partition', 'usage_maintenance'])
+       AND NOT p.proname = ANY (ARRAY['handle_new_user', 'handle_deleted_user', 'create_usage_partition', 'usage_maintenance',
+                                  '_record_change'])
      UNION ALL
     SELECT f.function::text, 'its search_path is open'
       FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function
@@ -189,10 +191,20 @@ BEGIN ATOMIC
      UNION ALL
     SELECT r.oid::regclass::text, 'history can be changed: trigger history_is_kept or history_is_not_truncated is missing'
       FROM relations AS r
-     WHERE (r.relkind = 'p'::"char" OR r.relispartition) AND r.relkind <> 'i'::"char"
+     WHERE (r.relkind = 'p'::"char" OR r.relispartition OR r.oid = '@extschema@.usage_changes'::regclass) AND r.relkind <> 'i'::"char"
        AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS t
              WHERE t.tgrelid = r.oid AND t.tgname = ANY (ARRAY['history_is_kept', 'history_is_not_truncated'])
 ) < 2
+     UNION ALL
+    SELECT r.oid::regclass::text, 'its changes are not recorded: trigger change_recorded, new_plan_recorded or truncation_recorded is missing'
+      FROM relations AS r
+     WHERE r.oid = ANY (ARRAY['@extschema@.usage_limits'::regclass, '@extschema@.plan_limits'::regclass,
+                              '@extschema@.temporary_limits'::regclass, '@extschema@.user_limits'::regclass,
+                              '@extschema@.plans'::regclass,
+                              '@extschema@.user_roles'::regclass, '@extschema@.user_subscriptions'::regclass])
+       AND (SELECT pg_catalog.bit_or(t.tgtype::integer) FROM pg_catalog.pg_trigger AS t
+             WHERE t.tgrelid = r.oid AND t.tgfoid = '@extschema@._record_change()'::regprocedure)
+           IS DISTINCT FROM 63  -- for each row and before; INSERT, DELETE, UPDATE, TRUNCATE
      UNION ALL
     SELECT n.nspname::text,
            pg_catalog.format('%s may create objects beside ours',

@@ -51,12 +51,6 @@ COMMENT ON COLUMN @extschema@.usage_events.xact_id IS
 'The transaction that recorded it, in the cluster that recorded it';
 ALTER TABLE @extschema@.usage_events ENABLE ROW LEVEL SECURITY;
 
-CREATE FUNCTION @extschema@._history_is_kept() RETURNS trigger
-LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'ut_history_is_kept';
-COMMENT ON FUNCTION @extschema@._history_is_kept() IS
-'Internal: refuses to change or remove history, but to src/events_amend.c';
-
 CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_events
     FOR EACH ROW EXECUTE FUNCTION @extschema@._history_is_kept();
 CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_events
@@ -223,7 +217,7 @@ BEGIN
         EXCEPTION
             WHEN check_violation THEN
                 "left" := "left" + 1;  -- its events are in the DEFAULT partition
-            WHEN lock_not_available THEN
+            WHEN lock_not_available OR deadlock_detected THEN
                 "left" := "left" + months - ahead;  -- the others would keep uses waiting as well
                 EXIT;
         END;
@@ -235,7 +229,8 @@ COMMENT ON FUNCTION @extschema@._prepare_partitions(integer, timestamptz) IS
 
 /* ---- out of the DEFAULT partition ----
  *
- * Copying keeps nobody waiting and may take many calls; then, in one short step
+ * Copying keeps nobody waiting (but for the moment in which it asks how far it
+ * may go) and may take many calls; then, in one short step
  * under ACCESS EXCLUSIVE on usage_events, what came meanwhile is copied too, the
  * DEFAULT partition is emptied, and the months are attached.  The lock on
  * usage_events_moving keeps erasure out while there are two of each row. */
@@ -259,11 +254,11 @@ $$;
 COMMENT ON FUNCTION @extschema@._settled_event_id() IS
 'Internal: events up to this id are committed or will never be';
 
-/* Makes the months of these pages in usage_events_moving; false where there is
- * none: a month before the year 1 or after 9999. */
+/* Makes the months of events with these ids in usage_events_moving; false where
+ * there is none: a month before the year 1 or after 9999. */
 CREATE FUNCTION @extschema@._make_moving_months(low bigint, high bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_indexscan = off
 AS $$
 DECLARE
     month timestamp;
@@ -271,8 +266,7 @@ DECLARE
 BEGIN
     FOR month IN
         SELECT DISTINCT date_trunc('month', d.occurred_at AT TIME ZONE 'UTC')
-          FROM @extschema@.usage_events_default AS d
-         WHERE d.ctid >= format('(%s,0)', low)::tid AND d.ctid < format('(%s,0)', high)::tid
+          FROM @extschema@.usage_events_default AS d WHERE d.id > low AND d.id <= high
     LOOP
         IF month < '0001-01-01' OR month > '9999-12-31' THEN
             RETURN false;
@@ -286,41 +280,49 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._make_moving_months(bigint, bigint) IS
-'Internal: makes places for copies of the rows in these pages of the DEFAULT partition';
+'Internal: makes places for copies of the events with these ids in the DEFAULT partition';
 
-/* Copies what is not copied yet; complete means all up to that id. */
+/* Copies in the order of ids, so that all up to the highest copied one are there,
+ * and a later call goes on from it.  Over wide gaps it takes wide steps. */
 CREATE FUNCTION @extschema@._copy_default_rows(
     stop_at timestamptz, OUT settled bigint, OUT complete boolean) RETURNS record
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_indexscan = off
 AS $$
 DECLARE
-    pages constant bigint := 256;
-    size  bigint;
-    page  bigint := 0;
+    narrow constant bigint := 20000;
+    width  bigint := narrow;
+    low    bigint;
+    high   bigint;
+    rows   bigint;
 BEGIN
     complete := false;
     LOCK TABLE ONLY @extschema@.usage_events_moving IN SHARE ROW EXCLUSIVE MODE;
-    BEGIN
-        settled := @extschema@._settled_event_id();
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        NULL;  -- uses are in flight: copy what is there, for a later call
-    END;
-    size := pg_relation_size('@extschema@.usage_events_default') / current_setting('block_size')::bigint;
-    WHILE page < size LOOP
+    settled := @extschema@._settled_event_id();
+    PERFORM brin_summarize_new_values(i.indexrelid)
+       FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS a ON a.oid = c.relam
+      WHERE i.indrelid = '@extschema@.usage_events_default'::regclass AND a.amname = 'brin';
+    SELECT COALESCE(max(m.id), 0) INTO low FROM @extschema@.usage_events_moving AS m;
+    WHILE low < settled LOOP
         IF clock_timestamp() > stop_at THEN
             RETURN;
         END IF;
-        IF NOT @extschema@._make_moving_months(page, page + pages) THEN
+        high := least(low + width, settled);
+        IF width > narrow
+           AND EXISTS (SELECT FROM @extschema@.usage_events_default AS d WHERE d.id > low AND d.id <= high) THEN
+            width := greatest(width / 2, narrow);
+            CONTINUE;
+        ELSIF NOT @extschema@._make_moving_months(low, high) THEN
             RETURN;
         END IF;
         INSERT INTO @extschema@.usage_events_moving
-        SELECT d.* FROM @extschema@.usage_events_default AS d
-         WHERE d.ctid >= format('(%s,0)', page)::tid AND d.ctid < format('(%s,0)', page + pages)::tid
+        SELECT d.* FROM @extschema@.usage_events_default AS d WHERE d.id > low AND d.id <= high
             ON CONFLICT DO NOTHING;
-        page := page + pages;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        width := CASE rows WHEN 0 THEN width * 2 ELSE narrow END;
+        low := high;
     END LOOP;
-    complete := settled IS NOT NULL;
+    complete := true;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._copy_default_rows(timestamptz) IS
@@ -361,7 +363,7 @@ COMMENT ON FUNCTION @extschema@._attach_moved_months() IS
  * in the DEFAULT partition after all, they go, and copying begins anew. */
 CREATE FUNCTION @extschema@._move_default_rows(settled bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET enable_indexscan = off
 AS $$
 DECLARE
     partition regclass;
@@ -405,7 +407,7 @@ BEGIN
         BEGIN
             PERFORM @extschema@._revoke_all_on(partition);
             done := done + 1;
-        EXCEPTION WHEN lock_not_available THEN
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             "left" := "left" + 1;
         END;
     END LOOP;

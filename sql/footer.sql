@@ -5,7 +5,6 @@ DO $$
 DECLARE
     relation regclass;
     callable regprocedure;
-    grantee  oid;
 BEGIN
     FOR relation IN
         SELECT c.oid FROM pg_catalog.pg_class AS c
@@ -20,15 +19,8 @@ BEGIN
     LOOP
         PERFORM @extschema@._revoke_all_on(relation);
     END LOOP;
-    FOR callable, grantee IN
-        SELECT f.function, a.grantee
-          FROM @extschema@._audience() AS f
-          JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) f.function,
-               LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a
-         WHERE a.grantee OPERATOR(pg_catalog.<>) p.proowner
-    LOOP
-        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s', callable,
-            CASE WHEN grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE grantee::pg_catalog.regrole::pg_catalog.text END);
+    FOR callable IN SELECT f.function FROM @extschema@._audience() AS f LOOP
+        PERFORM @extschema@._revoke_all_on_function(callable);
     END LOOP;
 END
 $$;

@@ -17,3 +17,11 @@ $$;
 /* Every name below says its schema; whoever may create in ours gets no say in
  * what an operator means. */
 SET LOCAL search_path = pg_catalog, pg_temp;
+
+/* The library works with the script of its own version only (src/version.c). */
+CREATE FUNCTION @extschema@._version() RETURNS text
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT '@version@'$$;
+COMMENT ON FUNCTION @extschema@._version() IS
+'Internal: the version of the script';

@@ -43,6 +43,10 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_limits', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_limits_limit_id_seq', '');
 COMMENT ON SEQUENCE @extschema@.usage_limits_limit_id_seq IS
 'Numbers of limits; a limit that counts something else gets a new one';
+CREATE TRIGGER change_recorded AFTER INSERT OR UPDATE OR DELETE ON @extschema@.usage_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._record_change();
+CREATE TRIGGER truncation_recorded BEFORE TRUNCATE ON @extschema@.usage_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._record_change();
 
 CREATE TABLE @extschema@.plan_limits (
     plan       text COLLATE "C" NOT NULL
@@ -59,6 +63,10 @@ CREATE INDEX plan_limits_limit_type ON @extschema@.plan_limits (limit_type);
 COMMENT ON INDEX @extschema@.plan_limits_limit_type IS 'For the foreign key';
 ALTER TABLE @extschema@.plan_limits ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.plan_limits', '');
+CREATE TRIGGER change_recorded AFTER INSERT OR UPDATE OR DELETE ON @extschema@.plan_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._record_change();
+CREATE TRIGGER truncation_recorded BEFORE TRUNCATE ON @extschema@.plan_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._record_change();
 
 CREATE TABLE @extschema@.temporary_limits (
     limit_type text COLLATE "C" NOT NULL
@@ -80,6 +88,10 @@ CREATE INDEX temporary_limits_plan ON @extschema@.temporary_limits (plan) WHERE 
 COMMENT ON INDEX @extschema@.temporary_limits_plan IS 'For the foreign key';
 ALTER TABLE @extschema@.temporary_limits ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.temporary_limits', '');
+CREATE TRIGGER change_recorded AFTER INSERT OR UPDATE OR DELETE ON @extschema@.temporary_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._record_change();
+CREATE TRIGGER truncation_recorded BEFORE TRUNCATE ON @extschema@.temporary_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._record_change();
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.temporary_limits_id_seq', '');
 COMMENT ON SEQUENCE @extschema@.temporary_limits_id_seq IS
 'Numbers of temporary limits';
@@ -100,6 +112,10 @@ CREATE INDEX user_limits_limit_type ON @extschema@.user_limits (limit_type);
 COMMENT ON INDEX @extschema@.user_limits_limit_type IS 'For the foreign key';
 ALTER TABLE @extschema@.user_limits ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.user_limits', '');
+CREATE TRIGGER change_recorded AFTER INSERT OR UPDATE OR DELETE ON @extschema@.user_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._record_change();
+CREATE TRIGGER truncation_recorded BEFORE TRUNCATE ON @extschema@.user_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._record_change();
 
 /* Triggers of configuration tables check and announce; none counts or reads
  * usage, because a restore fires them. */

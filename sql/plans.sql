@@ -28,6 +28,10 @@ ALTER TABLE @extschema@.plans ENABLE ALWAYS TRIGGER config_changed;
 CREATE TRIGGER config_emptied AFTER TRUNCATE ON @extschema@.plans
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
 ALTER TABLE @extschema@.plans ENABLE ALWAYS TRIGGER config_emptied;
+CREATE TRIGGER change_recorded AFTER INSERT OR UPDATE OR DELETE ON @extschema@.plans
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._record_change();
+CREATE TRIGGER truncation_recorded BEFORE TRUNCATE ON @extschema@.plans
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._record_change();
 
 CREATE FUNCTION @extschema@.install_default_plans() RETURNS bigint
 LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -69,9 +73,10 @@ CREATE TABLE @extschema@.user_subscriptions (
     CONSTRAINT billing_period_has_both_ends
         CHECK ((billing_period_start IS NULL) = (billing_period_end IS NULL)),
     CONSTRAINT billing_period_ends_later CHECK (billing_period_start < billing_period_end),
+    -- Hours are the same in every zone, and a sum of infinity no error in 15.
     CONSTRAINT billing_period_is_no_instant_and_no_age
-        CHECK (billing_period_end - billing_period_start >= '1 second'
-               AND billing_period_end - billing_period_start <= '36600 days')
+        CHECK (billing_period_end >= billing_period_start + '1 second'::interval
+               AND billing_period_end <= billing_period_start + '878400 hours'::interval)
 );
 CREATE INDEX user_subscriptions_plan ON @extschema@.user_subscriptions (plan) WHERE plan IS NOT NULL;
 COMMENT ON INDEX @extschema@.user_subscriptions_plan IS 'For the foreign key';
@@ -87,6 +92,17 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.user_subscriptions', '')
 ALTER TABLE @extschema@.user_subscriptions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_or_all ON @extschema@.user_subscriptions FOR SELECT
     USING (user_id = (SELECT @extschema@.current_user_id()) OR (SELECT @extschema@._sees_all_users()));
+/* A sign-up and a first use make a row that says nothing yet: no change. */
+CREATE TRIGGER new_plan_recorded AFTER INSERT ON @extschema@.user_subscriptions
+    FOR EACH ROW WHEN (NEW.plan IS NOT NULL OR NEW.status <> 'active' OR NEW.billing_period_start IS NOT NULL
+                       OR NEW.expires_at IS NOT NULL OR NEW.stripe_customer_id IS NOT NULL
+                       OR NEW.stripe_subscription_id IS NOT NULL OR NEW.time_zone IS NOT NULL
+                       OR NEW.anchor <> NEW.started_at OR NEW.metadata <> '{}')
+    EXECUTE FUNCTION @extschema@._record_change();
+CREATE TRIGGER change_recorded AFTER UPDATE OR DELETE ON @extschema@.user_subscriptions
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._record_change();
+CREATE TRIGGER truncation_recorded BEFORE TRUNCATE ON @extschema@.user_subscriptions
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._record_change();
 
 CREATE FUNCTION @extschema@._canonical_zone() RETURNS trigger
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

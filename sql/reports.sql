@@ -28,5 +28,55 @@ COMMENT ON VIEW @extschema@.user_usage IS
 'Every limit of every user you may see, as it stands at this moment';
 COMMENT ON COLUMN @extschema@.user_usage.held IS 'How much of "used" is only reserved';
 COMMENT ON COLUMN @extschema@.user_usage.max_usage IS '-1 is unlimited';
-COMMENT ON COLUMN @extschema@.user_usage.remaining IS 'NULL if unlimited';
+COMMENT ON COLUMN @extschema@.user_usage.remaining IS 'NULL if unlimited, or of a kind that is not counted';
 COMMENT ON COLUMN @extschema@.user_usage.reset_at IS 'NULL if never';
+
+/* What a seed's UPDATE of the view means.  Who may not is told so first, also
+ * where he would reach no row. */
+CREATE FUNCTION @extschema@._may_update_usage() RETURNS trigger
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT @extschema@._sees_all_users() THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+            MESSAGE = 'must be an admin or a server role to do this';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._may_update_usage() IS
+'Internal: lets only admins and servers update view user_usage';
+CREATE TRIGGER may_update_usage BEFORE UPDATE ON @extschema@.user_usage
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._may_update_usage();
+
+CREATE FUNCTION @extschema@._update_usage() RETURNS trigger
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    counted numeric;  -- of what is used, what is not only reserved
+BEGIN
+    IF to_jsonb(NEW) - '{used,max_usage}'::text[] <> to_jsonb(OLD) - '{used,max_usage}'::text[] THEN
+        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+            MESSAGE = 'only columns "used" and "max_usage" of view "user_usage" can be updated',
+            HINT = 'Limits are changed by define_usage_limit(), plans by set_user_plan(), windows by set_user_clock().';
+    END IF;
+    IF NEW.max_usage IS DISTINCT FROM OLD.max_usage THEN
+        PERFORM @extschema@.set_user_limit(OLD.user_id, OLD.limit_type, NEW.max_usage, NULL::timestamptz, NULL::text);
+    END IF;
+    IF NEW.used IS DISTINCT FROM OLD.used THEN
+        counted := NEW.used - COALESCE(OLD.held, 0);
+        PERFORM @extschema@.adjust_usage(OLD.user_id, OLD.limit_type,
+                                         CASE WHEN NEW.used >= 0 AND counted < 0 THEN 0 ELSE counted END,
+                                         NULL::timestamptz, NULL::text);
+    END IF;
+    SELECT w.* INTO NEW FROM @extschema@.user_usage AS w
+     WHERE w.user_id = OLD.user_id AND w.limit_type = OLD.limit_type;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._update_usage() IS
+'Internal: an UPDATE of view user_usage sets the user''s own maximum, or adjusts what he used';
+CREATE TRIGGER update_usage INSTEAD OF UPDATE ON @extschema@.user_usage
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._update_usage();

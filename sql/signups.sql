@@ -85,7 +85,7 @@ COMMENT ON FUNCTION @extschema@.handle_new_user() IS
  * would leave personal data behind.  TRUNCATE and a changed id are not seen. */
 CREATE FUNCTION @extschema@.handle_deleted_user() RETURNS trigger
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET check_function_bodies = on  -- see _record_change()
 AS $$
 DECLARE
     id   @user_id@;
@@ -167,6 +167,12 @@ AS 'MODULE_PATHNAME', 'ut_forget_events';
 COMMENT ON FUNCTION @extschema@._forget_events(@user_id@, boolean) IS
 'Internal: gives a user''s events to a fresh id, without what describes them; returns that id';
 
+CREATE FUNCTION @extschema@._forget_changes(user_id @user_id@, erase boolean) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_forget_changes';
+COMMENT ON FUNCTION @extschema@._forget_changes(@user_id@, boolean) IS
+'Internal: takes a user out of the history of changes; what was allowed him stays under a fresh id of its own, unless it is erased';
+
 /* Every table that names users has its line here; test/pgtap/privacy.sql looks
  * whether one is missing. */
 CREATE FUNCTION @extschema@._forget_user(user_id @user_id@, erase boolean) RETURNS void
@@ -190,7 +196,7 @@ BEGIN
     UPDATE @extschema@.user_roles AS r SET granted_by = NULL WHERE r.granted_by = gone;
     DELETE FROM @extschema@.user_subscriptions AS s WHERE s.user_id = gone;
     DELETE FROM @extschema@.deleted_users AS d WHERE d.user_id = gone;
-    /* here: the history of changes, once there is one */
+    PERFORM @extschema@._forget_changes(gone, erase);  -- the last: it has what was just deleted
 END
 $$;
 COMMENT ON FUNCTION @extschema@._forget_user(@user_id@, boolean) IS
@@ -231,6 +237,7 @@ DECLARE
     gone @user_id@;
 BEGIN
     done := 0;
+    "left" := 1;
     FOR gone IN SELECT d.user_id FROM @extschema@.deleted_users AS d ORDER BY d.deleted_at, d.user_id LOOP
         EXIT WHEN clock_timestamp() > stop_at;
         BEGIN
@@ -243,6 +250,8 @@ BEGIN
         END;
     END LOOP;
     SELECT count(*) INTO "left" FROM @extschema@.deleted_users;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    done := 0;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._forget_deleted_users(timestamptz) IS
@@ -276,7 +285,8 @@ BEGIN
            AND us.refclassid = 'pg_extension'::regclass AND c.oid <> '@extschema@.usage_events_moving'::regclass
          ORDER BY c.relname
     LOOP
-        EXECUTE format('SELECT jsonb_agg(to_jsonb(t) - ''{user_id,granted_by}''::text[]) FROM %s AS t WHERE t.user_id = $1', relation)
+        EXECUTE format('SELECT jsonb_agg((to_jsonb(t) - ''{user_id,granted_by,changed_by,changed_role}''::text[])'
+                       ' #- ''{old,granted_by}'' #- ''{new,granted_by}'') FROM %s AS t WHERE t.user_id = $1', relation)
            INTO found USING $1;
         result := result || jsonb_build_object(name, COALESCE(found, '[]'));
     END LOOP;

@@ -27,11 +27,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     pages constant bigint := 512;
-    steps bigint := ceil(pg_relation_size(relation) / (pages * current_setting('block_size')::numeric));
-    step  bigint := floor(random() * steps);
+    steps bigint;
+    step  bigint;
     rows  bigint;
 BEGIN
     done := 0;
+    "left" := 1;
+    steps := ceil(pg_relation_size(relation) / (pages * current_setting('block_size')::numeric));
+    step := floor(random() * steps);
     "left" := steps;
     WHILE "left" > 0 AND clock_timestamp() <= stop_at LOOP
         EXECUTE format('DELETE FROM %1$s AS t WHERE t.ctid = ANY (ARRAY('
@@ -43,6 +46,9 @@ BEGIN
         "left" := "left" - 1;
         step := (step + 1) % steps;
     END LOOP;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    done := 0;
+    "left" := greatest("left", 1);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._sweep(regclass, text, timestamptz, timestamptz) IS
@@ -195,47 +201,59 @@ $$;
 COMMENT ON FUNCTION @extschema@._drop_months(text[], text[], interval) IS
 'Internal: drops months whose events are carried';
 
+/* The clocks are read once for all: none is asked for while no month is old. */
+CREATE FUNCTION @extschema@._due_months(OUT months text[], OUT zones text[], OUT longest interval) RETURNS record
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    horizon record := @extschema@._usage_horizons();
+    bound   timestamptz;
+BEGIN
+    months := '{}';
+    IF EXISTS (SELECT FROM @extschema@._months() AS m WHERE m.end_instant <= horizon.events) THEN
+        SELECT c.zones, c.longest INTO zones, longest FROM @extschema@._clocks_in_use() AS c;
+        bound := @extschema@._retention_bound(zones, longest);
+        months := ARRAY(SELECT m.partition::text FROM @extschema@._months() AS m
+                         WHERE m.end_instant <= bound ORDER BY m.first_instant);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._due_months() IS
+'Internal: the months that retention is to drop, and the clocks that say so';
+
 CREATE FUNCTION @extschema@._retire_months(stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    horizon record := @extschema@._usage_horizons();
-    clocks  record;
-    months  text[];
+    due     record;
     month   text;
     carried text[] := '{}';
 BEGIN
     done := 0;
-    "left" := 0;
-    IF NOT EXISTS (SELECT FROM @extschema@._months() AS m WHERE m.end_instant <= horizon.events) THEN
-        RETURN;
+    "left" := 1;
+    due := @extschema@._due_months();
+    "left" := cardinality(due.months);
+    FOREACH month IN ARRAY due.months LOOP
+        EXIT WHEN clock_timestamp() > stop_at;
+        BEGIN
+            PERFORM @extschema@._carry_month(month::regclass);
+            carried := carried || month;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            NULL;  -- a late event is being written
+        END;
+    END LOOP;
+    IF carried <> '{}' THEN
+        PERFORM @extschema@._drop_months(carried, due.zones, due.longest);
     END IF;
-    clocks := @extschema@._clocks_in_use();
-    months := ARRAY(SELECT m.partition::text FROM @extschema@._months() AS m
-                     WHERE m.end_instant <= @extschema@._retention_bound(clocks.zones, clocks.longest) ORDER BY m.first_instant);
-    "left" := cardinality(months);
-    BEGIN
-        FOREACH month IN ARRAY months LOOP
-            EXIT WHEN clock_timestamp() > stop_at;
-            BEGIN
-                PERFORM @extschema@._carry_month(month::regclass);
-                carried := carried || month;
-            EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-                NULL;  -- a late event is being written
-            END;
-        END LOOP;
-        IF carried <> '{}' THEN
-            PERFORM @extschema@._drop_months(carried, clocks.zones, clocks.longest);
-        END IF;
-        done := cardinality(carried);
-        "left" := "left" - done;
-    EXCEPTION
-        WHEN lock_not_available OR deadlock_detected THEN
-            NULL;  -- uses are in flight: nothing was carried
-        WHEN dependent_objects_still_exist THEN
-            RAISE WARNING 'a month could not be dropped: %', SQLERRM USING ERRCODE = SQLSTATE;
-    END;
+    done := cardinality(carried);
+    "left" := "left" - done;
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        NULL;  -- uses are in flight: nothing was carried
+    WHEN dependent_objects_still_exist THEN
+        RAISE WARNING 'a month could not be dropped: %', SQLERRM USING ERRCODE = SQLSTATE;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._retire_months(timestamptz) IS
@@ -251,15 +269,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     done := 0;
+    "left" := 1;
     IF settled IS NOT NULL AND clock_timestamp() <= stop_at THEN
-        BEGIN
-            done := @extschema@._move_default_rows(settled);
-        EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
-            NULL;  -- in use, or a month began meanwhile
-        END;
+        done := @extschema@._move_default_rows(settled);
     END IF;
     SELECT CASE WHEN NOT EXISTS (SELECT FROM @extschema@.usage_events_default) THEN 0 ELSE greatest(1, count(*)) END
       INTO "left" FROM pg_inherits AS i WHERE i.inhparent = '@extschema@.usage_events_moving'::regclass;
+EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
+    done := 0;  -- in use, or a month began meanwhile
 END
 $$;
 COMMENT ON FUNCTION @extschema@._fill_months(bigint, timestamptz) IS
@@ -294,6 +311,7 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
 AS $$
 DECLARE
+    tasks   text[] := '{deleted_users,keys,counters,reservations,default_rows,retention,partitions,rights}';
     began   timestamptz := clock_timestamp();
     share   interval;
     stop_at timestamptz;
@@ -303,7 +321,6 @@ DECLARE
     keys    record;
     dead    record;
     holds   record;
-    copied  record;
     retired record;
     closed  record;
     users   record;
@@ -312,6 +329,12 @@ DECLARE
     rights  record;
 BEGIN
     PERFORM @extschema@._check_maintenance(max_seconds);
+    BEGIN
+        LOCK TABLE @extschema@.usage_partition_log IN SHARE UPDATE EXCLUSIVE MODE;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN  -- another call is at work
+        RETURN QUERY SELECT t, 0::bigint, 1::bigint FROM unnest(tasks) AS t;
+        RETURN;
+    END;
     share := make_interval(secs => max_seconds) / 6;
     stop_at := began + make_interval(secs => max_seconds);
     horizon := @extschema@._usage_horizons();
@@ -322,13 +345,13 @@ BEGIN
                 'infinity', began + 2 * share);
     holds := @extschema@._sweep('@extschema@.usage_reservations', 'COALESCE(s.settled_at, s.expires_at) < $3',
                 horizon.keys, began + 3 * share);
-    IF EXISTS (SELECT FROM @extschema@.usage_events_default) THEN
-        BEGIN
+    BEGIN
+        IF EXISTS (SELECT FROM @extschema@.usage_events_default) THEN
             SELECT c.settled INTO settled FROM @extschema@._copy_default_rows(began + 4 * share) AS c WHERE c.complete;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
-            settled := NULL;  -- in use
-        END;
-    END IF;
+        END IF;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
+        settled := NULL;  -- in use, or a month began meanwhile
+    END;
 
     /* from here on locks are taken that keep uses out: soon to the end */
     retired := @extschema@._retire_months(stop_at);
@@ -337,6 +360,9 @@ BEGIN
     slice := clock_timestamp() + CASE WHEN retired.done > 0 OR closed.done > 0 THEN '0.5 s'::interval ELSE '2 s' END;
     users := @extschema@._forget_deleted_users(least(stop_at, slice));
     moved := @extschema@._fill_months(settled, stop_at);
+    IF moved.done > 0 THEN  -- perhaps old ones
+        retired."left" := (SELECT cardinality(d.months) FROM @extschema@._due_months() AS d);
+    END IF;
     made := @extschema@._prepare_partitions(3, stop_at);
     rights := @extschema@._close_partitions();
 

@@ -1,7 +1,8 @@
 /*
  * events_amend.c -- the few ways in which history does change.
  *
- * A trigger refuses to change or remove an event, to the owner too.  The
+ * A trigger refuses to change or remove an event or a recorded change of limits,
+ * plans and roles, to the owner too.  The
  * statements in this file are let through: they alone open history, for as long
  * as they run, and nothing that can be said in SQL opens it.  None of them
  * changes what anybody's usage adds up to.
@@ -14,6 +15,7 @@
 #include "commands/trigger.h"
 #include "errors.h"
 #include "events.h"
+#include "users.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -60,6 +62,46 @@ static Statement make_fresh_id = {
 	"SELECT @extschema@._fresh_user_id()", 0
 };
 
+/* What was allowed him, and when; nothing else about him. */
+#define KEPT(row) \
+	row " OPERATOR(pg_catalog.-) (SELECT COALESCE(pg_catalog.array_agg(k.key), '{}')" \
+	" FROM pg_catalog.jsonb_object_keys(" row ") AS k (key)" \
+	" WHERE k.key OPERATOR(pg_catalog.<>) ALL ('{plan,status,limit_type,max_usage,role}'))"
+
+static Statement forget_changes = {
+	"UPDATE @extschema@.usage_changes SET user_id = (SELECT @extschema@._fresh_user_id()),"
+	" old = " KEPT("old") ", new = " KEPT("new") " WHERE user_id OPERATOR(pg_catalog.=) $1",
+	1, {USER_ID}
+};
+
+static Statement erase_changes = {
+	"DELETE FROM @extschema@.usage_changes WHERE user_id OPERATOR(pg_catalog.=) $1", 1, {USER_ID}
+};
+
+/* What he changed of others was changed; by whom is not told any more. */
+static Statement forget_changer = {
+	"UPDATE @extschema@.usage_changes SET changed_by = NULL WHERE changed_by OPERATOR(pg_catalog.=) $1", 1, {USER_ID}
+};
+
+static Statement forget_granter = {
+	"UPDATE @extschema@.usage_changes SET"
+	" old = CASE WHEN old OPERATOR(pg_catalog.->>) 'granted_by' OPERATOR(pg_catalog.=) $1::pg_catalog.text"
+	" THEN old OPERATOR(pg_catalog.||) '{\"granted_by\": null}' ELSE old END,"
+	" new = CASE WHEN new OPERATOR(pg_catalog.->>) 'granted_by' OPERATOR(pg_catalog.=) $1::pg_catalog.text"
+	" THEN new OPERATOR(pg_catalog.||) '{\"granted_by\": null}' ELSE new END"
+	" WHERE table_name OPERATOR(pg_catalog.=) 'user_roles'"
+	" AND (old OPERATOR(pg_catalog.->>) 'granted_by' OPERATOR(pg_catalog.=) $1::pg_catalog.text"
+	" OR new OPERATOR(pg_catalog.->>) 'granted_by' OPERATOR(pg_catalog.=) $1::pg_catalog.text)",
+	1, {USER_ID}
+};
+
+/* So that a role's granted_by was taken away is no change any more. */
+static Statement drop_empty_changes = {
+	"DELETE FROM @extschema@.usage_changes WHERE table_name OPERATOR(pg_catalog.=) 'user_roles'"
+	" AND old OPERATOR(pg_catalog.=) new",
+	0
+};
+
 static Statement empty_default = {
 	"TRUNCATE @extschema@.usage_events_default", 0
 };
@@ -104,13 +146,14 @@ Datum
 ut_history_is_kept(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = check_trigger(fcinfo);
+	bool		of_events = SPI_fnumber(RelationGetDescr(trigger->tg_relation), "occurred_at") > 0;
 
 	if (!history_is_open)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESTRICT_VIOLATION),
 				 errmsg("rows of table \"%s\" cannot be changed or removed",
 						RelationGetRelationName(trigger->tg_relation)),
-				 errhint("Record a correcting event instead.")));
+				 of_events ? errhint("Record a correcting event instead.") : 0));
 	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
 						   : trigger->tg_trigtuple);
 }
@@ -138,6 +181,24 @@ ut_forget_events(PG_FUNCTION_ARGS)
 	amend(&forget_events, args);
 	become_caller(&before);
 	PG_RETURN_DATUM(args[1]);
+}
+
+PG_FUNCTION_INFO_V1(ut_forget_changes);
+Datum
+ut_forget_changes(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[] = {user_id_argument(home, fcinfo)};
+	Disguise	before;
+
+	check_not_null(PG_ARGISNULL(1), "erase");
+	become_owner(home, &before);
+	amend(PG_GETARG_BOOL(1) ? &erase_changes : &forget_changes, args);
+	amend(&forget_changer, args);
+	amend(&forget_granter, args);
+	amend(&drop_empty_changes, NULL);
+	become_caller(&before);
+	PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(ut_empty_default_partition);

@@ -6,7 +6,8 @@
  *     ROW EXCLUSIVE: it waits for uses in flight, later uses wait for it and
  *     then read the new configuration.
  *  2. The user's clock, a lock on his bucket of CLOCKS: shared by his uses,
- *     exclusive for a change of his zone or anchor, for the same reason.
+ *     exclusive for a change of his zone, anchor or billing period, for the same
+ *     reason.
  *     A first use makes the user's row in user_subscriptions while it shares
  *     the clock, so whoever wants both takes the clock before the row.  (A
  *     transaction that makes the row and later changes the clock, as a sign-up

@@ -25,10 +25,13 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "version.h"
 
 static Installation home = {0};
 static NameData home_schema_name;
 static bool home_valid = false;
+static bool home_fits = false;	/* the script's version is the library's */
+static uint32 home_version_hash = 0;
 static config_changed_callback config_changed = NULL;
 
 static const char *const config_table_names[] = {
@@ -63,11 +66,19 @@ schema_changed(Datum arg, int cacheid, uint32 hashvalue)
 	home_valid = false;
 }
 
+static void
+function_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	if (hashvalue == 0 || hashvalue == home_version_hash)
+		home_valid = false;
+}
+
 void
 query_init(void)
 {
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCNAMEARGSNSP, function_changed, (Datum) 0);
 }
 
 /* Registers the one listener for changes of the configuration tables. */
@@ -103,6 +114,8 @@ find_home(Oid schema)
 		if (config_changed != NULL)
 			config_changed();
 	}
+	home_version_hash = script_version_hash(schema);	/* first, like home_valid */
+	home_fits = script_fits(schema);
 	home.schema = schema;
 	home.user_id_type = type;
 	namestrcpy(&home_schema_name, name);
@@ -111,9 +124,12 @@ find_home(Oid schema)
 		home.config_tables[i] = get_relname_relid(config_table_names[i], schema);
 }
 
-/* The installation that the called function belongs to. */
+/*
+ * The installation that the called function belongs to, whatever its version:
+ * only for what reads nothing of it.
+ */
 const Installation *
-installation_of(FunctionCallInfo fcinfo)
+installation_of_any_version(FunctionCallInfo fcinfo)
 {
 	HeapTuple	tuple;
 	Form_pg_proc function;
@@ -151,18 +167,46 @@ present_installation(void)
 	return &home;
 }
 
+/* The installation that the called function belongs to. */
+const Installation *
+installation_of(FunctionCallInfo fcinfo)
+{
+	const Installation *installation = installation_of_any_version(fcinfo);
+
+	if (unlikely(!home_fits))
+		refuse_script(installation->schema, fcinfo->flinfo->fn_oid);
+	return installation;
+}
+
 static void
 become(Oid user, int more_context, Disguise *before)
 {
 	GetUserIdAndSecContext(&before->user, &before->context);
 	SetUserIdAndSecContext(user, before->context | SECURITY_LOCAL_USERID_CHANGE | more_context);
+	before->settings = 0;
 	SPI_connect();
+}
+
+/*
+ * The trigger that records changes takes check_function_bodies = off for a
+ * restore.  Anybody may set that, so it does not reach what we write.
+ */
+static int
+be_no_restore(void)
+{
+	int			nest = NewGUCNestLevel();
+
+	(void) set_config_option("check_function_bodies", "on", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return nest;
 }
 
 void
 become_owner(const Installation *installation, Disguise *before)
 {
 	become(installation->owner, 0, before);
+	if (unlikely(!check_function_bodies))
+		before->settings = be_no_restore();
 }
 
 /* The table's owner may well be the end of the application's own code. */
@@ -175,6 +219,8 @@ become_table_owner(Oid table_owner, Disguise *before)
 void
 become_caller(const Disguise *before)
 {
+	if (before->settings > 0)
+		AtEOXact_GUC(true, before->settings);
 	SPI_finish();
 	SetUserIdAndSecContext(before->user, before->context);
 }

@@ -48,6 +48,7 @@ typedef struct Disguise
 {
 	Oid			user;
 	int			context;
+	int			settings;		/* nest level of what was set meanwhile, or 0 */
 } Disguise;
 
 typedef void (*config_changed_callback) (void);
@@ -55,6 +56,7 @@ typedef void (*config_changed_callback) (void);
 extern void query_init(void);
 extern const Installation *installation_of(FunctionCallInfo fcinfo);
 extern const Installation *present_installation(void);
+extern const Installation *installation_of_any_version(FunctionCallInfo fcinfo);
 extern void on_config_change(config_changed_callback callback);
 
 extern void become_owner(const Installation *home, Disguise *before);

@@ -341,10 +341,13 @@ billing_window(const Window *period, pg_tz *zone, TimestampTz at)
 {
 	struct pg_tm start;
 	Grid		grid = grid_from(period->start, zone, &start);
+	TimeOffset	length;
 
 	if (becomes_grid_of_months(&grid, &start, period->end))
 		return window_on_grid(&grid, at);
-	return stopwatch_window(period->end - period->start, period->start, at);
+	if (pg_sub_s64_overflow(period->end, period->start, &length))
+		out_of_range();
+	return stopwatch_window(length, period->start, at);
 }
 
 Window

@@ -7,8 +7,10 @@
 #   isolation  test/specs/*.spec     pg_isolation_regress
 #   pgtap      test/pgtap/*.sql      pg_prove, each file in a new database `pgtap`
 #   tap        test/t/*.pl           prove, with servers of their own; longer with
-#                                    UT_CRASH_CYCLES (3), UT_POOLER_TRANSACTIONS (2000)
-#   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long
+#                                    UT_CRASH_CYCLES (3), UT_POOLER_TRANSACTIONS (2000),
+#                                    UT_MODEL_OPS (2000)
+#   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long, with
+#                                    UT_ONCE_EVENTS (3000)
 # ONLY="regress tap" runs some of them. The last line counts single tests: a
 # regress file, a spec, an assertion. A runner that fails without a failed test,
 # or runs nothing where there are files, is a failed test.
@@ -230,6 +232,25 @@ unpack_tree() {
     as_user xargs test/lib/translate-ids.pl "$user_id" <"$work/files"
 }
 
+# release_sources makes $work/releases/X, the tree of the commit that froze
+# version X, for the test that updates from it. An archive has no such commits,
+# and a shallow clone not all of them.
+release_sources() {
+    export UT_RELEASES="$work/releases"
+    as_user mkdir "$UT_RELEASES"
+    [ -e "$root/.git" ] || return 0
+    for frozen in "$root"/sql/released/usage_tracking--*.sql; do
+        [ -e "$frozen" ] || continue
+        version=${frozen##*--} version=${version%.sql}
+        commit=$(git -C "$root" -c safe.directory="$root" log -1 --diff-filter=A --format=%H -- "sql/released/${frozen##*/}")
+        [ -n "$commit" ] || continue
+        git -C "$root" -c safe.directory="$root" archive -o "$work/release.tar" "$commit"
+        as_user mkdir "$UT_RELEASES/$version"
+        as_user tar -C "$UT_RELEASES/$version" -xf - <"$work/release.tar"
+        rm "$work/release.tar"
+    done
+}
+
 # shellcheck disable=SC2086 # a list of words
 "$root/test/lib/need.sh" $needs
 case " $ONLY " in *' tap '*) "$root/test/lib/need.sh" pooler || echo 'Without pgbouncer one TAP test is skipped.' ;; esac
@@ -238,6 +259,7 @@ make -s --no-print-directory -C "$root" all
 install_built "$root"
 server_start
 pack_tree
+release_sources
 
 for user_id in $UT_USER_ID; do
     unpack_tree

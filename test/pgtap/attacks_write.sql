@@ -22,11 +22,17 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     'INSERT INTO usage.temporary_limits VALUES (''calls_daily'', NULL, now(), now() + ''1 day'', -1)', 'UPDATE usage.temporary_limits SET ends_at = ''2100-01-01''',
     'SET usage_tracking.limit_overrides = ''calls_daily.free=-1''', 'SELECT set_config(''usage_tracking.limit_overrides'', ''calls_daily.free=-1'', true)']);
 SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
-SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v', '42501 55000', '42501 55000');
+SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v');
 SELECT attack.by_all('19 his own counter back to 0', ARRAY[
     format('UPDATE usage.usage_counters SET used = 0 WHERE user_id = %L', :a),
     format('UPDATE usage.usage_events SET quantity = 0 WHERE user_id = %L', :a),
-    format('UPDATE usage.user_usage SET used = 0 WHERE user_id = %L', :a)], '42501 55000', '42501 55000');
+    format('UPDATE usage.user_usage SET used = 0 WHERE user_id = %L', :a),
+    format('UPDATE usage.user_usage SET max_usage = 1000 WHERE user_id = %L', :a),
+    format('UPDATE usage.user_usage SET max_usage = NULL WHERE user_id = %L RETURNING *', :b),
+    'UPDATE usage.user_usage SET used = used', 'UPDATE usage.user_usage SET used = 0 WHERE false',
+    'UPDATE usage.user_usage SET plan = ''pro'' RETURNING *',
+    'MERGE INTO usage.user_usage AS u USING (VALUES (1)) AS v ON true WHEN MATCHED THEN UPDATE SET used = 0',
+    'WITH w AS (UPDATE usage.user_usage SET used = 0 RETURNING *) SELECT * FROM w'], '42501 0A000', '42501 0A000');  -- MERGE knows no views before 17
 SELECT attack.on_relations('20 INSERT ON CONFLICT DO UPDATE',
     'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT %3$s DO UPDATE SET %2$s = EXCLUDED.%2$s', 'r');
 SELECT attack.on_relations('20 the same on a parent', 'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT DO NOTHING', 'p');

@@ -110,7 +110,8 @@ SELECT throws_ok(format('SELECT usage._billing_window(%L, %L, ''UTC'', %L)', fir
                  format('there is no billing window of [%s, %s) at %s', first, next, at))
   FROM (VALUES ('-infinity', '2026-01-01Z', '2026-01-01Z'), ('2026-01-01Z', 'infinity', '2026-01-01Z'),
                ('2026-01-01Z', '2026-02-01Z', 'infinity'), ('2026-01-01Z', '2026-02-01Z', '294276-12-31 23:59:59.999999Z'),
-               ('2026-01-01Z', '2026-01-02Z', '294276-12-31 23:59:59.999999Z')) AS beyond (first, next, at);
+               ('2026-01-01Z', '2026-01-02Z', '294276-12-31 23:59:59.999999Z'),
+               ('4714-11-24Z BC', '294276-12-31Z', '2026-01-01Z'), ('4714-11-24Z BC', '294276-11-24Z', '294276-12-31Z')) AS beyond (first, next, at);
 
 SELECT throws_ok(format('SELECT usage.set_user_clock(%L, anchor => %L)', :'ada', anchor), '22008', NULL,
                  'an anchor at ' || anchor || ' is refused')

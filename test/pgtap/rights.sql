@@ -50,7 +50,8 @@ INSERT INTO rights.functions VALUES
     ('create_usage_partition', 'owner'), ('reconcile_usage', 'owner'), ('usage_maintenance', 'owner'),
     ('grant_usage_access', 'owner'), ('usage_security_check', 'owner'),
     ('_audience', 'owner'), ('_usage_window', 'owner'), ('_billing_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),
-    ('_revoke_all_on', 'owner'), ('_furnish_partition', 'owner'), ('_prepare_partitions', 'owner'),
+    ('_revoke_all_on', 'owner'), ('_revoke_all_on_function', 'owner'), ('_version', 'owner'),
+    ('_record_change', 'owner'), ('_forget_changes', 'owner'), ('_may_update_usage', 'owner'), ('_update_usage', 'owner'), ('_furnish_partition', 'owner'), ('_prepare_partitions', 'owner'),
     ('_close_partitions', 'owner'), ('_check_id_column', 'owner'), ('_canonical_zone', 'owner'),
     ('handle_new_user', 'owner'), ('handle_deleted_user', 'owner'), ('_config_changed', 'owner'), ('_limit_changes', 'owner'),
     ('_names_are_distinct', 'owner'), ('_history_is_kept', 'owner'), ('_counting_changed', 'owner'), ('_clock_changed', 'owner'),
@@ -61,10 +62,11 @@ INSERT INTO rights.functions VALUES
     ('_forget_user', 'owner'), ('_forget_if_deleted', 'owner'), ('_forget_deleted_users', 'owner'), ('_export_user', 'owner'),
     ('_usage_horizons', 'owner'), ('_sweep', 'owner'), ('_sweep_closed_windows', 'owner'), ('_months', 'owner'),
     ('_earliest_window', 'owner'), ('_retention_bound', 'owner'), ('_clocks_in_use', 'owner'), ('_carry_month', 'owner'),
-    ('_drop_months', 'owner'), ('_retire_months', 'owner'), ('_check_maintenance', 'owner');
+    ('_drop_months', 'owner'), ('_due_months', 'owner'), ('_retire_months', 'owner'), ('_check_maintenance', 'owner');
 
 /* What an audience may SELECT, by column; "" is the whole relation.  Nobody may
- * do anything else to any relation. */
+ * do anything else to any relation, but UPDATE user_usage, where a trigger asks
+ * for an admin or a server. */
 CREATE TABLE rights.relations (relation text, kind "char", audience text, columns text[]);
 INSERT INTO rights.relations VALUES
     ('user_usage', 'v', 'user', '{""}'),
@@ -75,7 +77,8 @@ INSERT INTO rights.relations VALUES
     ('usage_events_YYYY_MM', 'r', NULL, '{}'), ('usage_events_id_seq', 'S', NULL, '{}'), ('usage_keys', 'r', NULL, '{}'),
     ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}'),
     ('usage_events_moving', 'p', NULL, '{}'), ('usage_partition_log', 'r', NULL, '{}'), ('usage_carried', 'r', NULL, '{}'),
-    ('usage_reservations', 'r', NULL, '{}'), ('usage_reservations_id_seq', 'S', NULL, '{}');
+    ('usage_reservations', 'r', NULL, '{}'), ('usage_reservations_id_seq', 'S', NULL, '{}'),
+    ('usage_changes', 'r', NULL, '{}'), ('usage_changes_id_seq', 'S', NULL, '{}');
 
 /* What there is. */
 CREATE VIEW rights.members AS
@@ -109,14 +112,16 @@ CREATE FUNCTION rights.of_relations() RETURNS SETOF text LANGUAGE sql AS $$
            unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN}'::text[]) AS privilege
      WHERE a.relkind <> 'S' AND (privilege <> 'MAINTAIN' OR current_setting('server_version_num')::int >= 170000)
        AND has_table_privilege(r.role, a.oid, privilege)
-           <> (privilege = 'SELECT' AND l.columns = '{""}' AND l.audience = ANY (r.audiences))
+           <> ((privilege = 'SELECT' OR (privilege = 'UPDATE' AND l.relation = 'user_usage'))
+               AND l.columns = '{""}' AND l.audience = ANY (r.audiences))
      UNION ALL
     SELECT format('%s may%s %s %s(%s)', r.role, CASE WHEN may THEN '' ELSE ' not' END, privilege, a.oid::regclass, attname)
       FROM rights.actual_relations a JOIN rights.relations l USING (relation) JOIN pg_attribute t ON attrelid = a.oid AND NOT attisdropped,
            rights.roles r, unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) AS privilege,
            has_column_privilege(r.role, a.oid, attnum, privilege) AS may
      WHERE a.relkind <> 'S'
-       AND may <> COALESCE(privilege = 'SELECT' AND l.audience = ANY (r.audiences)
+       AND may <> COALESCE((privilege = 'SELECT' OR (privilege = 'UPDATE' AND l.relation = 'user_usage'))
+                           AND l.audience = ANY (r.audiences)
                            AND (attname = ANY (l.columns) OR l.columns = '{""}'), false)
      UNION ALL
     SELECT format('%s may %s %s', r.role, privilege, a.oid::regclass)
@@ -153,7 +158,7 @@ SELECT is_empty('SELECT oid::regclass FROM rights.actual_relations WHERE relkind
 SELECT is_empty('SELECT c.oid::regclass FROM rights.actual_relations JOIN pg_class c USING (oid) WHERE c.relkind = ''v'''
                 ' AND NOT COALESCE(reloptions @> ''{security_invoker=true,security_barrier=true}'', false)', 'views run with the rights of their reader');
 SELECT bag_eq('SELECT proname, proconfig[1] FROM rights.members JOIN pg_proc p ON classid = ''pg_proc''::regclass AND objid = p.oid WHERE prosecdef',
-              $$SELECT name::name, 'search_path=pg_catalog, pg_temp' FROM unnest('{handle_new_user,handle_deleted_user,create_usage_partition,usage_maintenance}'::text[]) AS name$$,
+              $$SELECT name::name, 'search_path=pg_catalog, pg_temp' FROM unnest('{handle_new_user,handle_deleted_user,create_usage_partition,usage_maintenance,_record_change}'::text[]) AS name$$,
               'what runs with its owner''s rights is listed, with a pinned search_path');
 SELECT is_empty('SELECT objid::regprocedure FROM rights.members JOIN pg_proc p ON classid = ''pg_proc''::regclass AND objid = p.oid WHERE proleakproof',
                 'nothing claims to be leakproof');

@@ -71,4 +71,58 @@ SELECT grant_role(:'bob', 'admin');
 SET LOCAL ROLE regress_ut_user;
 SELECT right(user_id::text, 1), count(*) FROM user_usage GROUP BY user_id ORDER BY user_id;
 SELECT count(*) FROM user_usage WHERE user_id = :'ann';
+
+-- An admin updates it: a maximum is the user's own, NULL takes that back, the same is no change
+UPDATE user_usage SET max_usage = 50 WHERE user_id = :'ann' AND limit_type = 'a_daily' RETURNING used, max_usage, remaining, percent;
+-- What is used becomes that much; what is reserved stays
+UPDATE user_usage SET used = 2.5 WHERE user_id = :'ann' AND limit_type = 'a_daily' RETURNING used, held, remaining;
+RESET ROLE;
+SELECT reason FROM reserve_usage(:'ann', 'video', 1.5);
+SET LOCAL ROLE regress_ut_user;
+UPDATE user_usage SET used = used - 1 WHERE user_id = :'ann' AND limit_type = 'a_daily' RETURNING used, held, remaining;
+UPDATE user_usage SET used = 0 WHERE user_id = :'ann' AND limit_type = 'a_daily' RETURNING used, held, remaining;
+UPDATE user_usage SET used = 0, max_usage = 51 WHERE user_id = :'ann' AND limit_type = 'a_daily' RETURNING used, held, remaining;
+RESET ROLE;
+SELECT * FROM reconcile_usage();
+SET LOCAL ROLE regress_ut_user;
+\set VERBOSITY sqlstate
+UPDATE user_usage SET used = -1 WHERE user_id = :'ann' AND limit_type = 'a_daily';
+UPDATE user_usage SET used = NULL WHERE user_id = :'ann' AND limit_type = 'a_daily';
+UPDATE user_usage SET used = 'NaN' WHERE user_id = :'ann' AND limit_type = 'a_daily';
+UPDATE user_usage SET used = 1 WHERE user_id = :'ann' AND limit_type = 'e_level';
+UPDATE user_usage SET held = 0;
+\set VERBOSITY default
+UPDATE user_usage SET max_usage = max_usage + 0.5, used = used WHERE max_usage >= 0 RETURNING right(user_id::text, 1), limit_type, max_usage;
+UPDATE user_usage SET used = used, max_usage = max_usage, plan = plan WHERE user_id = :'bob';
+RESET ROLE;
+SELECT right(user_id::text, 1), limit_type, max_usage FROM user_limits ORDER BY 1, 2;
+SET LOCAL ROLE regress_ut_user;
+UPDATE user_usage SET max_usage = NULL RETURNING right(user_id::text, 1), limit_type, max_usage;
+UPDATE user_usage SET max_usage = 1 WHERE user_id = :'cat';
+\set VERBOSITY sqlstate
+UPDATE user_usage SET max_usage = -2;
+UPDATE user_usage SET max_usage = 'NaN' WHERE limit_type = 'd_none';
+UPDATE user_usage SET plan = 'free' WHERE user_id = :'ann';
+UPDATE user_usage SET remaining = 1;
+UPDATE user_usage SET user_id = :'bob' WHERE user_id = :'ann';
+UPDATE user_usage SET max_usage = 9, reset_at = NULL;
+DELETE FROM user_usage;
+INSERT INTO user_usage (user_id, limit_type, max_usage) VALUES (:'ann', 'a_daily', 7);
+RESET ROLE;
+SELECT count(*) FROM user_limits;
+
+-- A server too; a user not, whatever he would change and reach
+SELECT grant_usage_access('regress_ut_user', server => true), set_config('usage_tracking.user_id', '', true);
+SET LOCAL ROLE regress_ut_user;
+UPDATE user_usage SET max_usage = 8 WHERE user_id = :'ann' AND limit_type = 'a_daily' RETURNING remaining;
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION act_for_any_user() FROM regress_ut_user;
+SET usage_tracking.user_id = :'ann';
+SET LOCAL ROLE regress_ut_user;
+UPDATE user_usage SET max_usage = 1000;
+UPDATE user_usage SET used = used;
+UPDATE user_usage SET plan = 'pro';
+UPDATE user_usage SET max_usage = 1 WHERE user_id = :'bob';
+UPDATE user_usage SET max_usage = 1 WHERE false;
+SELECT max_usage FROM user_usage WHERE limit_type = 'a_daily';
 ROLLBACK;

@@ -75,7 +75,7 @@ read_reply(Link *link, PGresult **result)
 		return GONE;
 	state = PQresultErrorField(*result, PG_DIAG_SQLSTATE);
 	snprintf(link->state, sizeof(link->state), "%s", state != NULL ? state : "none");
-	snprintf(link->message, sizeof(link->message), "%s", PQerrorMessage(link->conn));
+	snprintf(link->message, sizeof(link->message), "%s", PQresultErrorField(*result, PG_DIAG_MESSAGE_PRIMARY));
 	return REFUSED;
 }
 
@@ -90,8 +90,10 @@ Reply
 tell(Link *link, const char *sql)
 {
 	PGresult   *result;
-	Reply		reply = ask(link, &result, sql, 0, NULL);
+	Reply		reply;
 
+	(void) PQsendQuery(link->conn, sql);	/* may be several statements */
+	reply = read_reply(link, &result);
 	PQclear(result);
 	return reply;
 }

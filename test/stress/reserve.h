@@ -12,6 +12,8 @@
 /* As in reserve.sql. */
 #define USERS 24
 #define FIRST_LATE_USER 20
+#define FIRST_RUSH_USER 100
+#define RUSH_USERS 1000
 
 /* What happened, so that a run in which nothing happened is no success. */
 typedef enum Figure

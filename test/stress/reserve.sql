@@ -3,6 +3,7 @@
  *   user 0            much room, and most of the clients
  *   users 1 to 19     little room
  *   users 20 to 23    as well, and reservations are committed after their expiry
+ *   users 100 to 1099 as well, each met by all clients at once
  *
  * What a user may is written down twice, for the extension and in reserve.people.
  */
@@ -25,9 +26,9 @@ RETURN format('00000000-0000-4000-8000-%s', lpad(no::text, 12, '0'))::uuid;
 
 CREATE TABLE reserve.people (user_id uuid PRIMARY KEY, no integer, kind text, max_units numeric, max_calls numeric);
 INSERT INTO reserve.people
-SELECT reserve.user_id(no), no, CASE WHEN no < 20 THEN 'in time' ELSE 'late' END,
+SELECT reserve.user_id(no), no, CASE WHEN no BETWEEN 20 AND 23 THEN 'late' ELSE 'in time' END,
        CASE no WHEN 0 THEN 500 ELSE 40 END, CASE no WHEN 0 THEN 220 ELSE 18 END
-  FROM generate_series(0, 23) AS no;
+  FROM generate_series(0, 1099) AS no WHERE no < 24 OR no >= 100;
 SELECT usage.set_user_limit(user_id, 'units_ever', max_units), usage.set_user_limit(user_id, 'calls_ever', max_calls)
   FROM reserve.people WHERE no = 0;
 

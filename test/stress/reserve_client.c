@@ -14,12 +14,14 @@
 
 #define A_MOMENT "20 milliseconds"
 #define LONG_ENOUGH "10 minutes"
+#define RUSH_MS 200				/* from one rush to the next */
 
 typedef struct Client
 {
 	Shared	   *shared;
 	int			number;
 	Link		link;
+	int64_t		last_rush;
 } Client;
 
 static unsigned
@@ -161,7 +163,8 @@ release(Client *me, int user, long id)
 		count(me, RELEASED);
 }
 
-static void
+/* What was allowed; it is recorded when its transaction is. */
+static Deed *
 use(Client *me, int user, int quantity)
 {
 	char		user_id[40];
@@ -176,10 +179,25 @@ use(Client *me, int user, int quantity)
 	if (is_answered(me, ask(&me->link, &result, "SELECT allowed FROM usage.consume_usage($1, 'unit', $2, resource_id => $3)",
 							3, values), "consume_usage"))
 	{
-		deed->fate = PQgetvalue(result, 0, 0)[0] == 't' ? WAS_ANSWERED : WAS_REFUSED;
-		count(me, deed->fate == WAS_ANSWERED ? USED : USED_UP);
+		bool		allowed = PQgetvalue(result, 0, 0)[0] == 't';
+
+		count(me, allowed ? USED : USED_UP);
+		if (!allowed)
+			deed->fate = WAS_REFUSED;
+		PQclear(result);
+		return allowed ? deed : NULL;
 	}
 	PQclear(result);
+	return NULL;
+}
+
+static void
+use_at_once(Client *me, int user, int quantity)
+{
+	Deed	   *deed = use(me, user, quantity);
+
+	if (deed != NULL)
+		deed->fate = WAS_ANSWERED;
 }
 
 /* ---- what a client does ---- */
@@ -239,6 +257,40 @@ commit_late(Client *me, int quantity)
 		commit(me, user, id, quantity + draw(me, 3), COMMITTED_LATE);
 }
 
+/*
+ * Now and then all come at once to a user who has used nothing yet.  Some stay in
+ * their transactions for a moment, so that others decide before they can take.
+ */
+static void
+rush(Client *me)
+{
+	int64_t		elapsed = now_ms() - me->shared->began_ms;
+	int			user = FIRST_RUSH_USER + elapsed / RUSH_MS % RUSH_USERS;
+	int			quantity = 1 + draw(me, 5);
+	bool		stays = chance(me, 300);
+	Deed	   *deed = NULL;
+
+	if (elapsed / RUSH_MS == me->last_rush)
+		return;
+	me->last_rush = elapsed / RUSH_MS;
+	if (stays && !say(me, "BEGIN"))
+		return;
+	if (chance(me, 500))
+		(void) reserve(me, user, quantity, LONG_ENOUGH);
+	else
+		deed = use(me, user, quantity);
+	if (stays)
+	{
+		if (PQtransactionStatus(me->link.conn) == PQTRANS_IDLE)
+			return;				/* another connection by now */
+		usleep(draw(me, 5000));
+		if (!say(me, "COMMIT"))
+			return;
+	}
+	if (deed != NULL)
+		deed->fate = WAS_ANSWERED;
+}
+
 static void
 terminate_another(Client *me)
 {
@@ -260,6 +312,7 @@ run_client(void *shared, int number)
 		int			quantity = 1 + draw(&me, 5);
 		unsigned	what = draw(&me, 1000);
 
+		rush(&me);
 		if (what < 550)
 			reserve_and_die(&me, user, quantity);
 		else if (what < 750)
@@ -267,7 +320,7 @@ run_client(void *shared, int number)
 		else if (what < 900)
 			reserve_in_vain(&me, user, quantity);
 		else if (what < 960)
-			use(&me, user, quantity);
+			use_at_once(&me, user, quantity);
 		else if (what < 990)
 			commit_late(&me, quantity);
 		else

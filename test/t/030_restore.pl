@@ -6,7 +6,7 @@
 # first one; then the restored one goes on where the other stopped: limits to the
 # last unit, keys, ids, sign-ups.
 #
-# pg_upgrade is test/upgrade.sh's.  Not tested: --data-only (see doc/operations.md).
+# pg_upgrade is test/upgrade.sh's.
 use strict;
 use warnings;
 use FindBin;
@@ -22,6 +22,12 @@ $node->append_conf('postgresql.conf', $settings);
 $node->start;
 $node->safe_psql('postgres', $roles);
 
+# --disable-triggers switches all triggers on again as ordinary ones.
+my $enable_always = <<'SH';
+echo "SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', tgrelid::regclass, tgname) FROM pg_trigger
+       WHERE tgname IN ('config_changed', 'config_emptied', 'counting_begins', 'counting_changed', 'clock_begins', 'clock_changed', 'clock_ends') \\\\gexec" |
+    psql -Xq -v ON_ERROR_STOP=1 -d "$0"
+SH
 # The schema, and how a dump is made and restored; %f is the dump, %d the database.
 my @plain = ([qw(pg_dump -Fp -f %f %d)], [qw(psql -X -q -v ON_ERROR_STOP=1 -f %f %d)]);
 my @stories = (
@@ -33,9 +39,13 @@ my @stories = (
       # our tables reference one another, so data that arrives in any order needs triggers off
       [ 'sh', '-ec', 'pg_restore --exit-on-error --schema-only -d "$0" "$1"
         pg_restore --exit-on-error --data-only --disable-triggers -j 2 -d "$0" "$1"
-        echo "SELECT format(\'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I\', tgrelid::regclass, tgname) FROM pg_trigger
-               WHERE tgname IN (\'config_changed\', \'config_emptied\', \'counting_begins\', \'counting_changed\', \'clock_begins\', \'clock_changed\', \'clock_ends\') \\\\gexec" | psql -Xq -v ON_ERROR_STOP=1 -d "$0"',
-        '%d', '%f' ] ],
+        ' . $enable_always, '%d', '%f' ] ],
+    [ 'plain, --inserts', 'usage', [qw(pg_dump -Fp --inserts -f %f %d)], $plain[1] ],
+    [ 'data only, without triggers', 'usage',
+      [ 'sh', '-ec', 'pg_dump --schema-only -f "$1.schema" "$0"; pg_dump --data-only --disable-triggers -f "$1" "$0"', '%d', '%f' ],
+      [ 'sh', '-ec', 'psql -Xq -v ON_ERROR_STOP=1 -d "$0" -f "$1.schema"
+        psql -Xq -v ON_ERROR_STOP=1 -d "$0" -f "$1"
+        ' . $enable_always, '%d', '%f' ] ],
 );
 
 # What the answer would be in a database dumped in plain text; keys are random.

@@ -191,7 +191,8 @@ sub check_relations
     foreach my $relation (@relations)
     {
         my ($name, $columns) = @$relation;
-        my @described = section($name) =~ /^\| `(\w+)` \|/mg;
+        my ($like) = section($name) =~ /columns are those of \[`(\w+)`\]/;
+        my @described = section($like // $name) =~ /^\| `(\w+)` \|/mg;
         is(join(',', @described), $columns, "$name has all its columns");
     }
     return;

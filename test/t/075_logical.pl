@@ -182,7 +182,10 @@ sub take_over
     $subscriber->safe_psql($db, "DROP SUBSCRIPTION $db");
     $subscriber->safe_psql($db, <<'SQL');
 SELECT setval('usage.usage_events_id_seq', (SELECT max(id) FROM usage.usage_events)),
-       setval('usage.usage_limits_limit_id_seq', (SELECT max(limit_id) FROM usage.usage_limits));
+       setval('usage.usage_limits_limit_id_seq', (SELECT max(limit_id) FROM usage.usage_limits)),
+       setval('usage.temporary_limits_id_seq', (SELECT max(id) FROM usage.temporary_limits)),
+       setval('usage.usage_reservations_id_seq', (SELECT max(id) FROM usage.usage_reservations)),
+       setval('usage.usage_changes_id_seq', (SELECT max(id) FROM usage.usage_changes));
 SQL
     is($subscriber->safe_psql($db, "SELECT reason FROM usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first')"), 'replayed',
         'taken over: keys are known');

@@ -176,7 +176,10 @@ sub check_future
     my ($node, $db, $schema, $title) = @_;
     my $sql = sub { $node->safe_psql($db, in_schema($schema, $_[0])) };
     is($sql->('SELECT count(*) - count(DISTINCT id) FROM @.usage_events'), 0, "$title: ids of events go on");
+    like($sql->('SELECT count(*) - count(DISTINCT id), count(*) FROM @.usage_changes'), qr/^0\|[1-9]\d/, "$title: history is there, once");
     $sql->(q{SELECT @.define_usage_limit('more', 'photo', 1)});
+    is($sql->(q{SELECT action, new->>'limit_type', id > ALL (SELECT id FROM @.usage_changes WHERE table_name <> 'usage_limits')
+        FROM @.usage_changes ORDER BY id DESC LIMIT 1}), 'INSERT|more|t', "$title: and goes on");
     is($sql->(q{SELECT limit_id > ALL (SELECT limit_id FROM @.usage_limits WHERE limit_type <> 'more')
         FROM @.usage_limits WHERE limit_type = 'more'}), 't', "$title: numbers of limits go on");
     $sql->("INSERT INTO app.users VALUES ($dan, 'dan\@example.com'); DELETE FROM app.users WHERE id = $cyd");
