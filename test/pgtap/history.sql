@@ -116,7 +116,7 @@ SET SESSION AUTHORIZATION regress_ut_gateway;
 SET ROLE regress_ut_web;
 SELECT usage.define_usage_limit('clips', 'clip', 1) \g /dev/null
 RESET SESSION AUTHORIZATION;
-SET LOCAL usage_tracking.user_id = 'nobody';
+SET LOCAL usage_tracking.user_id = '';
 SELECT results_eq('SELECT changed_by, changed_role, user_id, action, table_name FROM usage_changes ORDER BY id DESC LIMIT 1',
                   format('VALUES (%L::uuid, ''regress_ut_gateway'', NULL::uuid, ''INSERT'', ''usage_limits'')', :bob),
                   'an admin: himself, and the role that logged in');
