@@ -335,16 +335,24 @@ becomes_grid_of_months(Grid *grid, const struct pg_tm *start, TimestampTz end_at
 		boundary(grid, 1) == end_at;
 }
 
-/* Without news a billing period is followed, and was preceded, by others like it. */
+/*
+ * Without news a billing period is followed, and was preceded, by others like it.
+ * Who sends bills often counts months in UTC, wherever the user is.
+ */
 Window
 billing_window(const Window *period, pg_tz *zone, TimestampTz at)
 {
-	struct pg_tm start;
-	Grid		grid = grid_from(period->start, zone, &start);
+	pg_tz	   *zones[] = {zone, pg_tzset("UTC")};
 	TimeOffset	length;
 
-	if (becomes_grid_of_months(&grid, &start, period->end))
-		return window_on_grid(&grid, at);
+	for (int i = 0; i < lengthof(zones); i++)
+	{
+		struct pg_tm start;
+		Grid		grid = grid_from(period->start, zones[i], &start);
+
+		if (becomes_grid_of_months(&grid, &start, period->end))
+			return window_on_grid(&grid, at);
+	}
 	if (pg_sub_s64_overflow(period->end, period->start, &length))
 		out_of_range();
 	return stopwatch_window(length, period->start, at);

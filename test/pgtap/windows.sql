@@ -164,8 +164,8 @@ SELECT pg_temp.none_wrong(wrong, total, 'windows in ' || zone || ' tile: the nex
 
 ---- billing periods, as they roll on without news -------------------------
 
-/* What PostgreSQL's own sums say: whole months, counted from the start or, where a short month cut the
- * start's day, from that of the end at the start's time of day; else elapsed time.  Local times, so that
+/* What PostgreSQL's own sums say: whole months in the zone or else in UTC, counted from the start or, where a short month
+ * cut the start's day, from that of the end at the start's time of day; else elapsed time.  Local times, so that
  * they hit what is skipped or repeated. */
 CREATE TEMP TABLE billing (grid text PRIMARY KEY, local_start timestamp, local_end timestamp, in_utc boolean, reach int);
 INSERT INTO billing VALUES
@@ -199,16 +199,21 @@ $$ SELECT (at + months * interval '1 month') AT TIME ZONE zone $$;
 CREATE TEMP TABLE billing_oracle AS
 SELECT grid, zone, kind, b AS window_start, lead(b) OVER (PARTITION BY grid, zone ORDER BY b) AS window_end
   FROM billing_questions AS q,
-       LATERAL (SELECT period_start AT TIME ZONE zone AS first_day,
-                       (period_end AT TIME ZONE zone)::date + (period_start AT TIME ZONE zone)::time AS last_day) AS local,
-       LATERAL (SELECT (SELECT n FROM generate_series(1, 60) AS n WHERE pg_temp.months_on(first_day, n, zone) = period_end) AS from_start,
-                       (SELECT n FROM generate_series(1, 60) AS n WHERE pg_temp.months_on(last_day, -n, zone) = period_start
-                                                                    AND pg_temp.months_on(last_day, 0, zone) = period_end) AS from_end,
-                       make_interval(secs => extract(epoch FROM period_end - period_start)::float) AS elapsed) AS whole,
+       LATERAL (SELECT of_zone, first_day, last_day, from_start, from_end
+                  FROM unnest(ARRAY[zone, 'UTC']) WITH ORDINALITY AS z (of_zone, place),
+                       LATERAL (SELECT period_start AT TIME ZONE of_zone AS first_day,
+                                       (period_end AT TIME ZONE of_zone)::date + (period_start AT TIME ZONE of_zone)::time AS last_day) AS local,
+                       LATERAL (SELECT (SELECT n FROM generate_series(1, 60) AS n
+                                         WHERE pg_temp.months_on(first_day, n, of_zone) = period_end) AS from_start,
+                                       (SELECT n FROM generate_series(1, 60) AS n
+                                         WHERE pg_temp.months_on(last_day, -n, of_zone) = period_start
+                                           AND pg_temp.months_on(last_day, 0, of_zone) = period_end) AS from_end) AS whole
+                 ORDER BY from_start IS NULL AND from_end IS NULL, place LIMIT 1) AS months,
+       LATERAL (SELECT make_interval(secs => extract(epoch FROM period_end - period_start)::float) AS elapsed) AS length,
        LATERAL (SELECT CASE WHEN from_start IS NOT NULL THEN 'from its start' WHEN from_end IS NOT NULL THEN 'from its end'
                             ELSE 'elapsed' END AS kind) AS k,
-       LATERAL (SELECT DISTINCT CASE kind WHEN 'from its start' THEN pg_temp.months_on(first_day, k * from_start, zone)
-                                          WHEN 'from its end' THEN pg_temp.months_on(last_day, (k - 1) * from_end, zone)
+       LATERAL (SELECT DISTINCT CASE kind WHEN 'from its start' THEN pg_temp.months_on(first_day, k * from_start, of_zone)
+                                          WHEN 'from its end' THEN pg_temp.months_on(last_day, (k - 1) * from_end, of_zone)
                                           ELSE period_start + k * elapsed END AS b
                   FROM generate_series(-reach, reach) AS k) AS boundaries;
 CREATE UNIQUE INDEX ON billing_oracle (grid, zone, window_start);
@@ -357,8 +362,10 @@ INSERT INTO billing_almanac VALUES
      '2026-03-30Z', '2026-04-30Z'),
     ('30 days from 1 March', '2026-03-01Z', '2026-03-31Z', 'UTC', '2026-06-01Z', '2026-05-30Z', '2026-06-29Z'),
     ('31 days are a month where the month has 31', '2026-03-01Z', '2026-04-01Z', 'UTC', '2026-04-30Z', '2026-04-01Z', '2026-05-01Z'),
-    ('a month that is none in Berlin, because summer begins', '2026-03-01Z', '2026-04-01Z', 'Europe/Berlin', '2026-05-02Z',
-     '2026-05-02Z', '2026-06-02Z'),
+    ('a month that is none in Berlin, because summer begins, but in UTC', '2026-03-01Z', '2026-04-01Z', 'Europe/Berlin',
+     '2026-05-02Z', '2026-05-01Z', '2026-06-01Z'),
+    ('31 days that are a month nowhere', '2026-03-01 12:00Z', '2026-04-01 12:00:01Z', 'Europe/Berlin', '2026-05-03Z',
+     '2026-05-02 12:00:02Z', '2026-06-02 12:00:03Z'),
     ('a month in Berlin while summer begins', '2026-02-28 23:00Z', '2026-03-31 22:00Z', 'Europe/Berlin', '2026-10-31 23:00Z',
      '2026-10-31 23:00Z', '2026-11-30 23:00Z'),
     ('two weeks, long ago', '2026-03-02Z', '2026-03-16Z', 'UTC', '2025-03-10Z', '2025-03-03Z', '2025-03-17Z'),
