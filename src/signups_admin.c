@@ -51,6 +51,17 @@ check_one_match(uint64 matches, bool confirmed)
 				 errhint("Grant the role by id, with grant_role().")));
 }
 
+/* An admin who cannot be anybody would count as the one that is left. */
+static void
+check_can_be_admin(const Installation *home, Datum user_id)
+{
+	if (!is_user_id(home, user_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the id of this user cannot be a user id"),
+				 errdetail("It is empty or too long.")));
+}
+
 static Datum
 user_by_email(const Installation *home, const UsersTable *users, char *email)
 {
@@ -70,6 +81,7 @@ user_by_email(const Installation *home, const UsersTable *users, char *email)
 	check_one_match(SPI_processed, confirmed);
 	user_id = result_datum(0, 1, &no_id);
 	check_not_null(no_id, users->id_column);
+	check_can_be_admin(home, user_id);
 	MemoryContextSwitchTo(caller);
 	user_id = SPI_datumTransfer(user_id, get_typbyval(home->user_id_type), get_typlen(home->user_id_type));
 	become_caller(&before);

@@ -87,6 +87,9 @@ SET LOCAL client_min_messages = error;
 INSERT INTO test.users SELECT id FROM unnest(ARRAY['', repeat('x', 256), 'bob', repeat('🎬', 256), repeat('x', 1000000)]) AS id;
 SET LOCAL client_min_messages = warning;
 SELECT is(string_agg(user_id, ' ' ORDER BY user_id), 'ann bob', :'title' || 'or sign up') FROM user_subscriptions;
+UPDATE test.users SET email = length(id) || '@example.com' WHERE id <> 'ann' AND email IS NOT NULL;
+SELECT is(test.refusal(format('SELECT make_admin_by_email(%L)', email)), '22023 the id of this user cannot be a user id', :'title' || 'of those nobody is made admin: ' || email)
+  FROM test.users WHERE email IN ('0@example.com', '1000000@example.com') GROUP BY email;
 DELETE FROM test.users;
 SELECT is(string_agg(user_id, ' ' ORDER BY user_id), 'ann bob', :'title' || 'and are marked when they go') FROM deleted_users;
 DROP TABLE test.users;
