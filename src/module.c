@@ -3,9 +3,9 @@
  */
 #include "compat.h"
 
+#include "installation.h"
 #include "limits.h"
 #include "numbers.h"
-#include "query.h"
 #include "rows.h"
 #include "settings.h"
 
@@ -18,7 +18,7 @@ _PG_init(void)
 {
 	numbers_init();
 	settings_init();
-	query_init();
+	installation_init();
 	rows_init();
 	limits_init();
 }

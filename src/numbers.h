@@ -53,6 +53,12 @@ num_sign(Numeric a)
 }
 
 static inline Numeric
+num_at_least_zero(Numeric value)
+{
+	return num_sign(value) < 0 ? num_zero : value;
+}
+
+static inline Numeric
 num_trim(Numeric a)
 {
 	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(a)));

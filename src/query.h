@@ -1,5 +1,5 @@
 /*
- * query.h -- the one way to SPI, and where this installation lives.
+ * query.h -- the one way to SPI.
  */
 #ifndef UT_QUERY_H
 #define UT_QUERY_H
@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
-#include "fmgr.h"
+#include "installation.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -16,17 +16,6 @@
 /* Stand for the type of user ids, which differs between installations, and its array. */
 #define USER_ID InvalidOid
 #define USER_IDS ((Oid) 1)
-
-/* The installation whose function was called; found from its namespace. */
-typedef struct Installation
-{
-	uint64		generation;		/* another one: whatever was found is elsewhere now */
-	Oid			schema;
-	Oid			owner;
-	Oid			user_id_type;
-	Oid			usage_events;
-	Oid			config_tables[5];
-} Installation;
 
 /*
  * One constant statement, prepared at most once a session.  "@extschema@"
@@ -50,14 +39,6 @@ typedef struct Disguise
 	int			context;
 	int			settings;		/* nest level of what was set meanwhile, or 0 */
 } Disguise;
-
-typedef void (*config_changed_callback) (void);
-
-extern void query_init(void);
-extern const Installation *installation_of(FunctionCallInfo fcinfo);
-extern const Installation *present_installation(void);
-extern const Installation *installation_of_any_version(FunctionCallInfo fcinfo);
-extern void on_config_change(config_changed_callback callback);
 
 extern void become_owner(const Installation *home, Disguise *before);
 extern void become_table_owner(Oid table_owner, Disguise *before);

@@ -18,6 +18,7 @@ typedef struct UsersTable
 	char	   *on_delete;
 } UsersTable;
 
+/* signups_table.c */
 extern bool find_users_table(const Installation *home, UsersTable *users);
 extern void check_attached(bool attached);
 extern Oid	lock_users_table(Oid relid, LOCKMODE mode);

@@ -31,6 +31,8 @@ extern Decision decision_not_made(void);
 extern Decision decision_again(const FirstAnswer *answer, bool allowed, const char *reason);
 extern FirstAnswer answer_to_keep(const Decision *decision);
 extern char *overage_of(const Stakes *stakes);
+
+/* usage_answer.c */
 extern Datum decision_datum(FunctionCallInfo fcinfo, const Decision *decision);
 extern void raise_limit_reached(const Decision *decision);
 
@@ -50,41 +52,5 @@ extern Jsonb *metadata_argument(FunctionCallInfo fcinfo, int n);
 
 /* usage_calls.c */
 extern Event event_to_track(const Installation *home, FunctionCallInfo fcinfo);
-
-/* usage_batch_parse.c */
-typedef struct BatchError
-{
-	int			index;			/* of the element, from 0 */
-	int			sqlstate;
-	char	   *message;
-} BatchError;
-
-typedef enum ItemFate
-{
-	ITEM_OPEN,					/* to be recorded */
-	ITEM_RECORDED,
-	ITEM_REPLAYED,
-	ITEM_REFUSED				/* with an error */
-} ItemFate;
-
-/* One element on its way. */
-typedef struct BatchItem
-{
-	int			index;
-	Event		event;
-	ItemFate	fate;
-} BatchItem;
-
-typedef struct Batch
-{
-	BatchItem  *items;
-	int			n;
-	BatchError *errors;
-	int			nerrors;
-	int			nelements;
-} Batch;
-
-extern Batch parse_batch(const Installation *home, Jsonb *elements);
-extern void note_error(Batch *batch, int index, int sqlstate, char *message);
 
 #endif							/* UT_USAGE_H */

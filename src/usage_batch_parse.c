@@ -13,7 +13,7 @@
 #include "errors.h"
 #include "miscadmin.h"
 #include "numbers.h"
-#include "usage.h"
+#include "usage_batch.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"

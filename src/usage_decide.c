@@ -5,16 +5,12 @@
  */
 #include "compat.h"
 
-#include "access/htup_details.h"
-#include "errors.h"
-#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "numbers.h"
 #include "settings.h"
 #include "usage.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/timestamp.h"
 
 /* ---- stakes ---- */
 
@@ -176,19 +172,13 @@ precedence(const Stake *stake)
 	return stake->limit->is_active ? 1 : 2;
 }
 
-static Numeric
-at_least_zero(Numeric value)
-{
-	return num_sign(value) < 0 ? num_from(0) : value;
-}
-
 /* Of nothing there is no part, also when less than nothing is used. */
 static Numeric
 part_left(const Stake *stake, bool taken)
 {
 	if (num_sign(stake->max_usage) == 0)
 		return num_from(0);
-	return at_least_zero(num_sub(stake->max_usage, used_so_far(stake, taken)));
+	return num_at_least_zero(num_sub(stake->max_usage, used_so_far(stake, taken)));
 }
 
 /* remaining(a) / max(a) < remaining(b) / max(b), without dividing */
@@ -309,109 +299,4 @@ overage_of(const Stakes *stakes)
 		return NULL;
 	appendStringInfoChar(&json, '}');
 	return json.data;
-}
-
-/* ---- the answer as SQL sees it ---- */
-
-static int64
-seconds_until(TimestampTz at)
-{
-	int64		left = at - usage_now();
-
-	return left <= 0 ? 0 : (left + USECS_PER_SEC - 1) / USECS_PER_SEC;
-}
-
-static Numeric
-remaining_of(const Decision *decision)
-{
-	return at_least_zero(num_sub(decision->max_usage, decision->used));
-}
-
-/* Allocated in the current context, which the caller sees to. */
-Datum
-decision_datum(FunctionCallInfo fcinfo, const Decision *d)
-{
-	TupleDesc	desc;
-	Datum		values[9] = {0};
-	bool		nulls[9] = {false};
-	bool		limited = d->limit_type != NULL && num_sign(d->max_usage) >= 0;
-	bool		never = TIMESTAMP_IS_NOEND(d->reset_at);
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != lengthof(values))
-		elog(ERROR, "return type must be usage_decision");
-	values[0] = BoolGetDatum(d->allowed);
-	values[1] = CStringGetTextDatum(d->reason);
-	values[2] = Int64GetDatum(d->id);
-	nulls[2] = d->id == 0;
-	if (!(nulls[3] = d->limit_type == NULL))
-		values[3] = CStringGetTextDatum(d->limit_type);
-	if (!(nulls[4] = d->used == NULL))
-		values[4] = NumericGetDatum(d->used);
-	values[5] = NumericGetDatum(d->max_usage);
-	if (!(nulls[6] = !limited || d->used == NULL))
-		values[6] = NumericGetDatum(remaining_of(d));
-	values[7] = TimestampTzGetDatum(d->reset_at);
-	nulls[7] = never;
-	nulls[8] = d->allowed || never;
-	if (!nulls[8])
-		values[8] = Int32GetDatum((int32) Min(seconds_until(d->reset_at), PG_INT32_MAX));
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
-}
-
-/* A structured field has integers of up to 15 digits. */
-static char *
-header_integer(Numeric value)
-{
-	Numeric		largest = num_from(INT64CONST(999999999999999));
-
-	value = DatumGetNumeric(DirectFunctionCall1(numeric_floor, NumericGetDatum(value)));
-	return num_text(num_cmp(value, largest) > 0 ? largest : value);
-}
-
-/* Rate limit headers as in draft-ietf-httpapi-ratelimit-headers-10. */
-static char *
-limit_headers(const Decision *d)
-{
-	StringInfoData json;
-	char	   *quota = header_integer(d->max_usage);
-	char	   *rest = header_integer(remaining_of(d));
-
-	initStringInfo(&json);
-	appendStringInfo(&json, "{\"RateLimit-Policy\":\"\\\"%s\\\";q=%s\",\"RateLimit\":\"\\\"%s\\\";r=%s",
-					 d->limit_type, quota, d->limit_type, rest);
-	if (TIMESTAMP_IS_NOEND(d->reset_at))
-		appendStringInfoString(&json, "\"}");
-	else
-		appendStringInfo(&json, ";t=" INT64_FORMAT "\",\"Retry-After\":\"" INT64_FORMAT "\"}",
-						 seconds_until(d->reset_at), seconds_until(d->reset_at));
-	return json.data;
-}
-
-static char *
-limit_detail(const Decision *d)
-{
-	if (TIMESTAMP_IS_NOEND(d->reset_at))
-		return psprintf("Used %s of %s, and %s asked for; it never resets.",
-						num_text(d->used), num_text(d->max_usage), num_text(d->asked));
-	return psprintf("Used %s of %s, and %s asked for; resets at %s.",
-					num_text(d->used), num_text(d->max_usage), num_text(d->asked),
-					timestamptz_to_str(d->reset_at));
-}
-
-void
-raise_limit_reached(const Decision *d)
-{
-	Refusal		refusal = {
-		.sqlstate = ERRCODE_UT_LIMIT_REACHED,
-		.http_status = 429,
-		.http_text = "Too Many Requests",
-		.message = psprintf("usage limit \"%s\" reached", d->limit_type),
-		.detail = limit_detail(d),
-		.hint = TIMESTAMP_IS_NOEND(d->reset_at) ? "Have the limit raised."
-		: "Wait for the reset, or have the limit raised.",
-		.limit_type = d->limit_type,
-		.headers = limit_headers(d)
-	};
-
-	raise_refusal(&refusal);
 }

@@ -1,0 +1,166 @@
+/*
+ * installation.c -- where the extension whose function was called lives.
+ *
+ * It may be in any schema, and a library outlives it: the schema is renamed, or
+ * the extension dropped and created elsewhere.  Then the generation changes, and
+ * whatever was found by name (plans, tables) is looked for again.
+ */
+#include "compat.h"
+
+#include "errors.h"
+#include "installation.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "version.h"
+
+static Installation home = {0};
+static bool home_valid = false;
+static bool home_fits = false;	/* the script's version is the library's */
+static uint32 home_version_hash = 0;
+static config_changed_callback config_changed = NULL;
+
+static const char *const config_table_names[] = {
+	"usage_types", "usage_limits", "plan_limits", "temporary_limits", "plans"
+};
+
+static bool
+is_config_table(Oid relation)
+{
+	for (int i = 0; i < lengthof(home.config_tables); i++)
+		if (home.config_tables[i] == relation)
+			return true;
+	return false;
+}
+
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid || relation == home.usage_events)
+		home_valid = false;
+	if (relation == InvalidOid || is_config_table(relation))
+	{
+		home_valid = false;
+		if (config_changed != NULL)
+			config_changed();
+	}
+}
+
+static void
+schema_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	home_valid = false;
+}
+
+static void
+function_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	if (hashvalue == 0 || hashvalue == home_version_hash)
+		home_valid = false;
+}
+
+void
+installation_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCNAMEARGSNSP, function_changed, (Datum) 0);
+}
+
+/* Registers the one listener for changes of the configuration tables. */
+void
+on_config_change(config_changed_callback callback)
+{
+	config_changed = callback;
+}
+
+static Oid
+type_of_user_ids(Oid schema)
+{
+	Oid			table = get_relname_relid("user_subscriptions", schema);
+	AttrNumber	column = get_attnum(table, "user_id");
+
+	return get_atttype(table, column);
+}
+
+static void
+find_home(Oid schema)
+{
+	char	   *name = get_namespace_name(schema);
+	Oid			type = type_of_user_ids(schema);
+
+	if (name == NULL || !OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of extension \"usage_tracking\" are missing")));
+	if (schema != home.schema || type != home.user_id_type ||
+		strcmp(name, NameStr(home.schema_name)) != 0)
+	{
+		home.generation++;
+		if (config_changed != NULL)
+			config_changed();
+	}
+	home_version_hash = script_version_hash(schema);	/* first, like home_valid */
+	home_fits = script_fits(schema);
+	home.schema = schema;
+	home.user_id_type = type;
+	namestrcpy(&home.schema_name, name);
+	home.usage_events = get_relname_relid("usage_events", schema);
+	for (int i = 0; i < lengthof(config_table_names); i++)
+		home.config_tables[i] = get_relname_relid(config_table_names[i], schema);
+}
+
+/*
+ * The installation that the called function belongs to, whatever its version:
+ * only for what reads nothing of it.
+ */
+const Installation *
+installation_of_any_version(FunctionCallInfo fcinfo)
+{
+	HeapTuple	tuple;
+	Form_pg_proc function;
+	Oid			schema;
+
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
+	function = (Form_pg_proc) GETSTRUCT(tuple);
+	schema = function->pronamespace;
+	home.owner = function->proowner;
+	ReleaseSysCache(tuple);
+
+	while (!home_valid || schema != home.schema)
+	{
+		home_valid = true;		/* first: a change may arrive while we look */
+		PG_TRY();
+		{
+			find_home(schema);
+		}
+		PG_CATCH();
+		{
+			home_valid = false;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	return &home;
+}
+
+/* The one whose function was called last. */
+const Installation *
+present_installation(void)
+{
+	return &home;
+}
+
+/* The installation that the called function belongs to. */
+const Installation *
+installation_of(FunctionCallInfo fcinfo)
+{
+	const Installation *installation = installation_of_any_version(fcinfo);
+
+	if (unlikely(!home_fits))
+		refuse_script(installation->schema, fcinfo->flinfo->fn_oid);
+	return installation;
+}

@@ -1,0 +1,154 @@
+/*
+ * usage_batch_count.c -- the counters of a batch, user by user.
+ *
+ * For each user one statement locks all his counters in their order, and one
+ * adds to them.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+#include "numbers.h"
+#include "settings.h"
+#include "usage_batch.h"
+
+static void
+add_stakes(Stakes *all, int *room, const Stakes *of_event)
+{
+	for (int i = 0; i < of_event->n; i++)
+	{
+		const Stake *one = &of_event->all[i];
+		Stake	   *there = stake_in_window(all, one->limit->id, one->window);
+
+		if (there != NULL)
+		{
+			there->amount = num_add(there->amount, one->amount);
+			continue;
+		}
+		if (all->n == *room)
+			all->all = repalloc(all->all, (*room *= 2) * sizeof(Stake));
+		all->all[all->n++] = *one;
+	}
+}
+
+/* Everything that the events have at stake, one stake for each limit and window. */
+static Stakes
+stakes_of_events(const Config *config, const UserTerms *terms, Event **events, int n)
+{
+	int			room = 8;
+	Stakes		all = {palloc(room * sizeof(Stake))};
+
+	for (int i = 0; i < n; i++)
+	{
+		Stakes		one = stakes_of_event(config, terms, events[i]);
+
+		add_stakes(&all, &room, &one);
+	}
+	return stakes_that_change(&all);
+}
+
+/* Marks what of each event is beyond a limit, by what was used before it. */
+static void
+mark_overage(const Config *config, const UserTerms *terms, Event **events, int n, Stakes *all)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Stakes		one = stakes_of_event(config, terms, events[i]);
+
+		one = stakes_that_change(&one);
+		for (int k = 0; k < one.n; k++)
+			one.all[k].used = stake_in_window(all, one.all[k].limit->id, one.all[k].window)->used;
+		events[i]->overage = overage_of(&one);
+		for (int k = 0; k < one.n; k++)
+		{
+			Stake	   *stake = stake_in_window(all, one.all[k].limit->id, one.all[k].window);
+
+			stake->used = num_add(stake->used, one.all[k].amount);
+		}
+	}
+}
+
+static bool
+have_neighbours(const Stakes *stakes, Event **events, int n)
+{
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < stakes->nneighbours; k++)
+			if (events[i]->occurred_at >= stakes->neighbours[k].window.start &&
+				events[i]->occurred_at < stakes->neighbours[k].window.end)
+				return true;
+	return false;
+}
+
+static void
+find_span(Event **events, int n, TimestampTz *first, TimestampTz *last)
+{
+	*first = *last = events[0]->occurred_at;
+	for (int i = 1; i < n; i++)
+	{
+		*first = Min(*first, events[i]->occurred_at);
+		*last = Max(*last, events[i]->occurred_at);
+	}
+}
+
+/*
+ * False if windows of an earlier clock hold some of the events: then not all of
+ * a window's events count in the same rows.
+ */
+static bool
+count_together(Event **events, int n)
+{
+	const Config *config = current_config();
+	Datum		user_id = events[0]->user_id;
+	UserTerms	terms = known_terms(user_id, events[0]->occurred_at);
+	Stakes		stakes = stakes_of_events(config, &terms, events, n);
+	TimestampTz first;
+	TimestampTz last;
+
+	find_span(events, n, &first, &last);
+	read_counters(user_id, first, last, &stakes, true);
+	if (have_neighbours(&stakes, events, n))
+		return false;
+	stakes.nneighbours = 0;
+	take_from_counters(user_id, &stakes, LOCK_ONLY);
+	add_to_counters(user_id, &stakes);
+	mark_overage(config, &terms, events, n, &stakes);
+	return true;
+}
+
+/* One by one, events and keys included. */
+static void
+record_singly(const Installation *home, BatchItem **items, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Decision	decision = record_fact(home, &items[i]->event);
+
+		items[i]->fate = strcmp(decision.reason, "replayed") == 0 ? ITEM_REPLAYED : ITEM_RECORDED;
+	}
+}
+
+static void
+count_user(const Installation *home, Batch *slice)
+{
+	BatchItem **items;
+	int			n;
+	Event	  **events = open_events(slice, false, &items, &n);
+
+	for (int i = 0; i < n; i++)
+		if (!events[i]->has_own_time)
+			events[i]->occurred_at = usage_now();
+	if (n > 0 && !count_together(events, n))
+		record_singly(home, items, n);
+}
+
+void
+count_users(const Installation *home, Batch *batch)
+{
+	for (int i = 0, length; i < batch->n; i += length)
+	{
+		Batch		slice = {&batch->items[i]};
+
+		slice.n = length = run_length(home, &batch->items[i], batch->n - i);
+		count_user(home, &slice);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
