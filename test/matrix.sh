@@ -71,9 +71,10 @@ run_upgrades() {
 }
 
 for version in $VERSIONS; do run_version "$version"; done
-released=$(for version in $VERSIONS; do [ "$version" = 19 ] || echo "$version"; done)
+released=
+for version in $VERSIONS; do [ "$version" = 19 ] || released="${released:+$released }$version"; done
 case $released in
-*[0-9]*[!0-9]*[0-9]*) run_upgrades "$released" ;;
+*' '*) run_upgrades "$released" ;;
 esac
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
