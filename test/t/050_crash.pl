@@ -114,7 +114,7 @@ $writers->check_log('all',
     '01000 WARNING:',    # gone before it was cancelled
     '08006 FATAL:',      # cut
     '55P03 ERROR:',      # a job that met a use
-    '57014 (?:ERROR|FATAL):',    # cancelled; from 18 on fatally, if the session has just begun
+    '57014 (?:ERROR|FATAL):',    # cancelled, fatally if the session had just begun
     '57P01 FATAL:',      # terminated
     '57P02 WARNING:',    # another one was killed
     '57P03 FATAL:');     # starting up
