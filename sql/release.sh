@@ -36,9 +36,9 @@ $dirt"
 check_papers() {
     grep -Eq "^## $version \([0-9]{4}-[0-9]{2}-[0-9]{2}\)\$" CHANGELOG.md ||
         refuse "CHANGELOG.md has no heading \"## $version (YYYY-MM-DD)\""
-    # Two of them: of the distribution and of the extension it provides.
-    [ "$(grep -c "^ *\"version\": \"$version\"" META.json)" = 2 ] ||
-        refuse "META.json does not say version $version twice"
+    # Four of them: of the distribution and of the extensions it provides.
+    [ "$(grep -c "^ *\"version\": \"$version\"" META.json)" = 4 ] ||
+        refuse "META.json does not say version $version four times"
 }
 
 # older prints the releases there are, the last one last.
