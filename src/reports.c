@@ -13,6 +13,7 @@
 #include "users.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #define USER_USAGE_COLUMNS 13
 
