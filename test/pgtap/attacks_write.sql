@@ -66,11 +66,23 @@ SELECT attack.by_all('26 using up B''s allowance', ARRAY[
     format('SELECT usage.require_usage(%L, ''call'', 4)', :b), format('SELECT usage.consume_usage(u, ''call'') FROM unnest(%L::uuid[]) AS u', ARRAY[:b])]);
 
 /* the function itself refuses too, should somebody have granted it */
-GRANT EXECUTE ON FUNCTION usage.track_usage, usage._record_signup TO PUBLIC;
-SELECT attack.by_all('26 track_usage, granted by mistake', ARRAY[
-    format('SELECT usage.track_usage(%L, ''call'', 4)', :b), format('SELECT usage.track_usage(%L, ''call'', 4)', :a),
-    format('SELECT usage._record_signup(%L)', gen_random_uuid())]);
-REVOKE EXECUTE ON FUNCTION usage.track_usage, usage._record_signup FROM PUBLIC;
+SELECT string_agg(f.function::text, ', ') AS server_functions FROM usage._audience() AS f JOIN attack.functions() AS a USING (function)
+ WHERE f.audience = 'server' AND a.name <> 'act_for_any_user' OR a.name = '_record_signup' \gset
+GRANT EXECUTE ON FUNCTION :server_functions TO PUBLIC;
+SELECT attack.by_all('26 what is for servers, granted by mistake', array_agg(attack.call(function, quote_literal(id))))
+  FROM attack.functions(), unnest(ARRAY[:a, :b]) AS id WHERE of_user AND strpos(:'server_functions', function::text) > 0;
+SELECT attack.by_all('26 a batch, granted by mistake', ARRAY[
+    format('SELECT usage.track_usage_batch(%L)', jsonb_build_array(jsonb_build_object('user_id', :b, 'usage_type', 'call'))),
+    format('SELECT usage.track_usage_batch(%L)', jsonb_build_array(jsonb_build_object('user_id', :a, 'usage_type', 'call'))),
+    'SELECT usage.track_usage_batch(''[]'')']);
+REVOKE EXECUTE ON FUNCTION :server_functions FROM PUBLIC;
+SELECT attack.by_all('24 what he used or reserved, given back', ARRAY[
+    format('SELECT usage.release_usage(%L, %s)', :a, own.hold), format('SELECT usage.commit_usage(%L, %s, 0)', :a, own.hold),
+    format('SELECT usage.reverse_usage(%L, %s)', :a, own.event), format('SELECT usage.reverse_usage(%L, %s, 0.000000001)', :a, own.event),
+    format('SELECT usage.adjust_usage(%L, ''calls_daily'', 0)', :a), format('SELECT usage.adjust_usage(%L, ''calls_daily'', 2)', :a),
+    format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :a), format('SELECT usage.erase_user(%L)', :a)])
+  FROM (SELECT (SELECT id FROM usage.usage_reservations WHERE user_id = :a) AS hold,
+               (SELECT id FROM usage.usage_events WHERE user_id = :a AND usage_type = 'call') AS event) AS own;
 
 /* 27 */
 SELECT attack.by_all('27 ' || function || ' of ' || amount,
@@ -110,6 +122,17 @@ SELECT is(rows, '(t,' || reason || ',3,5)' || E'\n', '29 B''s idempotency key me
 SELECT is(attack.fingerprint(but_of => :a), :'before', '29 and nothing of B changed');
 SELECT is(reason, 'replayed', '29 B still gets his own answer') FROM usage.consume_usage(:b, 'call', 3, idempotency_key => 'secret-key');
 SELECT is(used, 3::numeric, '29 and was not charged again') FROM usage.check_usage_limit(:b, 'call');
+
+/* nor what a server does for A with numbers of B's, which are as good as none */
+SELECT attack.fingerprint(but_of => :a) AS before \gset
+SELECT is(reason, 'unlimited', '29 the key of B''s reservation means nothing to A') FROM usage.reserve_usage(:a, 'film', 3, idempotency_key => 'secret-hold');
+SELECT is(saw.state || replace(saw.told, id::text, 'N'), '22023' || replace(none.told, '9999999', 'N'), format('29 %s for A, with a number of B''s', call))
+  FROM (SELECT 'release_usage(%L, %s)' AS call, id FROM usage.usage_reservations WHERE user_id = :b
+         UNION ALL SELECT 'commit_usage(%L, %s)', id FROM usage.usage_reservations WHERE user_id = :b
+         UNION ALL SELECT 'reverse_usage(%L, %s)', max(id) FROM usage.usage_events WHERE user_id = :b AND corrects IS NULL) AS v,
+       attack.run('service_role', format('SELECT usage.' || call, :a, id)) AS saw,
+       attack.run('service_role', format('SELECT usage.' || call, :a, 9999999)) AS none;
+SELECT is(attack.fingerprint(but_of => :a), :'before', '29 and nothing of B changed, by servers neither');
 
 /* 44 */
 SELECT attack.on_relations('44 ALTER: ' || what, 'ALTER TABLE %1$s ' || what, 'rpf')
