@@ -105,7 +105,7 @@ SELECT is(state, '00000', 'an admin may: ' || statement || told)
                     format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :b),
                     format('SELECT usage.reverse_usage(%L, %s)', :b, (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL)),
                     format('UPDATE usage.user_usage SET used = 2, max_usage = 9 WHERE user_id = %L AND limit_type = ''calls_daily''', :b),
-                    format('SELECT usage.erase_user(%L)', gen_random_uuid())]) AS statement, attack.run('authenticated', statement);
+                    'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement, attack.run('authenticated', statement);
 SELECT is(state, '42501', 'an admin may not: ' || statement)
   FROM unnest(ARRAY[format('SELECT usage.track_usage(%L, ''call'')', :b), format('SELECT usage.consume_usage(%L, ''call'')', :b),
                     'SELECT usage.grant_usage_access(''anon'', true)', 'SELECT * FROM usage.usage_events', 'SELECT usage.create_usage_partition(now()::date)',
