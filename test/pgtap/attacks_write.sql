@@ -149,6 +149,11 @@ SELECT attack.on_relations('44 replacing a view', 'CREATE OR REPLACE VIEW %1$s A
 SELECT attack.on_relations('44 a sequence', 'ALTER SEQUENCE %1$s RESTART', 'S');
 SELECT attack.on_relations('44 DROP TABLE', 'DROP TABLE %1$s CASCADE', 'rpf');
 SELECT attack.on_relations('44 LOCK TABLE', 'LOCK TABLE %1$s IN ACCESS EXCLUSIVE MODE', 'rp');
+SELECT attack.on_relations('62 LOCK TABLE ' || mode, 'LOCK TABLE %1$s IN ' || mode || ' MODE', 'rpv')
+  FROM unnest('{ACCESS SHARE,ROW SHARE,ROW EXCLUSIVE,SHARE UPDATE EXCLUSIVE,SHARE,SHARE ROW EXCLUSIVE,EXCLUSIVE,ACCESS EXCLUSIVE}'::text[]) AS mode;
+SELECT attack.on_relations('62 locking rows', 'SELECT FROM %1$s FOR ' || strength, 'rp') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
+/* the view can be updated, so this is no error; it locks no row, see 010_attacks.pl */
+SELECT attack.on_relations('62 locking rows of a view', 'SELECT FROM %1$s FOR ' || strength, 'v', '00000', '00000 42501') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
 SELECT attack.on_relations('44 COMMENT', 'COMMENT ON TABLE %1$s IS ''mine''', 'rp');
 SELECT attack.by_all('44 functions: ' || what, array_agg(format('ALTER FUNCTION %s %s', function, what)))
   FROM attack.functions(), unnest('{OWNER TO CURRENT_USER,SECURITY DEFINER,RESET ALL,RENAME TO gone}'::text[]) AS what GROUP BY what;
