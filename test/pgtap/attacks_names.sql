@@ -32,12 +32,12 @@ BEGIN
           FROM attack.functions() JOIN pg_proc AS p ON p.oid = function WHERE p.prorettype NOT IN ('trigger'::regtype, 'record'::regtype)
          UNION ALL
         SELECT format('CREATE FUNCTION workshop.same(%s, %1$s) RETURNS boolean LANGUAGE sql AS ''SELECT workshop.caught()''', type)
-          FROM unnest('{uuid,text,bigint,numeric,timestamptz,boolean}'::text[]) AS type
+          FROM (SELECT DISTINCT unnest('{uuid,text,bigint,numeric,timestamptz,boolean}'::text[]) AS type) AS t
          UNION ALL
         SELECT format('CREATE OPERATOR workshop.%s (LEFTARG = %s, RIGHTARG = %2$s, FUNCTION = workshop.same)', operator, type)
-          FROM unnest('{uuid,text,bigint,numeric,timestamptz,boolean}'::text[]) AS type, unnest('{=,<>,<,<=,>,>=,+}'::text[]) AS operator
+          FROM (SELECT DISTINCT unnest('{uuid,text,bigint,numeric,timestamptz,boolean}'::text[]) AS type) AS t, unnest('{=,<>,<,<=,>,>=,+}'::text[]) AS operator
          UNION ALL
-        SELECT format('CREATE TYPE workshop.%I AS ENUM (''x'')', name) FROM unnest('{uuid,text,numeric,timestamptz,jsonb,regclass}'::text[]) AS name
+        SELECT format('CREATE TYPE workshop.%I AS ENUM (''x'')', name) FROM (SELECT DISTINCT unnest('{uuid,text,numeric,timestamptz,jsonb,regclass}'::text[]) AS name) AS t
     LOOP
         EXECUTE statement;
     END LOOP;
@@ -69,7 +69,7 @@ SELECT is(attack.trapped('authenticated', format(statement, :b)), '00000', '57 a
                     'SELECT usage.set_temporary_limit(''mails'', 5, now(), now() OPERATOR(pg_catalog.+) ''1 day''::pg_catalog.interval)', 'SELECT usage.set_user_limit(%L, ''mails'', 6)',
                     'SELECT usage.set_user_plan(%L, ''team'')', 'SELECT usage.set_user_clock(%L, ''Asia/Tokyo'')', 'SELECT usage.grant_role(%L, ''support'')', 'SELECT usage.revoke_role(%L, ''support'')',
                     'SELECT usage.make_admin_by_email(''a@example.com'')', 'SELECT usage.adjust_usage(%L, ''calls_daily'', 9)', 'SELECT usage.reset_user_usage(%L, ''calls_daily'')',
-                    'UPDATE usage.user_usage SET used = 4, max_usage = 8 WHERE limit_type OPERATOR(pg_catalog.=) ''calls_daily'' AND user_id OPERATOR(pg_catalog.=) %L::pg_catalog.uuid',
+                    'UPDATE usage.user_usage SET used = 4, max_usage = 8 WHERE limit_type OPERATOR(pg_catalog.=) ''calls_daily'' AND user_id OPERATOR(pg_catalog.=) %L',
                     'SELECT usage.reverse_usage(%L, ' || (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL) || ')',
                     'SELECT usage.export_user_data(%L)', 'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement;
 SELECT is((used, max_usage)::text, '(4,8)', '57 what the admin changed is changed') FROM usage.check_usage_limit(:b, 'calls_daily');
@@ -85,7 +85,7 @@ UPDATE usage.user_roles SET role = 'support' WHERE user_id = :a;    -- and is an
 /* Functions that run as their owner, and what he calls himself. */
 SET LOCAL search_path = pg_temp, workshop, pg_catalog;
 INSERT INTO app.users VALUES ('dddddddd-0000-4000-8000-00000000000d', 'd@example.com');
-DELETE FROM app.users WHERE id OPERATOR(pg_catalog.=) 'dddddddd-0000-4000-8000-00000000000d'::pg_catalog.uuid;
+DELETE FROM app.users WHERE id OPERATOR(pg_catalog.=) 'dddddddd-0000-4000-8000-00000000000d';
 SELECT usage.usage_maintenance(), usage.usage_security_check(), usage.reconcile_usage(), usage.create_usage_partition('2040-01-01') \g /dev/null
 SELECT usage.erase_user('dddddddd-0000-4000-8000-00000000000d') \g /dev/null
 SET LOCAL search_path = public;

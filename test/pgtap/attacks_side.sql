@@ -52,11 +52,11 @@ $$;
 SELECT alike(attack.leaked(NULL, query), '%' || :b || '%', '30 it does tell who sees everything: ' || query)
   FROM attack.leaks ORDER BY query;
 SELECT is(string_agg(query, '; '), NULL, format('30 functions that tell, in %s queries, by %s', (SELECT count(*) FROM attack.leaks), role))
-  FROM attack.attackers LEFT JOIN attack.leaks ON attack.leaked(role, query) ~* 'secret|pro|bbbbbbbb' GROUP BY role;
+  FROM attack.attackers LEFT JOIN attack.leaks ON attack.leaked(role, query) ~* 'secret|pro|bbbbbbbb-0000-4000-8000-00000000000b' GROUP BY role;
 SELECT is(count(*) FILTER (WHERE attack.leaked(role, query) ~ :a)::int, count(*)::int, '30 they do tell ' || role || ' what is his own')
   FROM attack.attackers, attack.leaks WHERE is_user AND query !~ 'LIKE ''b|\(s\)$|s.user_id <> ' GROUP BY role;
 /* in plans of other shapes too */
-SELECT is(string_agg(setting || ': ' || query, '; ') FILTER (WHERE attack.leaked(role, query, setting) ~* 'secret|pro|bbbbbbbb'), NULL,
+SELECT is(string_agg(setting || ': ' || query, '; ') FILTER (WHERE attack.leaked(role, query, setting) ~* 'secret|pro|bbbbbbbb-0000-4000-8000-00000000000b'), NULL,
           format('30 functions that tell, other plans, by %s', role))
   FROM attack.attackers, attack.leaks, unnest('{enable_seqscan,enable_indexscan,enable_nestloop,enable_hashjoin,enable_material}'::text[]) AS setting
  GROUP BY role;
@@ -67,9 +67,9 @@ CREATE TABLE attack.oracles (query text, state text);
 INSERT INTO attack.oracles
 SELECT format(query, source), state
   FROM unnest('{user_usage,user_subscriptions}'::text[]) AS source,
-       (VALUES ('SELECT count(1 / strpos(user_id::text, ''a'')) FROM usage.%s', '22012'),
-               ('SELECT count(*) FROM usage.%s WHERE 1 / strpos(user_id::text, ''a'') > 0', '22012'),
-               ('SELECT count(*) FROM usage.%s WHERE CASE WHEN plan = ''pro'' THEN user_id::text::int END = 1', '22P02'),
+       (VALUES ('SELECT count(1 / strpos(''aaaaaaaa-0000-4000-8000-00000000000a'', user_id::text)) FROM usage.%s', '22012'),
+               ('SELECT count(*) FROM usage.%s WHERE 1 / strpos(''aaaaaaaa-0000-4000-8000-00000000000a'', user_id::text) > 0', '22012'),
+               ('SELECT count(*) FROM usage.%s WHERE CASE WHEN plan = ''pro'' THEN (''x'' || user_id::text)::int END = 1', '22P02'),
                ('SELECT count(*) FROM usage.%s WHERE CASE plan WHEN ''pro'' THEN sqrt(-length(plan)) END > 0', '2201F')) AS v (query, state);
 SELECT throws_ok(query, state, NULL, '31 it does fail for who sees everything: ' || query) FROM attack.oracles;
 SELECT attack.by_all('31 errors that tell', array_agg(query), '00000', '00000 42501') FROM attack.oracles;
