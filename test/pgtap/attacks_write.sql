@@ -1,4 +1,4 @@
-/* Attacks on what is counted and allowed: 18-29, 44 and 45 of the suite.
+/* Attacks on what is counted and allowed: 18-29, 44, 45 and 62 of the suite.
  *
  * Promise 9: no statement an ordinary role can send gives any usage back or
  * changes a limit, a role or an existing event; he can use up his own
