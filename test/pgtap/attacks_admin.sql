@@ -8,7 +8,7 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
-\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'''
+\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''erase_user'',''export_user_data'''
 
 /* One more attacker for this file: a server role that acts for user A. */
 INSERT INTO attack.attackers VALUES ('service_role', true, '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', '');
@@ -26,6 +26,11 @@ SELECT attack.by_all('51, 54 grant_role and revoke_role', ARRAY[
 SELECT attack.by_all('54 rows in user_roles', ARRAY[
     format('INSERT INTO usage.user_roles VALUES (%L, ''admin'')', :a), format('UPDATE usage.user_roles SET user_id = %L', :a),
     'DELETE FROM usage.user_roles', 'TRUNCATE usage.user_roles', format('COPY usage.user_roles FROM PROGRAM %L', 'echo ' || :a || ',admin')]);
+
+SELECT is((SELECT array_agg(proname ORDER BY proname) FROM usage._audience() AS f JOIN pg_proc AS p ON p.oid = f.function
+            WHERE audience = 'user' AND proname NOT IN (:admin_functions)),
+          '{_sees_all_users,_usage_of_user,check_usage_limit,consume_usage,current_user_id,has_role,is_admin,require_usage}',
+          'all that users may call, but for these, is for admins and attacked below');
 
 /* 52: no admin yet */
 DELETE FROM usage.user_roles;
@@ -75,6 +80,8 @@ SELECT is(rows, '(t,f)' || E'\n', '56 A is in support, as ' || role || ' too')
 DELETE FROM attack.attackers WHERE role = 'service_role';    -- which may do some of these for everybody
 SELECT attack.by_all('56 support is not admin', array_agg(attack.call(function, quote_literal(:a))))
   FROM attack.functions() WHERE name IN (:admin_functions);
+SELECT attack.by_all('56 support changes no usage', ARRAY[
+    'UPDATE usage.user_usage SET used = 0', 'UPDATE usage.user_usage SET max_usage = -1', format('UPDATE usage.user_usage SET used = 0 WHERE user_id = %L', :b)]);
 SELECT throws_ok(format('SELECT usage.grant_role(%L, %L)', :a, role), '22023', NULL, format('56 there is no role %L', role))
   FROM unnest(ARRAY['Admin', 'ADMIN', ' admin', 'admin ', 'adm' || chr(305) || 'n', '']) AS role;
 
@@ -93,10 +100,18 @@ SELECT is(state, '00000', 'an admin may: ' || statement || told)
                     'SELECT usage.set_plan_limit(''pro'', ''mails_daily'', 9)', 'SELECT usage.set_temporary_limit(''mails_daily'', 9, now(), now() + ''1 day'')', format('SELECT usage.set_user_limit(%L, ''mails_daily'', 8)', :b),
                     format('SELECT usage.set_user_plan(%L, ''team'')', :b), format('SELECT usage.set_user_clock(%L, ''Europe/Berlin'')', :b),
                     format('SELECT usage.grant_role(%L, ''support'')', :b), 'SELECT usage.make_admin_by_email(''i.dots@example.com'')',
-                    format('SELECT usage.is_admin(%L)', :b)]) AS statement, attack.run('authenticated', statement);
+                    format('SELECT usage.is_admin(%L)', :b), format('SELECT usage.export_user_data(%L)', :b),
+                    format('SELECT usage.adjust_usage(%L, ''calls_daily'', 4, reason => ''told so'')', :b),
+                    format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :b),
+                    format('SELECT usage.reverse_usage(%L, %s)', :b, (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL)),
+                    format('UPDATE usage.user_usage SET used = 2, max_usage = 9 WHERE user_id = %L AND limit_type = ''calls_daily''', :b),
+                    'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement, attack.run('authenticated', statement);
 SELECT is(state, '42501', 'an admin may not: ' || statement)
   FROM unnest(ARRAY[format('SELECT usage.track_usage(%L, ''call'')', :b), format('SELECT usage.consume_usage(%L, ''call'')', :b),
                     'SELECT usage.grant_usage_access(''anon'', true)', 'SELECT * FROM usage.usage_events', 'SELECT usage.create_usage_partition(now()::date)',
+                    format('SELECT usage.reserve_usage(%L, ''call'')', :b), format('SELECT usage.commit_usage(%L, 1)', :b), format('SELECT usage.release_usage(%L, 1)', :b),
+                    'SELECT usage.track_usage_batch(''[]'')', 'SELECT usage.usage_maintenance()', 'SELECT * FROM usage.usage_changes',
+                    'DELETE FROM usage.usage_changes', 'SELECT * FROM usage.usage_carried', 'SELECT * FROM usage.usage_reservations',
                     'SELECT usage.detach_users()', 'SET usage_tracking.enabled = off']) AS statement, attack.run('authenticated', statement);
 SET LOCAL plan_cache_mode = force_generic_plan;
 PREPARE set_plan AS SELECT usage.set_user_plan('aaaaaaaa-0000-4000-8000-00000000000a', 'pro');

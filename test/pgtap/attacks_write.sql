@@ -1,4 +1,4 @@
-/* Attacks on what is counted and allowed: 18-29, 44 and 45 of the suite.
+/* Attacks on what is counted and allowed: 18-29, 44, 45 and 62 of the suite.
  *
  * Promise 9: no statement an ordinary role can send gives any usage back or
  * changes a limit, a role or an existing event; he can use up his own
@@ -66,11 +66,23 @@ SELECT attack.by_all('26 using up B''s allowance', ARRAY[
     format('SELECT usage.require_usage(%L, ''call'', 4)', :b), format('SELECT usage.consume_usage(u, ''call'') FROM unnest(%L::uuid[]) AS u', ARRAY[:b])]);
 
 /* the function itself refuses too, should somebody have granted it */
-GRANT EXECUTE ON FUNCTION usage.track_usage, usage._record_signup TO PUBLIC;
-SELECT attack.by_all('26 track_usage, granted by mistake', ARRAY[
-    format('SELECT usage.track_usage(%L, ''call'', 4)', :b), format('SELECT usage.track_usage(%L, ''call'', 4)', :a),
-    format('SELECT usage._record_signup(%L)', gen_random_uuid())]);
-REVOKE EXECUTE ON FUNCTION usage.track_usage, usage._record_signup FROM PUBLIC;
+SELECT string_agg(f.function::text, ', ') AS server_functions FROM usage._audience() AS f JOIN attack.functions() AS a USING (function)
+ WHERE f.audience = 'server' AND a.name <> 'act_for_any_user' OR a.name = '_record_signup' \gset
+GRANT EXECUTE ON FUNCTION :server_functions TO PUBLIC;
+SELECT attack.by_all('26 what is for servers, granted by mistake', array_agg(attack.call(function, quote_literal(id))))
+  FROM attack.functions(), unnest(ARRAY[:a, :b]) AS id WHERE of_user AND strpos(:'server_functions', function::text) > 0;
+SELECT attack.by_all('26 a batch, granted by mistake', ARRAY[
+    format('SELECT usage.track_usage_batch(%L)', jsonb_build_array(jsonb_build_object('user_id', :b, 'usage_type', 'call'))),
+    format('SELECT usage.track_usage_batch(%L)', jsonb_build_array(jsonb_build_object('user_id', :a, 'usage_type', 'call'))),
+    'SELECT usage.track_usage_batch(''[]'')']);
+REVOKE EXECUTE ON FUNCTION :server_functions FROM PUBLIC;
+SELECT attack.by_all('24 what he used or reserved, given back', ARRAY[
+    format('SELECT usage.release_usage(%L, %s)', :a, own.hold), format('SELECT usage.commit_usage(%L, %s, 0)', :a, own.hold),
+    format('SELECT usage.reverse_usage(%L, %s)', :a, own.event), format('SELECT usage.reverse_usage(%L, %s, 0.000000001)', :a, own.event),
+    format('SELECT usage.adjust_usage(%L, ''calls_daily'', 0)', :a), format('SELECT usage.adjust_usage(%L, ''calls_daily'', 2)', :a),
+    format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :a), format('SELECT usage.erase_user(%L)', :a)])
+  FROM (SELECT (SELECT id FROM usage.usage_reservations WHERE user_id = :a) AS hold,
+               (SELECT id FROM usage.usage_events WHERE user_id = :a AND usage_type = 'call') AS event) AS own;
 
 /* 27 */
 SELECT attack.by_all('27 ' || function || ' of ' || amount,
@@ -111,6 +123,17 @@ SELECT is(attack.fingerprint(but_of => :a), :'before', '29 and nothing of B chan
 SELECT is(reason, 'replayed', '29 B still gets his own answer') FROM usage.consume_usage(:b, 'call', 3, idempotency_key => 'secret-key');
 SELECT is(used, 3::numeric, '29 and was not charged again') FROM usage.check_usage_limit(:b, 'call');
 
+/* nor what a server does for A with numbers of B's, which are as good as none */
+SELECT attack.fingerprint(but_of => :a) AS before \gset
+SELECT is(reason, 'unlimited', '29 the key of B''s reservation means nothing to A') FROM usage.reserve_usage(:a, 'film', 3, idempotency_key => 'secret-hold');
+SELECT is(saw.state || replace(saw.told, id::text, 'N'), '22023' || replace(none.told, '9999999', 'N'), format('29 %s for A, with a number of B''s', call))
+  FROM (SELECT 'release_usage(%L, %s)' AS call, id FROM usage.usage_reservations WHERE user_id = :b
+         UNION ALL SELECT 'commit_usage(%L, %s)', id FROM usage.usage_reservations WHERE user_id = :b
+         UNION ALL SELECT 'reverse_usage(%L, %s)', max(id) FROM usage.usage_events WHERE user_id = :b AND corrects IS NULL) AS v,
+       attack.run('service_role', format('SELECT usage.' || call, :a, id)) AS saw,
+       attack.run('service_role', format('SELECT usage.' || call, :a, 9999999)) AS none;
+SELECT is(attack.fingerprint(but_of => :a), :'before', '29 and nothing of B changed, by servers neither');
+
 /* 44 */
 SELECT attack.on_relations('44 ALTER: ' || what, 'ALTER TABLE %1$s ' || what, 'rpf')
   FROM unnest(ARRAY['OWNER TO CURRENT_USER', 'DISABLE ROW LEVEL SECURITY', 'NO FORCE ROW LEVEL SECURITY', 'DISABLE TRIGGER ALL',
@@ -126,6 +149,11 @@ SELECT attack.on_relations('44 replacing a view', 'CREATE OR REPLACE VIEW %1$s A
 SELECT attack.on_relations('44 a sequence', 'ALTER SEQUENCE %1$s RESTART', 'S');
 SELECT attack.on_relations('44 DROP TABLE', 'DROP TABLE %1$s CASCADE', 'rpf');
 SELECT attack.on_relations('44 LOCK TABLE', 'LOCK TABLE %1$s IN ACCESS EXCLUSIVE MODE', 'rp');
+SELECT attack.on_relations('62 LOCK TABLE ' || mode, 'LOCK TABLE %1$s IN ' || mode || ' MODE', 'rpv')
+  FROM unnest('{ACCESS SHARE,ROW SHARE,ROW EXCLUSIVE,SHARE UPDATE EXCLUSIVE,SHARE,SHARE ROW EXCLUSIVE,EXCLUSIVE,ACCESS EXCLUSIVE}'::text[]) AS mode;
+SELECT attack.on_relations('62 locking rows', 'SELECT FROM %1$s FOR ' || strength, 'rp') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
+/* the view can be updated, so this is no error; it locks no row, see 010_attacks.pl */
+SELECT attack.on_relations('62 locking rows of a view', 'SELECT FROM %1$s FOR ' || strength, 'v', '00000', '00000 42501') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
 SELECT attack.on_relations('44 COMMENT', 'COMMENT ON TABLE %1$s IS ''mine''', 'rp');
 SELECT attack.by_all('44 functions: ' || what, array_agg(format('ALTER FUNCTION %s %s', function, what)))
   FROM attack.functions(), unnest('{OWNER TO CURRENT_USER,SECURITY DEFINER,RESET ALL,RENAME TO gone}'::text[]) AS what GROUP BY what;

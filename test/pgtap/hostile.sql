@@ -4,7 +4,8 @@
  * functions that shadow PostgreSQL's, tables named like ours) writes down who
  * runs it.  That is never the extension's owner, nor any superuser: what happens
  * on that table happens with the rights of whoever changed it, or of its owner
- * (design: Whose rights).  The superuser here only calls our functions. */
+ * (design: Whose rights).  The superuser here only calls our functions.  58 of the
+ * suite of attacks. */
 \set ON_ERROR_STOP 1
 \set QUIET 1
 BEGIN;
@@ -237,10 +238,25 @@ CREATE EXTENSION usage_tracking SCHEMA usage;
 SELECT usage.grant_usage_access('regress_ut_shopper'), usage.define_usage_limit('calls', 'call', 3), usage.usage_maintenance() \g /dev/null
 SELECT allowed FROM usage.consume_usage('cccccccc-0000-4000-8000-00000000000c', 'call', idempotency_key => 'k') \g /dev/null
 SELECT allowed FROM usage.consume_usage('cccccccc-0000-4000-8000-00000000000c', 'call', idempotency_key => 'k') \g /dev/null
+SELECT usage.track_usage_batch('[{"user_id": "cccccccc-0000-4000-8000-00000000000c", "usage_type": "call", "idempotency_key": "b"}, {"user_id": "cccccccc-0000-4000-8000-00000000000c", "usage_type": "none"}]') \g /dev/null
+SELECT (usage.reserve_usage('cccccccc-0000-4000-8000-00000000000c', 'call', idempotency_key => 'h')).id AS hold \gset
+SELECT usage.commit_usage('cccccccc-0000-4000-8000-00000000000c', :hold), usage.release_usage('cccccccc-0000-4000-8000-00000000000c', :hold) \g /dev/null
+SELECT usage.reverse_usage('cccccccc-0000-4000-8000-00000000000c', max(id), 1, 'why') FROM usage.usage_events \g /dev/null
+SELECT usage.install_default_plans() \g /dev/null
+SELECT usage.adjust_usage('cccccccc-0000-4000-8000-00000000000c', 'calls', 2, reason => 'why'), usage.reset_user_usage('cccccccc-0000-4000-8000-00000000000c', 'calls'),
+       usage.set_temporary_limit('calls', 9, '2020-01-01', '2100-01-01', reason => 'why'), usage.set_user_limit('cccccccc-0000-4000-8000-00000000000c', 'calls', 8),
+       usage.set_user_plan('cccccccc-0000-4000-8000-00000000000c', 'free'), usage.set_user_clock('cccccccc-0000-4000-8000-00000000000c', 'Asia/Tokyo') \g /dev/null
+INSERT INTO usage.user_subscriptions (user_id) VALUES ('dddddddd-0000-4000-8000-00000000000d');
+UPDATE usage.user_usage SET used = 1, max_usage = 7 \g /dev/null
+SELECT pg_catalog.count(*) AS written FROM usage.usage_events WHERE corrects IS NOT NULL \gset
 SELECT usage.reconcile_usage(), usage.usage_security_check(), usage.check_usage_limit('cccccccc-0000-4000-8000-00000000000c', 'call') \g /dev/null
-SELECT count(*) FROM usage.user_usage \g /dev/null
+SELECT usage.export_user_data('cccccccc-0000-4000-8000-00000000000c'), usage.erase_user('cccccccc-0000-4000-8000-00000000000c') \g /dev/null
+INSERT INTO usage.deleted_users VALUES ('dddddddd-0000-4000-8000-00000000000d', 'anonymize');
+SELECT usage.usage_maintenance(600), usage.create_usage_partition('2031-01-01') \g /dev/null
+SELECT pg_catalog.count(*) FROM usage.user_usage \g /dev/null
 SET LOCAL search_path = public;
-SELECT is(test.lines(), 'none', 'installed and used under a hostile path, it calls nothing of it');
+SELECT cmp_ok(:written, '>', 0, '58 there was something to correct, under a hostile path');
+SELECT is(test.lines(), 'none', '58 installed and used under a hostile path, it calls nothing of it');
 DROP EXTENSION usage_tracking;
 
 GRANT ALL ON SCHEMA usage TO regress_ut_shop;
@@ -251,7 +267,7 @@ DROP TABLE usage.user_roles, usage.deleted_users;
 RESET ROLE;
 CREATE EXTENSION usage_tracking SCHEMA usage;
 SELECT usage.usage_security_check() \g /dev/null
-SELECT is(test.lines(), 'none', 'installed into a schema others have filled, it calls nothing of theirs');
+SELECT is(test.lines(), 'none', '58 installed into a schema others have filled, it calls nothing of theirs');
 SELECT is_empty($$SELECT pg_describe_object(d.classid, d.objid, d.objsubid), pg_describe_object(d.refclassid, d.refobjid, 0)
                     FROM pg_depend d
                    WHERE (d.refclassid = 'pg_operator'::regclass AND d.refobjid IN (SELECT oid FROM pg_operator WHERE oprnamespace = 'usage'::regnamespace)

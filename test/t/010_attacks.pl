@@ -1,5 +1,5 @@
 # Attacks that need a login of their own, or several at once: 13-15, 41-43, 46,
-# 47, 52 and 55 of the suite. The others are in test/pgtap/attacks_*.sql.
+# 47, 52, 55, 61, 62 and 64 of the suite. The others are in test/pgtap/attacks_*.sql.
 #
 # Each attacker is a role that logs in: authenticated is user A by a token, the
 # gateway names users by usage_tracking.user_id. After each attack the SQLSTATE
@@ -8,7 +8,10 @@
 use strict;
 use warnings FATAL => 'all';
 
+use FindBin;
 use IPC::Run;
+use lib $FindBin::RealBin;
+use OpenSession;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -198,6 +201,81 @@ attack('42 RESET ROLE gives back the gateway\'s rights', 'regress_ut_gateway',
 attack('42 and with them nothing more', 'regress_ut_gateway', "$gateway RESET ROLE; SELECT usage.consume_usage('$bob', 'call')", '42501', qr/^$/);
 attack('42 RESET ROLE where the login is the user', 'authenticated', "RESET ROLE; SET usage_tracking.user_id = '$bob'; SELECT usage.current_user_id() IS NULL", '00000', qr/^t$/);
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET usage_tracking.identity');
+
+# 61, 62, 64: A's session stays open, with all the locks he can get; B, servers
+# and upkeep go on beside it. What hangs ends with 57014.
+sub open_session {
+	my ($role, $sql) = @_;
+	my $session = OpenSession->new(sprintf 'host=%s port=%s dbname=postgres user=%s', $node->host, $node->port, $role);
+	$session->ask("SET statement_timeout = '60s'; $sql");
+	return $session;
+}
+my $attacker = open_session('authenticated', $as_a);
+is($attacker->ask("SELECT count(pg_advisory_lock(n)) + count(pg_advisory_lock(n, 0)) + count(pg_advisory_lock(0, n)) FROM generate_series(0, 300) AS n"), 903,
+	'61 A holds advisory locks on small numbers');
+is($attacker->ask("SELECT count(pg_advisory_lock(c.oid::bigint)) + count(pg_advisory_lock(c.oid::int, 0)) FROM pg_class AS c WHERE relnamespace = 'usage'::regnamespace"),
+	$node->safe_psql('postgres', "SELECT 2 * count(*) FROM pg_class WHERE relnamespace = 'usage'::regnamespace"), '61 and on numbers of tables');
+is($attacker->ask("SELECT count(pg_advisory_lock(hashtextextended(t, 0))) + count(pg_advisory_lock(hashtext(t))) FROM unnest('{$alice,$bob,call,calls_daily,usage_tracking}'::text[]) AS t"),
+	10, '61 and on what names become');
+$attacker->ask("BEGIN");
+is($attacker->ask("SELECT allowed FROM usage.consume_usage('$alice', 'call', idempotency_key => 'open')"), 't', '62 A has used something, and goes on in the same transaction');
+is($attacker->ask("SELECT count(*) FROM (SELECT FROM usage.user_usage FOR UPDATE) AS u"), 1, '62 he locks what he can see');
+is($attacker->ask("SELECT count(*) FROM usage.user_subscriptions"), 1, '62 and looks at the rest');
+
+my $other = open_session($superuser, "SELECT 'ready'");
+my $hold = "SELECT id FROM usage.usage_reservations WHERE user_id = '$bob' ORDER BY id DESC LIMIT 1";
+my $event = "SELECT max(id) FROM usage.usage_events WHERE user_id = '$bob' AND corrects IS NULL";
+for (
+	[ 'consume_usage', "SELECT allowed FROM usage.consume_usage('$bob', 'call', idempotency_key => 'open')", 't' ],
+	[ 'check_usage_limit', "SELECT used FROM usage.check_usage_limit('$bob', 'call')", 3 ],
+	[ 'track_usage', "SELECT usage.track_usage('$bob', 'call') > 0", 't' ],
+	[ 'track_usage_batch', qq(SELECT recorded FROM usage.track_usage_batch('[{"user_id": "$bob", "usage_type": "call"}]')), 1 ],
+	[ 'reverse_usage', "SELECT usage.reverse_usage('$bob', ($event))", '' ],
+	[ 'adjust_usage', "SELECT usage.adjust_usage('$bob', 'calls_daily', 1)", '' ],
+	[ 'reserve_usage', "SELECT allowed FROM usage.reserve_usage('$bob', 'call', 1)", 't' ],
+	[ 'commit_usage', "SELECT allowed FROM usage.commit_usage('$bob', ($hold))", 't' ],
+	[ 'release_usage', "SELECT usage.release_usage('$bob', ($hold))", '' ],
+	[ 'reset_user_usage', "SELECT usage.reset_user_usage('$bob', 'calls_daily')", '' ],
+	[ 'UPDATE user_usage', "UPDATE usage.user_usage SET used = 2, max_usage = 9 WHERE user_id = '$bob'", '' ],
+	[ 'set_user_plan', "SELECT usage.set_user_plan('$bob', 'pro')", '' ],
+	[ 'set_plan_limit', "SELECT usage.set_plan_limit('pro', 'calls_daily', 90)", '' ],
+	[ 'set_temporary_limit', "SELECT usage.set_temporary_limit('calls_daily', 95, '2020-01-01', '2100-01-01', 'pro')", '' ],
+	[ 'define_usage_limit, which only changes its maximum', "SELECT usage.define_usage_limit('calls_daily', 'call', 4)", '' ],
+	[ 'export_user_data', "SELECT usage.export_user_data('$bob') ->> 'user_id'", $bob ],
+	[ 'erase_user', "SELECT usage.erase_user('cccccccc-0000-4000-8000-00000000000c')", '' ],
+	[ 'a sign-up', "INSERT INTO app.users VALUES ('dddddddd-0000-4000-8000-00000000000d', 'd\@example.com')", '' ],
+	[ 'usage_maintenance', 'SELECT count(*) > 0 FROM usage.usage_maintenance(1)', 't' ],
+	[ 'reconcile_usage', 'SELECT count(*) FROM usage.reconcile_usage()', 0 ],
+	# a new limit has to count all there is, so it waits 2 s and gives up; a month's
+	# own partition waits as long as one lets it; both are documented
+	[ 'create_usage_partition', "BEGIN; SET LOCAL lock_timeout = '200ms'; SELECT usage.create_usage_partition('2032-01-01'); ROLLBACK", 'ERROR 55P03' ],
+	[ 'a new limit', "SELECT usage.define_usage_limit('calls_ever', 'call', 50, 'lifetime', NULL)", 'ERROR 55P03' ])
+{
+	my ($what, $sql, $answer) = @$_;
+	is($other->ask($sql), $answer, "61, 62 beside it: $what");
+}
+is((session($superuser, "SET lock_timeout = '200ms'; SELECT usage.consume_usage('$alice', 'call')"))[0], '55P03', '62 A himself has to wait for himself');
+
+# 64
+my $pid = $other->ask('SELECT pg_backend_pid()');
+is($other->ask("SELECT '$bob secret' IS NOT NULL"), 't', '64 a session of the owner, whose query names B');
+my $server = open_session('service_role', "SELECT '$bob secret' IS NOT NULL");
+my $server_pid = $server->ask("SELECT pg_backend_pid() AS \"$bob secret\"");
+$untouched = fingerprint();
+for my $role (qw(anon authenticated regress_ut_app)) {
+	attack("64 $_", $role, $_, '42501', qr/^$/) for map { ("SELECT pg_terminate_backend($_)", "SELECT pg_cancel_backend($_)") } $pid, $server_pid;
+	attack('64 queries of others', $role, "SELECT * FROM pg_stat_activity WHERE pid IN ($pid, $server_pid)", '00000', qr/insufficient privilege/);
+	attack('64 forged news', $role, "NOTIFY usage_tracking, 'forged'; SELECT pg_notify('usage_tracking', 'all of it is free')", '00000');
+}
+is($_->ask('SELECT 1'), 1, '64 both sessions are there still') for $other, $server;
+is($attacker->ask('COMMIT'), '', '62 A commits at last');
+is($other->ask("SELECT used FROM usage.check_usage_limit('$alice', 'call')"), $other->ask("SELECT sum(quantity) FROM usage.usage_events WHERE user_id = '$alice'"),
+	'62 and what he used is counted');
+is($other->ask("SELECT usage.define_usage_limit('calls_ever', 'call', 50, 'lifetime', NULL)"), '', '62 the new limit is there at the second try');
+is($other->ask('SELECT count(*) FROM usage.reconcile_usage()'), 0, '62 counters agree with events');
+$_->end for $attacker, $other, $server;
+$node->safe_psql('postgres', 'DELETE FROM usage.user_roles');
+$untouched = fingerprint();
 
 # 52: no admin yet, 50 callers at once: none of them is the first.
 my $script = $node->basedir . '/first_admin.sql';

@@ -23,11 +23,9 @@ $node->start;
 $node->safe_psql('postgres', $roles);
 
 # --disable-triggers switches all triggers on again as ordinary ones.
-my $enable_always = <<'SH';
-echo "SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', tgrelid::regclass, tgname) FROM pg_trigger
-       WHERE tgname IN ('config_changed', 'config_emptied', 'counting_begins', 'counting_changed', 'clock_begins', 'clock_changed', 'clock_ends') \\\\gexec" |
-    psql -Xq -v ON_ERROR_STOP=1 -d "$0"
-SH
+my $always = q{SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', tgrelid::regclass, tgname) FROM pg_trigger
+       WHERE tgname IN ('config_changed', 'config_emptied', 'counting_begins', 'counting_changed', 'clock_begins', 'clock_changed', 'clock_ends') \gexec};
+my $enable_always = "psql -Xq -v ON_ERROR_STOP=1 -d \"\$0\" <<'SQL'\n$always\nSQL\n";
 # The schema, and how a dump is made and restored; %f is the dump, %d the database.
 my @plain = ([qw(pg_dump -Fp -f %f %d)], [qw(psql -X -q -v ON_ERROR_STOP=1 -f %f %d)]);
 my @stories = (
@@ -91,6 +89,62 @@ sub run_story
         join(' ', grep { /2026/ } partitions_of($node, $copy, $schema)), "$title: usage_security_check() tells");
 }
 
+# A database that has nothing but the extension, the users table and the months:
+# data only, once without triggers and once with them.  Nothing is attached there
+# yet, so triggers have no row to add, and none of ours may add one either.
+sub run_data_only
+{
+    my ($title, $db, @how) = @_;
+    my $file = $node->basedir . "/$db.dump";
+    my $rows = begin_life($node, $db, 'usage', $title);
+    $node->command_ok([ 'pg_dump', '--data-only', @how, '-f', $file, $db, '-h', $node->host, '-p', $node->port ], "$title: dumped");
+    my $fresh = "${db}_fresh";
+    $node->safe_psql('postgres', "CREATE DATABASE $fresh");
+    my $restore = [ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-d', $fresh, '-h', $node->host, '-p', $node->port, '-f', $file ];
+    $node->safe_psql($fresh, "CREATE SCHEMA usage; CREATE EXTENSION usage_tracking SCHEMA usage;
+        CREATE SCHEMA app; CREATE TABLE app.users (id uuid PRIMARY KEY, email text)");
+    my $empty = rows_of($node, $fresh, 'usage');
+    $node->command_fails_like($restore, qr/relation "usage.usage_events_2026_0\d" does not exist/, "$title: without the months' partitions it fails");
+    is_deeply(rows_of($node, $fresh, 'usage'), $empty, "$title: and in one transaction leaves nothing");
+
+    $node->safe_psql($fresh, 'SELECT usage.create_usage_partition(month) FROM unnest($${2026-02-01,2026-03-01}$$::date[]) AS month');
+    $node->command_ok($restore, "$title: restored");
+    $node->safe_psql($fresh, $always);
+    is_deeply(rows_of($node, $fresh, 'usage'), $rows, "$title: every row is there, once");
+    is(ask($node, $fresh, 'usage', $questions{$_}), ask($node, $db, 'usage', $questions{$_}), "$title: same $_") foreach 'sequences', 'partitions';
+    is($node->safe_psql($fresh, 'SELECT * FROM usage.reconcile_usage()'), '', "$title: counters agree with events");
+    is($node->safe_psql($fresh, 'SELECT * FROM usage.usage_security_check()'), '', "$title: nothing is open that was closed");
+    is($node->safe_psql($fresh, "SELECT usage.attach_users('app.users', on_delete => 'erase')"), 0, "$title: nobody is missing");
+    $node->safe_psql($fresh, "SELECT usage.grant_usage_access('regress_ut_app'), usage.grant_usage_access('regress_ut_server', server => true)");
+    # what was attached is not data, so this was the first time, which installs plans
+    my $attached = rows_of($node, $fresh, 'usage');
+    is(join(' ', grep { $attached->{$_} ne $rows->{$_} } sort keys %$rows), 'usage.plans usage.usage_changes', "$title: and nothing is added but a plan");
+    is($node->safe_psql($fresh, "SELECT action, new->>'plan' FROM usage.usage_changes ORDER BY id DESC LIMIT 1"), 'INSERT|demo', "$title: that was thrown away");
+    check_use($node, $fresh, 'usage', $title);
+    check_future($node, $fresh, 'usage', $title);
+    return;
+}
+
+# The operations page: --data-only needs --disable-triggers. This is why.
+sub run_data_with_triggers
+{
+    my $file = $node->basedir . '/triggers.dump';
+    begin_life($node, 'triggers', 'usage', 'with triggers');
+    my @to = ('-h', $node->host, '-p', $node->port);
+    $node->command_ok([ 'pg_dump', '--schema-only', '-f', "$file.schema", 'triggers', @to ], 'with triggers: the schema');
+    $node->command_ok([ 'pg_dump', '--data-only', '-f', $file, 'triggers', @to ], 'with triggers: the data');
+    $node->safe_psql('postgres', 'CREATE DATABASE triggers_copy');
+    $node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', 'triggers_copy', '-f', "$file.schema", @to ], 'with triggers: restored the schema');
+    my $empty = rows_of($node, 'triggers_copy', 'usage');
+    $node->command_fails_like([ 'psql', '-Xq', '-1', '-v', 'ON_ERROR_STOP=1', '-d', 'triggers_copy', '-f', $file, @to ],
+        qr/duplicate key value violates unique constraint "user_subscriptions_pkey"/, 'with triggers: rows of subscriptions are there already');
+    is_deeply(rows_of($node, 'triggers_copy', 'usage'), $empty, 'with triggers: in one transaction nothing is left');
+    return;
+}
+
 run_story($stories[$_], "story$_") foreach 0 .. $#stories;
+run_data_only('data only, into a new one', 'data', '--disable-triggers');
+run_data_only('data only, with triggers, into a new one', 'data_triggers');
+run_data_with_triggers();
 $node->stop;
 done_testing();

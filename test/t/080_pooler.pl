@@ -98,6 +98,9 @@ SELECT usage.track_usage('$me', 'visit$_') > 0;
 SELECT usage.define_usage_type('visit$_');
 SELECT usage.track_usage('$me', 'visit$_', idempotency_key => 'k$_') > 0;
 SELECT usage.track_usage('$me', 'visit$_', idempotency_key => 'k$_') > 0;
+SELECT (usage.reserve_usage('$me', 'visit$_', idempotency_key => 'h$_')).allowed;
+SELECT allowed FROM usage.commit_usage('$me', (usage.reserve_usage('$me', 'visit$_', idempotency_key => 'h$_')).id);
+SELECT recorded, replayed FROM usage.track_usage_batch('[{"user_id": "$me", "usage_type": "visit$_", "idempotency_key": "k$_"}, {"user_id": "$me", "usage_type": "visit$_"}]');
 SELECT pg_backend_pid() AS pid;
 SQL
 $story =~ s/:no/100000/g;
@@ -106,7 +109,7 @@ my ($status, $told, $complaints) = $node->psql('postgres', $story, on_error_stop
 my @lines = split /\n/, $told;
 my %pids = map { $_ => 1 } grep { /^\d{2,}$/ && $_ > 10 } @lines;
 is(join(' ', grep { !/^\d{3,}$/ && !/^$/ } @lines),
-    join(' ', map { my $n = $_; ($n, "t|$n|$n", 'f|limit_reached', "$n|$n", 't', 't') } 1 .. 10),
+    join(' ', map { my $n = $_; ($n, "t|$n|$n", 'f|limit_reached', "$n|$n", 't', 't', 't', 't', '1|1') } 1 .. 10),
     'functions answer as in a session of their own');
 my $unregistered = () = $complaints =~ /usage type "visit\d+" is not registered/g;
 is($unregistered, 10, 'and so they do of what is not registered yet');

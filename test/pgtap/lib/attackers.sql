@@ -63,6 +63,11 @@ SELECT usage.consume_usage(:b, 'call', 3, idempotency_key => 'secret-key', resou
                            metadata => '{"note": "secret"}');
 SELECT usage.grant_role(:b, 'admin');
 INSERT INTO usage.deleted_users VALUES (:b, 'anonymize');
+SELECT usage.define_usage_type('film');
+SELECT usage.reserve_usage(:a, 'film', 2, idempotency_key => 'hold-of-a');
+SELECT usage.reserve_usage(:b, 'film', 3, idempotency_key => 'secret-hold');
+SELECT usage.reverse_usage(:b, usage.track_usage(:b, 'film', 4, metadata => '{"note": "secret"}'), 1, 'secret reason');
+INSERT INTO usage.usage_carried VALUES (:b, 'film', 'success', 0, '2020-01-01 00:00+00', 1, 1, 0, 0);
 
 /* The attackers' own workshop; pgTAP and the functions below run as superuser. */
 CREATE SCHEMA workshop;
@@ -143,7 +148,7 @@ BEGIN
             set_config('role', who, true);
     state := '00000'; told := ''; rows := '';
     BEGIN
-        IF statement ~* '^\s*(SELECT|TABLE|VALUES|WITH|EXPLAIN|SHOW)|RETURNING' THEN
+        IF statement ~* '^\s*(SELECT|TABLE|VALUES|WITH|EXPLAIN|EXECUTE|SHOW)|RETURNING' THEN
             FOR one IN EXECUTE statement LOOP
                 rows := rows || one::text || E'\n';
             END LOOP;

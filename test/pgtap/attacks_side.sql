@@ -1,0 +1,176 @@
+/* Attacks by what is not an answer: 30-37 and 39 of the suite; 38 is in
+ * attacks_admin.sql, 40 in attacks_read.sql.
+ *
+ * Functions that tell what they are shown, errors, plans and statistics, keys
+ * that are taken, and statements prepared by one role and run by another.  Each
+ * is asked by somebody who sees everything first, or "nothing about B" could be
+ * nothing at all. */
+\set ON_ERROR_STOP 1
+\set QUIET 1
+BEGIN;
+\ir lib/attackers.sql
+SELECT no_plan();
+\set nobody '''eeeeeeee-0000-4000-8000-00000000000e'''
+
+/* ---- 30, 31: functions and errors that tell what they met ---- */
+
+CREATE FUNCTION workshop.leak(anyelement) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$
+BEGIN
+    PERFORM set_config('leak.seen', current_setting('leak.seen', true) || $1::text || ' ', true);
+    RETURN true;
+END
+$$;
+CREATE OPERATOR workshop.!! (RIGHTARG = anyelement, FUNCTION = workshop.leak);
+CREATE TABLE attack.leaks (query text);
+INSERT INTO attack.leaks
+SELECT format('SELECT count(*) FROM usage.%s WHERE %s', source, condition)
+  FROM unnest('{user_usage,user_subscriptions}'::text[]) AS source,
+       unnest(ARRAY['workshop.leak(user_id)', 'OPERATOR(workshop.!!) user_id', 'workshop.leak(plan) AND workshop.leak(user_id)',
+                    'workshop.leak(user_id) AND user_id::text LIKE ''b%''', 'user_id::text LIKE ''b%'' AND workshop.leak(user_id)',
+                    'workshop.leak(user_id) OR user_id = ''bbbbbbbb-0000-4000-8000-00000000000b''',
+                    'CASE WHEN workshop.leak(user_id) THEN plan = ''pro'' END',
+                    'user_id IN (SELECT user_id FROM usage.user_subscriptions AS s WHERE workshop.leak(s.user_id))',
+                    'EXISTS (SELECT FROM usage.user_subscriptions AS s WHERE workshop.leak(s.user_id) AND s.user_id <> user_usage.user_id)']) AS condition
+ WHERE source = 'user_usage' OR condition NOT LIKE 'EXISTS%'
+ UNION ALL VALUES ('SELECT count(*) FROM usage.user_usage JOIN usage.user_subscriptions AS s ON workshop.leak(s.user_id)'),
+                  ('SELECT count(*) FROM (SELECT * FROM usage.user_subscriptions OFFSET 0) AS s WHERE workshop.leak(s)'),
+                  ('SELECT count(*) FROM (SELECT user_id, workshop.leak(user_id) FROM usage.user_subscriptions ORDER BY 2) AS s'),
+                  ('SELECT count(*) FROM usage.user_subscriptions AS s GROUP BY workshop.leak(s.user_id)'),
+                  ('SELECT max(user_id::text) FILTER (WHERE workshop.leak(user_id)) < ''b'' FROM usage.user_subscriptions');
+CREATE FUNCTION attack.leaked(who name, query text, without text DEFAULT 'enable_bitmapscan') RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('leak.seen', '', true), set_config(without, 'off', true);
+    IF who IS NULL THEN
+        EXECUTE query;
+    ELSE
+        PERFORM attack.run(who, query);
+    END IF;
+    PERFORM set_config(without, 'on', true);
+    RETURN current_setting('leak.seen');
+END
+$$;
+SELECT alike(attack.leaked(NULL, query), '%' || :b || '%', '30 it does tell who sees everything: ' || query)
+  FROM attack.leaks ORDER BY query;
+SELECT is(string_agg(query, '; '), NULL, format('30 functions that tell, in %s queries, by %s', (SELECT count(*) FROM attack.leaks), role))
+  FROM attack.attackers LEFT JOIN attack.leaks ON attack.leaked(role, query) ~* 'secret|pro|bbbbbbbb-0000-4000-8000-00000000000b' GROUP BY role;
+SELECT is(count(*) FILTER (WHERE attack.leaked(role, query) ~ :a)::int, count(*)::int, '30 they do tell ' || role || ' what is his own')
+  FROM attack.attackers, attack.leaks WHERE is_user AND query !~ 'LIKE ''b|\(s\)$|s.user_id <> ' GROUP BY role;
+/* in plans of other shapes too */
+SELECT is(string_agg(setting || ': ' || query, '; ') FILTER (WHERE attack.leaked(role, query, setting) ~* 'secret|pro|bbbbbbbb-0000-4000-8000-00000000000b'), NULL,
+          format('30 functions that tell, other plans, by %s', role))
+  FROM attack.attackers, attack.leaks, unnest('{enable_seqscan,enable_indexscan,enable_nestloop,enable_hashjoin,enable_material}'::text[]) AS setting
+ GROUP BY role;
+SELECT attack.by_all('30 behind a view that could be opened', ARRAY[
+    format('SELECT usage._usage_of_user(%L)', :b), format('SELECT w.* FROM (VALUES (%L::uuid)) AS v (id), LATERAL usage._usage_of_user(id) AS w', :b)]);
+
+CREATE TABLE attack.oracles (query text, state text);
+INSERT INTO attack.oracles
+SELECT format(query, source), state
+  FROM unnest('{user_usage,user_subscriptions}'::text[]) AS source,
+       (VALUES ('SELECT count(1 / strpos(''aaaaaaaa-0000-4000-8000-00000000000a'', user_id::text)) FROM usage.%s', '22012'),
+               ('SELECT count(*) FROM usage.%s WHERE 1 / strpos(''aaaaaaaa-0000-4000-8000-00000000000a'', user_id::text) > 0', '22012'),
+               ('SELECT count(*) FROM usage.%s WHERE CASE WHEN plan = ''pro'' THEN (''x'' || user_id::text)::int END = 1', '22P02'),
+               ('SELECT count(*) FROM usage.%s WHERE CASE plan WHEN ''pro'' THEN sqrt(-length(plan)) END > 0', '2201F')) AS v (query, state);
+SELECT throws_ok(query, state, NULL, '31 it does fail for who sees everything: ' || query) FROM attack.oracles;
+SELECT attack.by_all('31 errors that tell', array_agg(query), '00000', '00000 42501') FROM attack.oracles;
+
+/* ---- 32: estimates and statistics ---- */
+
+INSERT INTO usage.user_subscriptions (user_id) SELECT gen_random_uuid() FROM generate_series(1, 300) ON CONFLICT DO NOTHING;
+CREATE STATISTICS usage.of_plans ON plan, (status || 'x'), anchor FROM usage.user_subscriptions;
+ANALYZE usage.user_subscriptions, usage.usage_events, usage.usage_counters, usage.usage_reservations, usage.usage_carried, usage.usage_changes;
+SELECT cmp_ok((SELECT count(*) FROM pg_stats WHERE schemaname = 'usage')::int, '>', 30, '32 there are statistics');
+SELECT ok(EXISTS (SELECT FROM pg_stats_ext JOIN pg_stats_ext_exprs USING (statistics_name) WHERE statistics_name = 'of_plans'), '32 and extended ones');
+SELECT attack.on_relations('32 EXPLAIN', 'EXPLAIN SELECT * FROM %1$s', 'rpmSf');
+SELECT attack.on_relations('32 EXPLAIN of changes', 'EXPLAIN DELETE FROM %1$s', 'rp');
+SELECT attack.by_all('32 statistics', ARRAY[
+    'SELECT ''secret'' FROM pg_stats WHERE schemaname = ''usage''', 'SELECT ''secret'' FROM pg_stats_ext WHERE schemaname = ''usage''',
+    'SELECT ''secret'' FROM pg_stats_ext_exprs WHERE schemaname = ''usage'''], '00000', '00000');
+SELECT attack.by_all('32 statistics themselves', ARRAY['SELECT * FROM pg_statistic', 'SELECT * FROM pg_statistic_ext_data']);
+SELECT is(replace(told, id, 'X'), replace(not_told, :nobody, 'X'), format('32 EXPLAIN says the same of B and of nobody, to %s: %s', role, query))
+  FROM attack.attackers, (VALUES (:b)) AS v (id),
+       unnest('{EXPLAIN SELECT user_id FROM usage.user_usage WHERE user_id = %L,EXPLAIN SELECT plan FROM usage.user_subscriptions WHERE user_id = %L}'::text[]) AS query,
+       LATERAL (SELECT concat(a.*) AS told FROM attack.run(role, format(query, id)) AS a) AS his,
+       LATERAL (SELECT concat(a.*) AS not_told FROM attack.run(role, format(query, :nobody)) AS a) AS none;
+
+/* ---- 33: sums over everybody ---- */
+
+SELECT attack.by_all('33 sums over everybody', ARRAY['SELECT usage.reconcile_usage()', 'SELECT usage.usage_security_check()', 'SELECT usage.usage_maintenance()',
+    'SELECT sum(used) FROM usage.usage_counters', 'SELECT sum(quantity) FROM usage.usage_carried', 'SELECT count(*) FROM usage.usage_changes',
+    'SELECT user_id FROM usage.usage_counters GROUP BY user_id ORDER BY sum(used) DESC LIMIT 1', 'SELECT sum(quantity) FROM usage.usage_reservations']);
+SELECT attack.by_all('33 sums of what he sees', ARRAY[
+    'SELECT ''secret'' FROM usage.user_usage HAVING count(DISTINCT user_id) > 1', 'SELECT ''secret'' FROM usage.user_subscriptions HAVING count(*) > 1',
+    'SELECT user_id, sum(used) FROM usage.user_usage GROUP BY ROLLUP (user_id) ORDER BY sum(used) DESC'], '00000', '00000 42501');
+SELECT is_empty('SELECT relation FROM attack.relations() WHERE kind = ''m''', '33 there is no materialized view, whose rows nobody could hold back');
+
+/* ---- 34-36: what is there and what is not answer the same ---- */
+
+SELECT is(there.saw, none.saw, format('%s to %s the same for what there is and what not: %s', number, role, query))
+  FROM attack.attackers,
+       (VALUES ('34', 'INSERT INTO usage.usage_keys (user_id, idempotency_key) VALUES (%2$L, %1$L)', 'secret-key', 'no-key', :b),
+               ('34', 'INSERT INTO usage.user_subscriptions (user_id) VALUES (%L)', :b, :nobody, ''),
+               ('34', 'INSERT INTO usage.usage_reservations (user_id, id) VALUES (%2$L, %1$L)', '2', '777777', :b),
+               ('34', 'INSERT INTO usage.plan_limits (plan, limit_type, max_usage) VALUES (''pro'', %L, 1)', 'calls_daily', 'nothing_daily', ''),
+               ('34', 'SELECT allowed, reason, used FROM usage.consume_usage(%2$L, ''call'', 1000, idempotency_key => %1$L)', 'secret-key', 'no-key', :a),
+               ('34', 'SELECT usage.reserve_usage(%2$L, ''film'', idempotency_key => %1$L)', 'secret-hold', 'no-hold', :a),
+               ('35', 'CREATE TABLE workshop.referring (user_id uuid DEFAULT %L REFERENCES usage.user_subscriptions)', :b, :nobody, ''),
+               ('36', 'SELECT usage.commit_usage(%2$L, %1$L)', '2', '777777', :a), ('36', 'SELECT usage.release_usage(%2$L, %1$L)', '2', '777777', :a),
+               ('36', 'SELECT usage.reverse_usage(%2$L, %1$L)', '2', '777777', :a), ('36', 'SELECT usage.set_user_plan(%2$L, %1$L)', 'pro', 'nothing', :b)
+               ) AS v (number, query, one, other, fixed),
+       LATERAL (SELECT a.state || ' ' || regexp_replace(a.told || a.rows, '\m' || one || '\M', 'X', 'g') AS saw FROM attack.run(role, format(query, one, fixed)) AS a) AS there,
+       LATERAL (SELECT a.state || ' ' || regexp_replace(a.told || a.rows, '\m' || other || '\M', 'X', 'g') AS saw FROM attack.run(role, format(query, other, fixed)) AS a) AS none;
+SELECT is(attack.run(role, attack.call(function, quote_literal(:b)))::text, attack.run(role, attack.call(function, quote_literal(:nobody)))::text,
+          format('36 %s tells %s the same of B and of nobody', name, role))
+  FROM attack.functions(), attack.attackers WHERE of_user;
+SELECT is_empty($$SELECT i.indexrelid::regclass FROM pg_index AS i JOIN attack.relations() ON relation = indrelid
+                    JOIN pg_attribute AS u ON u.attrelid = indrelid AND u.attname = 'user_id'
+                   WHERE indisunique AND NOT u.attnum = ANY (indkey)
+                     AND NOT (indnkeyatts = 1 AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = indrelid AND attnum = ALL (indkey) AND attname = 'id'))$$,
+                '34 what must be unique is so for each user, but numbers of our own');
+SELECT attack.on_relations('35 a foreign key', 'CREATE TABLE workshop.referring (x uuid REFERENCES %1$s ON DELETE CASCADE ON UPDATE CASCADE)', 'r');
+
+/* ---- 37, 39: prepared by one, run by another ---- */
+
+CREATE FUNCTION workshop.known() RETURNS SETOF uuid STABLE LANGUAGE sql AS 'SELECT user_id FROM usage.user_subscriptions';
+CREATE FUNCTION workshop.used() RETURNS TABLE (user_id uuid, used numeric) STABLE LANGUAGE sql AS 'SELECT user_id, used FROM usage.user_usage';
+CREATE VIEW workshop.known_too AS SELECT user_id FROM workshop.known() AS k (user_id);
+GRANT SELECT ON workshop.known_too TO PUBLIC;
+PREPARE see AS SELECT user_id FROM usage.user_subscriptions UNION SELECT user_id FROM usage.user_usage;
+PREPARE see_one(uuid) AS SELECT user_id FROM usage.user_subscriptions WHERE user_id = $1;
+PREPARE see_inlined AS SELECT * FROM workshop.known() UNION ALL SELECT user_id FROM workshop.used();
+PREPARE see_with AS WITH k AS MATERIALIZED (SELECT * FROM workshop.known()) SELECT k, (SELECT count(*) FROM workshop.known()) > 1 FROM k WHERE (SELECT max(k::text) FROM workshop.known() AS k) <> '';
+PREPARE see_events AS SELECT user_id FROM usage.usage_events;
+PREPARE see_changes AS SELECT * FROM usage.usage_changes;
+PREPARE see_holds AS SELECT * FROM usage.usage_reservations;
+PREPARE take_of_b AS SELECT usage.consume_usage('bbbbbbbb-0000-4000-8000-00000000000b', 'film');
+PREPARE hold_of_b AS SELECT usage.reserve_usage('bbbbbbbb-0000-4000-8000-00000000000b', 'film');
+PREPARE export_of_b AS SELECT usage.export_user_data('bbbbbbbb-0000-4000-8000-00000000000b');
+PREPARE adjust_of_b AS SELECT usage.adjust_usage('bbbbbbbb-0000-4000-8000-00000000000b', 'calls_daily', 3);
+PREPARE change_of_b AS UPDATE usage.user_usage SET max_usage = 7 WHERE user_id = 'bbbbbbbb-0000-4000-8000-00000000000b' AND limit_type = 'calls_daily' RETURNING max_usage;
+CREATE FUNCTION attack.seen(statement text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    one record;
+    b   boolean := false;
+BEGIN
+    FOR one IN EXECUTE statement LOOP
+        b := b OR strpos(one::text, 'bbbbbbbb-0000-4000-8000-00000000000b') > 0;
+    END LOOP;
+    RETURN b;
+END
+$$;
+\set see '''{see,see_one(''''bbbbbbbb-0000-4000-8000-00000000000b''''),see_inlined,see_with,see_events,see_holds}'''
+
+SELECT set_config('plan_cache_mode', 'force_generic_plan', true) \g /dev/null
+\set mode '''generic plans'''
+\ir lib/prepared_by_others.sql
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true) \g /dev/null
+\set mode '''custom plans'''
+\ir lib/prepared_by_others.sql
+
+/* the other way: prepared, and run first, by who sees little */
+SELECT is(state, '00000', '37 A prepares') FROM attack.run('authenticated', 'PREPARE by_a AS SELECT user_id FROM usage.user_subscriptions UNION SELECT user_id FROM usage.user_usage');
+SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a)' || E'\n', '37 and sees himself') FROM attack.run('authenticated', 'EXECUTE by_a');
+SELECT ok(attack.seen('EXECUTE by_a'), '37 who sees everything does so by A''s statement too');
+SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a)' || E'\n', '37 after whom A still sees himself') FROM attack.run('authenticated', 'EXECUTE by_a');
+SELECT * FROM finish();
+ROLLBACK;
