@@ -224,7 +224,7 @@ note_counters(Stakes *stakes, Datum user_id, const Stake *earliest,
 		{COUNTER_START, BTLessEqualStrategyNumber, TimestampTzGetDatum(last)},
 		{COUNTER_END, BTGreaterStrategyNumber, TimestampTzGetDatum(first)}
 	};
-	Rows		rows = rows_begin(&counters, keys, lengthof(keys), false);
+	Rows		rows = rows_begin(&counters, keys, lengthof(keys));
 
 	while (rows_next(&rows))
 	{

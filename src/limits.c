@@ -310,10 +310,10 @@ read_billing_period(UserTerms *terms, const Rows *rows)
 }
 
 static void
-read_subscription(UserTerms *terms, Datum user_id, TimestampTz now, bool afresh)
+read_subscription(UserTerms *terms, Datum user_id, TimestampTz now)
 {
 	Key			keys[] = {{SUBSCRIPTION_USER, BTEqualStrategyNumber, user_id}};
-	Rows		rows = rows_begin(&subscriptions, keys, lengthof(keys), afresh);
+	Rows		rows = rows_begin(&subscriptions, keys, lengthof(keys));
 	char	   *zone;
 
 	terms->plan = setting_default_plan;
@@ -345,10 +345,10 @@ add_override(UserTerms *terms, char *limit_type, Numeric max_usage)
 }
 
 static void
-read_overrides(UserTerms *terms, Datum user_id, TimestampTz now, bool afresh)
+read_overrides(UserTerms *terms, Datum user_id, TimestampTz now)
 {
 	Key			keys[] = {{OVERRIDE_USER, BTEqualStrategyNumber, user_id}};
-	Rows		rows = rows_begin(&overrides, keys, lengthof(keys), afresh);
+	Rows		rows = rows_begin(&overrides, keys, lengthof(keys));
 
 	while (rows_next(&rows))
 		if (row_time(&rows, OVERRIDE_EXPIRES_AT, DT_NOEND) > now)
@@ -356,13 +356,22 @@ read_overrides(UserTerms *terms, Datum user_id, TimestampTz now, bool afresh)
 	rows_end(&rows);
 }
 
-/* Allocated in SPI's context: gone when the caller leaves the owner's role. */
+/*
+ * One look at both tables: an old plan and new overrides may allow what neither
+ * the old terms nor the new ones do.
+ *
+ * Allocated in SPI's context: gone when the caller leaves the owner's role.
+ */
 UserTerms
 terms_of_user(Datum user_id, TimestampTz now, bool afresh)
 {
 	UserTerms	terms = {now};
 
-	read_subscription(&terms, user_id, now, afresh);
-	read_overrides(&terms, user_id, now, afresh);
+	if (afresh)
+		begin_fresh_view();
+	read_subscription(&terms, user_id, now);
+	read_overrides(&terms, user_id, now);
+	if (afresh)
+		end_fresh_view();
 	return terms;
 }

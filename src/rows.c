@@ -14,7 +14,6 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "rows.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -136,21 +135,9 @@ make_scan_key(ScanKey to, const Table *table, TupleDesc desc, const Key *key)
 								   &type->eq_opr_finfo, key->value);
 }
 
-/*
- * Afresh: what is committed at this instant, and what this transaction did; else
- * what the calling query sees.
- */
-static Snapshot
-take_snapshot(bool afresh)
-{
-	if (!afresh)
-		return RegisterSnapshot(GetActiveSnapshot());
-	CommandCounterIncrement();
-	return RegisterSnapshot(GetLatestSnapshot());
-}
-
+/* Reads what the calling query sees, or the fresh view around it (query.c). */
 Rows
-rows_begin(Table *table, const Key *keys, int nkeys, bool afresh)
+rows_begin(Table *table, const Key *keys, int nkeys)
 {
 	Rows		rows = {table};
 	ScanKeyData scan_keys[INDEX_MAX_KEYS];
@@ -160,8 +147,7 @@ rows_begin(Table *table, const Key *keys, int nkeys, bool afresh)
 		refuse_table(table);
 	for (int i = 0; i < nkeys; i++)
 		make_scan_key(&scan_keys[i], table, RelationGetDescr(rows.relation), &keys[i]);
-	rows.snapshot = take_snapshot(afresh);
-	rows.scan = systable_beginscan(rows.relation, table->key, true, rows.snapshot, nkeys, scan_keys);
+	rows.scan = systable_beginscan(rows.relation, table->key, true, GetActiveSnapshot(), nkeys, scan_keys);
 	return rows;
 }
 
@@ -172,12 +158,15 @@ rows_next(Rows *rows)
 	return HeapTupleIsValid(rows->row);
 }
 
+/*
+ * The table stays locked until the transaction ends, as after a statement: CLUSTER
+ * or TRUNCATE would put another row where this one was seen.
+ */
 void
 rows_end(Rows *rows)
 {
 	systable_endscan(rows->scan);
-	UnregisterSnapshot(rows->snapshot);
-	table_close(rows->relation, AccessShareLock);
+	table_close(rows->relation, NoLock);
 }
 
 /* By reference only until the next row. */

@@ -44,9 +44,8 @@ typedef struct Rows
 {
 	const Table *table;
 	Relation	relation;
-	Snapshot	snapshot;
 	SysScanDesc scan;
-	HeapTuple	row;			/* where it is */
+	HeapTuple	row;			/* until the next one */
 } Rows;
 
 /* A row that nobody else can change any more. */
@@ -58,7 +57,7 @@ typedef struct LockedRow
 } LockedRow;
 
 extern void rows_init(void);
-extern Rows rows_begin(Table *table, const Key *keys, int nkeys, bool afresh);
+extern Rows rows_begin(Table *table, const Key *keys, int nkeys);
 extern bool rows_next(Rows *rows);
 extern void rows_end(Rows *rows);
 
