@@ -26,10 +26,12 @@
 /* ---- finding tables ---- */
 
 static Table *known = NULL;
+static uint64 news = 0;			/* how often one of them may have changed */
 
 static void
 forget(Datum arg, Oid relation)
 {
+	news++;
 	for (Table *table = known; table != NULL; table = table->next)
 		if (relation == InvalidOid || relation == table->relation)
 			table->relation = InvalidOid;
@@ -61,23 +63,34 @@ refuse_table(const Table *table)
 			 errmsg("table \"%s\" is not as extension \"usage_tracking\" made it", table->name)));
 }
 
+static void
+add_to_known(Table *table)
+{
+	for (Table *other = known; other != NULL; other = other->next)
+		if (other == table)
+			return;
+	table->next = known;
+	known = table;
+}
+
 /* What there is to know of the table that is now open. */
 void
 remember_table(Table *table, Relation relation)
 {
-	bool		is_new = table->generation == 0;
+	uint64		before;
 
-	table->key = ut_primary_key(relation);
-	if (!find_columns(table, RelationGetDescr(relation)))
-		refuse_table(table);
-	find_out_what_is_plain(table, relation);
+	add_to_known(table);
+	table->relation = InvalidOid;	/* if we fail, what follows is no longer of that table */
+	do
+	{
+		before = news;			/* looking at indexes may bring more */
+		table->key = ut_primary_key(relation);
+		if (!find_columns(table, RelationGetDescr(relation)))
+			refuse_table(table);
+		find_out_what_is_plain(table, relation);
+	} while (news != before);
 	table->relation = RelationGetRelid(relation);
 	table->generation = present_installation()->generation;
-	if (is_new)
-	{
-		table->next = known;
-		known = table;
-	}
 }
 
 bool
@@ -90,6 +103,7 @@ Relation
 open_table(Table *table, LOCKMODE lock)
 {
 	Relation	relation = NULL;
+	Oid			oid;
 
 	if (is_known_table(table))
 		relation = try_relation_open(table->relation, lock);	/* the lock may bring news */
@@ -97,7 +111,10 @@ open_table(Table *table, LOCKMODE lock)
 		return relation;
 	if (relation != NULL)
 		relation_close(relation, lock);
-	relation = table_open(get_relname_relid(table->name, present_installation()->schema), lock);
+	oid = get_relname_relid(table->name, present_installation()->schema);
+	if (get_rel_relkind(oid) != RELKIND_RELATION)
+		refuse_table(table);
+	relation = table_open(oid, lock);
 	remember_table(table, relation);
 	return relation;
 }

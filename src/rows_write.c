@@ -14,6 +14,8 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "executor/executor.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "rows.h"
@@ -47,6 +49,29 @@ has_plain_indexes(Relation relation)
 	return true;
 }
 
+/* Also those that are computed when they are read: they may not be NULL either. */
+static bool
+has_generated_columns(TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->attgenerated != '\0')
+			return true;
+	return false;
+}
+
+static bool
+is_plain(Relation relation)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+
+	return relation->rd_rel->relkind == RELKIND_RELATION &&
+		relation->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		relation->rd_rules == NULL &&
+		(desc->constr == NULL || desc->constr->num_check == 0) &&
+		!has_generated_columns(desc) &&
+		has_plain_indexes(relation);
+}
+
 static bool
 is_listed(const Table *table, AttrNumber place)
 {
@@ -74,16 +99,13 @@ others_may_be_null(const Table *table, TupleDesc desc)
 void
 find_out_what_is_plain(Table *table, Relation relation)
 {
-	TupleDesc	desc = RelationGetDescr(relation);
-	TriggerDesc *triggers = relation->trigdesc;
-	bool		plain = relation->rd_rel->relkind == RELKIND_RELATION && relation->rd_rules == NULL &&
-		(desc->constr == NULL || (desc->constr->num_check == 0 && !desc->constr->has_generated_stored)) &&
-		has_plain_indexes(relation);
+	bool		plain = is_plain(relation);
+	const TriggerDesc *triggers = relation->trigdesc;	/* only now: news makes it another */
 
 	table->may_change = plain && (triggers == NULL ||
 								  !(triggers->trig_update_before_row || triggers->trig_update_after_row ||
 									triggers->trig_update_before_statement || triggers->trig_update_after_statement));
-	table->may_insert = plain && others_may_be_null(table, desc) &&
+	table->may_insert = plain && others_may_be_null(table, RelationGetDescr(relation)) &&
 		(triggers == NULL || !(triggers->trig_insert_before_row || triggers->trig_insert_after_row));
 }
 
@@ -163,7 +185,7 @@ locked_numeric(const LockedRow *row, int column)
 	return DatumGetNumericCopy(slot_getattr(row->slot, row->table->places[column], &isnull));
 }
 
-/* To values that are not NULL. */
+/* To values that are not NULL; an error if a publication could not tell which row it was. */
 void
 row_change(const LockedRow *row, int n, const int *columns, Datum *values)
 {
@@ -173,6 +195,7 @@ row_change(const LockedRow *row, int n, const int *columns, Datum *values)
 
 	for (int i = 0; i < n; i++)
 		places[i] = row->table->places[columns[i]];
+	CheckCmdReplicaIdentity(row->relation, CMD_UPDATE);
 	CatalogTupleUpdate(row->relation, &before->t_self,
 					   heap_modify_tuple_by_cols(before, RelationGetDescr(row->relation), n, places, values, nulls));
 	CommandCounterIncrement();
@@ -217,6 +240,38 @@ minds_statements(Relation parent)
 		(triggers != NULL && (triggers->trig_insert_before_statement || triggers->trig_insert_after_statement));
 }
 
+/* False: NULL where the owner wants none, which the statement says better. */
+static bool
+spread_values(const Table *table, TupleDesc desc, const Datum *values, const bool *nulls,
+			  Datum *all_values, bool *all_nulls)
+{
+	memset(all_nulls, true, desc->natts);
+	for (int i = 0; i < MAX_COLUMNS && table->columns[i] != NULL; i++)
+	{
+		int			at = table->places[i] - 1;
+
+		if (nulls[i] && TupleDescAttr(desc, at)->attnotnull)
+			return false;
+		all_values[at] = values[i];
+		all_nulls[at] = nulls[i];
+	}
+	return true;
+}
+
+static bool
+insert_into(Relation relation, const Table *table, const Datum *values, const bool *nulls)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+	Datum		all_values[MaxHeapAttributeNumber];
+	bool		all_nulls[MaxHeapAttributeNumber];
+
+	if (!table->may_insert || !spread_values(table, desc, values, nulls, all_values, all_nulls))
+		return false;
+	CatalogTupleInsert(relation, heap_form_tuple(desc, all_values, all_nulls));
+	CommandCounterIncrement();
+	return true;
+}
+
 /*
  * Into the partition of that instant; false if that takes a statement.  The
  * table is one of the partitions of the parent, and becomes this one.
@@ -227,8 +282,7 @@ row_insert(Oid parent, Table *partition, TimestampTz at, const Datum *values, co
 	Relation	events = table_open(parent, RowExclusiveLock);
 	Oid			oid = minds_statements(events) ? InvalidOid : partition_at(events, at);
 	Relation	relation;
-	Datum		all_values[MaxHeapAttributeNumber];
-	bool		all_nulls[MaxHeapAttributeNumber];
+	bool		inserted;
 
 	table_close(events, NoLock);
 	if (!OidIsValid(oid))
@@ -236,17 +290,7 @@ row_insert(Oid parent, Table *partition, TimestampTz at, const Datum *values, co
 	relation = table_open(oid, RowExclusiveLock);
 	if (partition->relation != oid || !is_known_table(partition))
 		remember_table(partition, relation);
-	if (partition->may_insert)
-	{
-		memset(all_nulls, true, RelationGetDescr(relation)->natts);
-		for (int i = 0; i < MAX_COLUMNS && partition->columns[i] != NULL; i++)
-		{
-			all_values[partition->places[i] - 1] = values[i];
-			all_nulls[partition->places[i] - 1] = nulls[i];
-		}
-		CatalogTupleInsert(relation, heap_form_tuple(RelationGetDescr(relation), all_values, all_nulls));
-		CommandCounterIncrement();
-	}
+	inserted = insert_into(relation, partition, values, nulls);
 	table_close(relation, NoLock);
-	return partition->may_insert;
+	return inserted;
 }
