@@ -148,7 +148,8 @@ wait_for_change(const LockedRow *row, ItemPointer place)
  * not plain.  For READ COMMITTED, since the transaction's snapshot has no say.
  *
  * The snapshot of the calling query is older than the look that found the place,
- * and keeps it from being used for another row.
+ * and keeps vacuum from giving it to another row; the lock that rows_end() left
+ * keeps out who would write the table anew.
  */
 LockedRow
 row_lock(Table *table, ItemPointer place, bool *found)
