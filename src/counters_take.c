@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "counters.h"
+#include "users.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -144,6 +145,17 @@ can_take_in_place(const Stakes *stakes, Taking taking)
 	return true;
 }
 
+/*
+ * What was seen there is kept from being pruned by the calling query's snapshot,
+ * but up to 16 not by one that old_snapshot_threshold calls too old.
+ */
+static bool
+is_counter_of(Datum user_id, const Stake *stake, const LockedRow *row)
+{
+	return locked_int64(row, COUNTER_LIMIT) == stake->limit->id &&
+		same_user(present_installation(), locked_datum(row, COUNTER_USER), user_id);
+}
+
 static bool
 has_room(const Stake *stake, const LockedRow *row, Taking taking)
 {
@@ -188,7 +200,7 @@ sorted_stakes(const Stakes *stakes)
 
 /* All rows are locked before the first one is changed, so nothing is given back. */
 static bool
-take_in_place(Stakes *stakes, Taking taking, bool *stale)
+take_in_place(Datum user_id, Stakes *stakes, Taking taking, bool *stale)
 {
 	Stake	  **sorted = sorted_stakes(stakes);
 	LockedRow  *rows = palloc(stakes->n * sizeof(LockedRow));
@@ -201,6 +213,7 @@ take_in_place(Stakes *stakes, Taking taking, bool *stale)
 		LockedRow  *row = &rows[nlocked++];
 
 		*row = row_lock(&counters, &stake->counter, &taken);
+		taken = taken && is_counter_of(user_id, stake, row);
 		if (!taken)
 			break;
 		stake->used = num_trim(locked_numeric(row, COUNTER_USED));
@@ -247,7 +260,7 @@ bool
 take_from_counters(Datum user_id, Stakes *stakes, Taking taking)
 {
 	bool		stale = false;
-	bool		taken = can_take_in_place(stakes, taking) ? take_in_place(stakes, taking, &stale)
+	bool		taken = can_take_in_place(stakes, taking) ? take_in_place(user_id, stakes, taking, &stale)
 		: take_by_statement(user_id, stakes, taking, &stale);
 
 	if (!taken)

@@ -69,6 +69,7 @@ extern TimestampTz row_time(const Rows *rows, int column, TimestampTz if_null);
 
 /* rows_write.c */
 extern LockedRow row_lock(Table *table, ItemPointer place, bool *found);
+extern Datum locked_datum(const LockedRow *row, int column);
 extern int64 locked_int64(const LockedRow *row, int column);
 extern Numeric locked_numeric(const LockedRow *row, int column);
 extern void row_change(const LockedRow *row, int n, const int *columns, Datum *values);

@@ -170,20 +170,25 @@ row_lock(Table *table, ItemPointer place, bool *found)
 	return row;
 }
 
-int64
-locked_int64(const LockedRow *row, int column)
+/* Of a column that is never NULL; by reference. */
+Datum
+locked_datum(const LockedRow *row, int column)
 {
 	bool		isnull;
 
-	return DatumGetInt64(slot_getattr(row->slot, row->table->places[column], &isnull));
+	return slot_getattr(row->slot, row->table->places[column], &isnull);
+}
+
+int64
+locked_int64(const LockedRow *row, int column)
+{
+	return DatumGetInt64(locked_datum(row, column));
 }
 
 Numeric
 locked_numeric(const LockedRow *row, int column)
 {
-	bool		isnull;
-
-	return DatumGetNumericCopy(slot_getattr(row->slot, row->table->places[column], &isnull));
+	return DatumGetNumericCopy(locked_datum(row, column));
 }
 
 /* To values that are not NULL; an error if a publication could not tell which row it was. */
