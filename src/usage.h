@@ -23,6 +23,7 @@ typedef struct Decision
 	Numeric		asked;			/* of the binding limit */
 } Decision;
 
+extern bool limit_counts(const UsageLimit *limit, const Event *event);
 extern Stake stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at);
 extern Stakes stakes_of_event(const Config *config, const UserTerms *terms, const Event *event);
 extern Stakes stakes_that_change(const Stakes *stakes);

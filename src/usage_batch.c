@@ -282,7 +282,7 @@ answer_datum(FunctionCallInfo fcinfo, Batch *batch)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row");
-	values[0] = Int64GetDatum(setting_enabled ? count_fate(batch, ITEM_OPEN) + count_fate(batch, ITEM_RECORDED) : 0);
+	values[0] = Int64GetDatum(setting_enabled ? count_fate(batch, ITEM_OPEN) : 0);
 	values[1] = Int64GetDatum(count_fate(batch, ITEM_REPLAYED));
 	values[2] = errors_datum(batch);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));

@@ -18,8 +18,7 @@ typedef struct BatchError
 
 typedef enum ItemFate
 {
-	ITEM_OPEN,					/* to be recorded */
-	ITEM_RECORDED,
+	ITEM_OPEN,					/* is recorded in the end */
 	ITEM_REPLAYED,
 	ITEM_REFUSED				/* with an error */
 } ItemFate;

@@ -67,15 +67,29 @@ mark_overage(const Config *config, const UserTerms *terms, Event **events, int n
 	}
 }
 
-static bool
-have_neighbours(const Stakes *stakes, Event **events, int n)
+/*
+ * What the events add to rows of an earlier clock's windows, which may hold some of
+ * the events of a window of today.  Rows that hold none are left alone.
+ */
+static void
+weigh_neighbours(Stakes *stakes, Event **events, int n)
 {
-	for (int i = 0; i < n; i++)
-		for (int k = 0; k < stakes->nneighbours; k++)
-			if (events[i]->occurred_at >= stakes->neighbours[k].window.start &&
-				events[i]->occurred_at < stakes->neighbours[k].window.end)
-				return true;
-	return false;
+	int			kept = 0;
+
+	for (int k = 0; k < stakes->nneighbours; k++)
+	{
+		Stake		neighbour = stakes->neighbours[k];
+
+		neighbour.amount = num_zero;
+		for (int i = 0; i < n; i++)
+			if (events[i]->occurred_at >= neighbour.window.start &&
+				events[i]->occurred_at < neighbour.window.end &&
+				limit_counts(neighbour.limit, events[i]))
+				neighbour.amount = num_add(neighbour.amount, amount_of(neighbour.limit, events[i]));
+		if (num_sign(neighbour.amount) != 0)
+			stakes->neighbours[kept++] = neighbour;
+	}
+	stakes->nneighbours = kept;
 }
 
 static void
@@ -89,11 +103,7 @@ find_span(Event **events, int n, TimestampTz *first, TimestampTz *last)
 	}
 }
 
-/*
- * False if windows of an earlier clock hold some of the events: then not all of
- * a window's events count in the same rows.
- */
-static bool
+static void
 count_together(Event **events, int n)
 {
 	const Config *config = current_config();
@@ -105,29 +115,14 @@ count_together(Event **events, int n)
 
 	find_span(events, n, &first, &last);
 	read_counters(user_id, first, last, &stakes, true);
-	if (have_neighbours(&stakes, events, n))
-		return false;
-	stakes.nneighbours = 0;
+	weigh_neighbours(&stakes, events, n);
 	take_from_counters(user_id, &stakes, LOCK_ONLY);
 	add_to_counters(user_id, &stakes);
 	mark_overage(config, &terms, events, n, &stakes);
-	return true;
-}
-
-/* One by one, events and keys included. */
-static void
-record_singly(const Installation *home, BatchItem **items, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		Decision	decision = record_fact(home, &items[i]->event);
-
-		items[i]->fate = strcmp(decision.reason, "replayed") == 0 ? ITEM_REPLAYED : ITEM_RECORDED;
-	}
 }
 
 static void
-count_user(const Installation *home, Batch *slice)
+count_user(Batch *slice)
 {
 	BatchItem **items;
 	int			n;
@@ -136,8 +131,8 @@ count_user(const Installation *home, Batch *slice)
 	for (int i = 0; i < n; i++)
 		if (!events[i]->has_own_time)
 			events[i]->occurred_at = usage_now();
-	if (n > 0 && !count_together(events, n))
-		record_singly(home, items, n);
+	if (n > 0)
+		count_together(events, n);
 }
 
 void
@@ -148,7 +143,7 @@ count_users(const Installation *home, Batch *batch)
 		Batch		slice = {&batch->items[i]};
 
 		slice.n = length = run_length(home, &batch->items[i], batch->n - i);
-		count_user(home, &slice);
+		count_user(&slice);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -26,7 +26,7 @@ stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 }
 
 /* As sum_events in counters.c. */
-static bool
+bool
 limit_counts(const UsageLimit *limit, const Event *event)
 {
 	if (event->corrected_limit != 0)

@@ -22,7 +22,8 @@ status=0
 for program in $UT_STRESS; do
     setup=$program.sql
     [ "$program" != stress ] || setup=setup.sql
-    psql -Xqc "CREATE DATABASE $database"
+    # A circle of waiting sessions is found before one of them is shot by the test.
+    psql -Xqc "CREATE DATABASE $database" -c "ALTER DATABASE $database SET deadlock_timeout = '20ms'"
     psql -Xqd "$database" -v ON_ERROR_STOP=1 -v library="${UT_STRESS_LIBRARY:-}" -f "$setup" >/dev/null
     PGDATABASE=$database "./$program" || status=1
     at_exit
