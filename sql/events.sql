@@ -94,7 +94,7 @@ CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_eve
 /* A snapshot that is older than a row here finds events where they no longer
  * are: src/events_amend.c notices by the number of rows. */
 CREATE TABLE @extschema@.usage_partition_log (
-    partition text NOT NULL,
+    partition text COLLATE "C" NOT NULL,
     action    text NOT NULL,
     events    bigint NOT NULL,
     logged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -444,7 +444,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_keys', '');
 CREATE TABLE @extschema@.usage_carried (
     user_id    @user_id@ NOT NULL,
     usage_type text COLLATE "C" NOT NULL,
-    status     text NOT NULL,
+    status     text COLLATE "C" NOT NULL,
     limit_id   bigint NOT NULL DEFAULT 0,
     month      timestamptz NOT NULL,
     events     numeric NOT NULL,
