@@ -12,7 +12,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_events_id_seq', ''
 
 CREATE TABLE @extschema@.usage_events (
     id                 bigint NOT NULL,
-    user_id            @user_id@ NOT NULL,
+    user_id            @user_id@@collated@ NOT NULL,
     usage_type         text COLLATE "C" NOT NULL,
     event_subtype      text,
     status             text NOT NULL,
@@ -94,7 +94,7 @@ CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_eve
 /* A snapshot that is older than a row here finds events where they no longer
  * are: src/events_amend.c notices by the number of rows. */
 CREATE TABLE @extschema@.usage_partition_log (
-    partition text NOT NULL,
+    partition text COLLATE "C" NOT NULL,
     action    text NOT NULL,
     events    bigint NOT NULL,
     logged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -417,7 +417,7 @@ COMMENT ON FUNCTION @extschema@._close_partitions() IS
 'Internal: takes back rights on partitions that default privileges gave away at a restore';
 
 CREATE TABLE @extschema@.usage_keys (
-    user_id         @user_id@ NOT NULL,
+    user_id         @user_id@@collated@ NOT NULL,
     idempotency_key text COLLATE "C" NOT NULL,
     recorded_at     timestamptz NOT NULL,
     function        text NOT NULL,
@@ -442,9 +442,9 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_keys', '');
 /* What is left of the months that retention dropped.  An adjustment of a limit
  * keeps its limit_id; everything else has 0. */
 CREATE TABLE @extschema@.usage_carried (
-    user_id    @user_id@ NOT NULL,
+    user_id    @user_id@@collated@ NOT NULL,
     usage_type text COLLATE "C" NOT NULL,
-    status     text NOT NULL,
+    status     text COLLATE "C" NOT NULL,
     limit_id   bigint NOT NULL DEFAULT 0,
     month      timestamptz NOT NULL,
     events     numeric NOT NULL,

@@ -52,14 +52,14 @@ check_name_of(const char *name, const char *argument, const char *characters)
 }
 
 /* Names of usage types and limits. */
-void
+static void
 check_name(const char *name, const char *argument)
 {
 	check_name_of(name, argument, NAME_CHARACTERS);
 }
 
 /* Names of plans and roles. */
-void
+static void
 check_plain_name(const char *name, const char *argument)
 {
 	check_name_of(name, argument, PLAIN_NAME_CHARACTERS);

@@ -18,8 +18,6 @@
 
 extern bool is_name(const char *name);
 extern bool is_plain_name(const char *name);
-extern void check_name(const char *name, const char *argument);
-extern void check_plain_name(const char *name, const char *argument);
 extern char *name_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *plain_name_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern bool is_key_text(Datum value);

@@ -171,6 +171,7 @@ keep_answer_of_hold(Datum user_id, int64 id, const char *reason, const FirstAnsw
 		TimestampTzGetDatum(answer->reset_at)
 	};
 
+	nulls[2] = answer->event_id == 0 ? 'n' : ' ';
 	nulls[4] = answer->limit_type == NULL ? 'n' : ' ';
 	nulls[5] = answer->used == NULL ? 'n' : ' ';
 	nulls[7] = answer->reset_at == DT_NOEND ? 'n' : ' ';

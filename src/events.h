@@ -53,6 +53,13 @@ typedef struct FirstAnswer
 	TimestampTz reset_at;		/* DT_NOEND: never */
 } FirstAnswer;
 
+/* Whether the known key of one of several events stands for the same request. */
+typedef struct KeyFate
+{
+	int			number;			/* of the event, from 0 */
+	bool		is_same;
+} KeyFate;
+
 extern void check_event_time(TimestampTz occurred_at);
 extern int64 next_event_id(const Installation *home);
 extern void insert_event(const Event *event);
@@ -60,14 +67,6 @@ extern bool is_correction(const Event *event);
 extern bool lock_event(Datum user_id, int64 id, Event *event);
 extern bool find_first_answer(const Event *event, FirstAnswer *answer);
 extern bool key_is_free(const Event *event);
-/* What the key of one of several events stands for already. */
-typedef struct KeyFate
-{
-	int			number;			/* of the event, from 0 */
-	int64		event_id;
-	bool		is_same;
-} KeyFate;
-
 extern TimestampTz oldest_key(void);
 extern void insert_events(const Installation *home, Event *const *events, int n);
 extern KeyFate *find_first_answers(const Installation *home, Event *const *events, int n, int *found);

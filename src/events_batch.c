@@ -137,7 +137,7 @@ insert_events(const Installation *home, Event *const *events, int n)
 
 /* As find_key in events.c: "same" is what the first use is compared by. */
 static Statement find_keys = {
-	"SELECT i.number, k.event_id, k.function OPERATOR(pg_catalog.=) i.function"
+	"SELECT i.number, k.function OPERATOR(pg_catalog.=) i.function"
 	" AND k.usage_type OPERATOR(pg_catalog.=) i.usage_type AND k.quantity OPERATOR(pg_catalog.=) i.quantity"
 	" AND k.tokens OPERATOR(pg_catalog.=) i.tokens"
 	" AND ((k.occurred_at IS NULL AND i.occurred_at IS NULL)"
@@ -172,8 +172,7 @@ find_first_answers(const Installation *home, Event *const *events, int n, int *f
 	for (int i = 0; i < *found; i++)
 	{
 		fates[i].number = result_int64(i, 1) - 1;
-		fates[i].event_id = result_int64(i, 2);
-		fates[i].is_same = result_bool(i, 3);
+		fates[i].is_same = result_bool(i, 2);
 	}
 	return fates;
 }

@@ -3,7 +3,7 @@
  *
  * The configuration (usage_types, usage_limits, plan_limits, temporary_limits) is
  * small and kept whole in each backend, but for temporary limits that are over.
- * Statement triggers on those tables send an invalidation; the next
+ * Triggers on those tables send an invalidation; the next
  * current_config() reads them again with a snapshot of that moment, at every
  * isolation level.  What belongs to one user is read at each call.
  */

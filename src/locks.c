@@ -102,7 +102,7 @@ lock_out(const Installation *home, bool all_users, Datum user_id)
 	AtEOXact_GUC(true, nest);
 }
 
-void
+static void
 lock_out_all_uses(const Installation *home)
 {
 	lock_out(home, true, (Datum) 0);

@@ -9,7 +9,6 @@
 #include "query.h"
 
 extern void lock_counting(const Installation *home, Datum user_id);
-extern void lock_out_all_uses(const Installation *home);
 extern void lock_out_uses_of(const Installation *home, Datum user_id);
 
 #endif							/* UT_LOCKS_H */

@@ -187,7 +187,7 @@ rows_end(Rows *rows)
 }
 
 /* By reference only until the next row. */
-Datum
+static Datum
 row_datum(const Rows *rows, int column, bool *isnull)
 {
 	return SPI_getbinval(rows->row, RelationGetDescr(rows->relation), rows->table->places[column], isnull);

@@ -61,7 +61,6 @@ extern Rows rows_begin(Table *table, const Key *keys, int nkeys);
 extern bool rows_next(Rows *rows);
 extern void rows_end(Rows *rows);
 
-extern Datum row_datum(const Rows *rows, int column, bool *isnull);
 extern char *row_text(const Rows *rows, int column);
 extern int64 row_int64(const Rows *rows, int column);
 extern Numeric row_numeric(const Rows *rows, int column);

@@ -51,16 +51,24 @@ static Statement erase = {
 	"SELECT @extschema@._forget_user($1, true)", 1, {USER_ID}
 };
 
-/* At REPEATABLE READ rows that are newer than the snapshot were passed over. */
+/*
+ * At REPEATABLE READ rows that are newer than the snapshot were passed over:
+ * copies of events too, which would come back as events.
+ */
 static Statement find_traces = {
 	"SELECT FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.usage_events_moving WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_counters WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_keys WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_reservations WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.user_limits WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.user_roles WHERE user_id OPERATOR(pg_catalog.=) $1"
-	" UNION ALL SELECT FROM @extschema@.user_subscriptions WHERE user_id OPERATOR(pg_catalog.=) $1",
+	" UNION ALL SELECT FROM @extschema@.user_roles WHERE granted_by OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.user_subscriptions WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.deleted_users WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.usage_changes WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.usage_changes WHERE changed_by OPERATOR(pg_catalog.=) $1",
 	1, {USER_ID}
 };
 

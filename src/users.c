@@ -35,7 +35,7 @@ same_user(const Installation *home, Datum a, Datum b)
 /* ---- what the caller may do ---- */
 
 /* A server role is one that may execute act_for_any_user(). */
-bool
+static bool
 is_server_role(const Installation *home)
 {
 	oidvector  *no_arguments = buildoidvector(NULL, 0);
@@ -47,7 +47,7 @@ is_server_role(const Installation *home)
 	return OidIsValid(marker) && ut_may_execute(marker, GetUserId());
 }
 
-bool
+static bool
 is_owner_role(const Installation *home)
 {
 	return has_privs_of_role(GetUserId(), home->owner);

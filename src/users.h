@@ -9,8 +9,6 @@
 #include "query.h"
 
 extern bool current_user_datum(const Installation *home, Datum *user_id);
-extern bool is_server_role(const Installation *home);
-extern bool is_owner_role(const Installation *home);
 extern bool is_app_admin(const Installation *home);
 extern bool is_user_id(const Installation *home, Datum value);
 extern Datum user_id_argument(const Installation *home, FunctionCallInfo fcinfo);

@@ -477,9 +477,12 @@ SELECT user_id = '00000000-0000-0000-0000-000000000014' AS second, status, quant
 SELECT idempotency_key, quantity FROM usage_keys WHERE user_id IN ('00000000-0000-0000-0000-000000000013', '00000000-0000-0000-0000-000000000014') ORDER BY 1;
 SELECT * FROM reconcile_usage();
 SELECT * FROM track_usage_batch('[]');
+SELECT id AS hold FROM reserve_usage(:'ida', 'render', 0, 1) \gset
 SET usage_tracking.enabled = off;
 SELECT recorded, replayed, jsonb_array_length(errors) FROM batch, track_usage_batch(elements);
 SELECT :decision FROM reserve_usage(:'ida', 'render');
+SELECT :decision FROM commit_usage(:'ida', :hold);
+SELECT state, event_id, reason FROM usage_reservations WHERE id = :hold;
 SELECT reset_user_usage(:'ida', 'renders_monthly');
 RESET usage_tracking.enabled;
 SELECT used FROM check_usage_limit(:'ida', 'renders_monthly', 0);

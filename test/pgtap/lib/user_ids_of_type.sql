@@ -53,8 +53,8 @@ SELECT results_eq($$SELECT recorded, replayed, errors::text FROM track_usage_bat
 SELECT is((commit_usage(id, (reserve_usage(id, 'view')).id)).allowed, true, :'title' || 'a reservation') FROM test.people ORDER BY id LIMIT 1;
 SELECT set_user_limit(id, 'calls_daily', 5), set_user_clock(id, 'Asia/Tokyo'), grant_role(id, 'support') FROM test.people \g /dev/null
 SELECT is(count(*) FILTER (WHERE has_role(id, 'support') AND (check_usage_limit(id, 'call')).remaining = 2), count(*), :'title' || 'a role, a limit and a zone of his own') FROM test.people;
-SELECT results_eq('SELECT user_id, count(*) FROM usage_events GROUP BY 1 ORDER BY 1',
-                  'SELECT id, 7 + (row_number() OVER (ORDER BY id) = 1)::integer::bigint FROM test.people ORDER BY 1', :'title' || 'events under each id as it is written');
+SELECT results_eq('SELECT user_id::text COLLATE "C", count(*) FROM usage_events GROUP BY 1 ORDER BY 1',
+                  'SELECT id::text COLLATE "C", 7 + (row_number() OVER (ORDER BY id) = 1)::integer::bigint FROM test.people ORDER BY 1', :'title' || 'events under each id as it is written');
 SELECT is_empty('SELECT * FROM reconcile_usage()', :'title' || 'counters agree with events');
 
 -- Columns of a users table
