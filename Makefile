@@ -46,9 +46,9 @@ parts_of   = $(subst --, ,$(notdir $(basename $1)))
 name_of    = $(firstword $(call parts_of,$1))
 type_of    = $(or $(patsubst $(PRODUCT)_%,%,$(filter $(PRODUCT)_%,$(call name_of,$1))),uuid)
 version_of = $(lastword $(call parts_of,$1))
-# Ids of type text are compared byte by byte, under whatever locale the database has.
-collate_of = $(if $(filter text,$(call type_of,$1)), COLLATE "C")
-write      = sed 's/@collated@/$(call collate_of,$@)/g; s/@user_id@/$(call type_of,$@)/g; s/@extension@/$(call name_of,$@)/g; s/@version@/$(call version_of,$@)/g'
+# Ids of type text are kept to be compared byte by byte, whatever the database's locale.
+column_of  = $(call type_of,$1)$(if $(filter text,$(call type_of,$1)), COLLATE "C")
+write      = sed 's/@user_id_column@/$(call column_of,$@)/g; s/@user_id@/$(call type_of,$@)/g; s/@extension@/$(call name_of,$@)/g; s/@version@/$(call version_of,$@)/g'
 
 $(CURRENT): sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql $(PRODUCT).control
 	$(write) sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql > $@

@@ -4,7 +4,7 @@
  * that sum itself.  src/locks.c has the locking protocol.
  */
 CREATE TABLE @extschema@.usage_counters (
-    user_id      @user_id@@collated@ NOT NULL,
+    user_id      @user_id_column@ NOT NULL,
     limit_id     bigint NOT NULL,
     window_start timestamptz NOT NULL,
     stripe       integer NOT NULL DEFAULT 0,
@@ -29,7 +29,7 @@ COMMENT ON SEQUENCE @extschema@.usage_reservations_id_seq IS 'Ids of reservation
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_reservations_id_seq', '');
 
 CREATE TABLE @extschema@.usage_reservations (
-    user_id     @user_id@@collated@ NOT NULL,
+    user_id     @user_id_column@ NOT NULL,
     id          bigint NOT NULL,
     usage_type  text COLLATE "C" NOT NULL,
     quantity    numeric NOT NULL,

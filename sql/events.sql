@@ -12,7 +12,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_events_id_seq', ''
 
 CREATE TABLE @extschema@.usage_events (
     id                 bigint NOT NULL,
-    user_id            @user_id@@collated@ NOT NULL,
+    user_id            @user_id_column@ NOT NULL,
     usage_type         text COLLATE "C" NOT NULL,
     event_subtype      text,
     status             text NOT NULL,
@@ -417,7 +417,7 @@ COMMENT ON FUNCTION @extschema@._close_partitions() IS
 'Internal: takes back rights on partitions that default privileges gave away at a restore';
 
 CREATE TABLE @extschema@.usage_keys (
-    user_id         @user_id@@collated@ NOT NULL,
+    user_id         @user_id_column@ NOT NULL,
     idempotency_key text COLLATE "C" NOT NULL,
     recorded_at     timestamptz NOT NULL,
     function        text NOT NULL,
@@ -442,7 +442,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_keys', '');
 /* What is left of the months that retention dropped.  An adjustment of a limit
  * keeps its limit_id; everything else has 0. */
 CREATE TABLE @extschema@.usage_carried (
-    user_id    @user_id@@collated@ NOT NULL,
+    user_id    @user_id_column@ NOT NULL,
     usage_type text COLLATE "C" NOT NULL,
     status     text COLLATE "C" NOT NULL,
     limit_id   bigint NOT NULL DEFAULT 0,

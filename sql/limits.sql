@@ -97,7 +97,7 @@ COMMENT ON SEQUENCE @extschema@.temporary_limits_id_seq IS
 'Numbers of temporary limits';
 
 CREATE TABLE @extschema@.user_limits (
-    user_id    @user_id@@collated@ NOT NULL,
+    user_id    @user_id_column@ NOT NULL,
     limit_type text COLLATE "C" NOT NULL
                REFERENCES @extschema@.usage_limits ON UPDATE CASCADE ON DELETE CASCADE,
     max_usage  numeric NOT NULL

@@ -52,7 +52,7 @@ COMMENT ON FUNCTION @extschema@.install_default_plans() IS
 'Adds the plans demo, free, pro, team and enterprise where missing; returns how many were';
 
 CREATE TABLE @extschema@.user_subscriptions (
-    user_id                @user_id@@collated@ PRIMARY KEY,
+    user_id                @user_id_column@ PRIMARY KEY,
     plan                   text COLLATE "C" REFERENCES @extschema@.plans ON UPDATE CASCADE,
     status                 text NOT NULL DEFAULT 'active'
                            CHECK (status = ANY (ARRAY['active', 'trialing', 'past_due', 'cancelled',

@@ -4,7 +4,7 @@
  * is attached, by which columns, is read from them.
  */
 CREATE TABLE @extschema@.deleted_users (
-    user_id    @user_id@@collated@ PRIMARY KEY,
+    user_id    @user_id_column@ PRIMARY KEY,
     on_delete  text NOT NULL CHECK (on_delete = ANY (ARRAY['anonymize', 'erase'])),
     deleted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
