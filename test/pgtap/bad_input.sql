@@ -253,7 +253,7 @@ SELECT kind, CASE WHEN kind = 'its user' AND sqlstate = '00000' THEN '22023' ELS
     ('id_uuid', '00000', ARRAY['''00000000-0000-0000-0000-000000000000''', '''FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF''']),
     ('id_text', '22023', ARRAY['''''', 'repeat(''x'', 256)', 'repeat(''é'', 256)', 'repeat(''🎬'', 256)', 'repeat(''x'', 1000000)']),
     ('id_text', '00000', ARRAY[''' ''', '''ann''', 'repeat(''x'', 255)', 'repeat(''🎬'', 255)', 'E''a\r\nb\x01''', '''''''); DROP TABLE usage.plans; --''', '''%s%n''']),
-    ('id_bigint', '22P02', ARRAY['''''', '''ann''', '''1.5''', '''0x10''', 'repeat(''x'', 1000000)::bigint']),
+    ('id_bigint', '22P02', ARRAY['''''', '''ann''', '''1.5''', '''0x1g''', 'repeat(''x'', 1000000)::bigint']),
     ('id_bigint', '22003', ARRAY['''9223372036854775808''', '''-9223372036854775809''', '1e20::bigint']),
     ('id_bigint', '00000', ARRAY['0', '-1', '9223372036854775807', '''-9223372036854775808'''])
     ) AS v (type, sqlstate, "values"), unnest("values") AS value, unnest('{user,its user,user or nobody}'::text[]) AS kind
