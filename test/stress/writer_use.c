@@ -92,15 +92,16 @@ outcome_of(Client *me, const PGresult *result, const char *what)
 
 	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
 		return DONE;
-	if (PQstatus(me->conn) != CONNECTION_OK)
+	/* libpq may notice only that it could not write, and call the connection good still */
+	if (PQstatus(me->conn) != CONNECTION_OK || state == NULL)
 	{
 		disconnect(me);
 		me->shared->did.lost++;
 		return GONE;
 	}
-	if (state != NULL && strcmp(state, "57014") == 0)
+	if (strcmp(state, "57014") == 0)
 		me->shared->did.cancelled++;
-	else if (state == NULL || strcmp(state, "55P03") != 0)
+	else if (strcmp(state, "55P03") != 0)
 		fault(me, "%s: %s", what, PQerrorMessage(me->conn));
 	return REFUSED;
 }
