@@ -56,15 +56,6 @@ text_or_null(const char *value, char *null)
 	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
 }
 
-static Statement insert_row = {
-	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, status, quantity, tokens, cost,"
-	" occurred_at, event_subtype, duration_ms, error_message, resource_type, resource_id,"
-	" parent_resource_id, metadata, overage)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::pg_catalog.jsonb)",
-	16, {INT8OID, USER_ID, TEXTOID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID,
-	TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID}
-};
-
 static Statement insert_correction = {
 	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, status, quantity, tokens, cost,"
 	" occurred_at, corrects, corrected_status, corrected_events, corrected_limit, reason)"
@@ -97,36 +88,13 @@ insert_correcting_event(const Event *event)
 	statement_write(&insert_correction, args, nulls);
 }
 
-static void
-insert_use_by_statement(const Event *event)
-{
-	char		nulls[17] = "                ";
-	Datum		args[] = {
-		Int64GetDatum(event->id),
-		event->user_id,
-		CStringGetTextDatum(event->usage_type),
-		CStringGetTextDatum(event->status),
-		NumericGetDatum(event->quantity),
-		Int64GetDatum(event->tokens),
-		NumericGetDatum(event->cost),
-		TimestampTzGetDatum(event->occurred_at),
-		text_or_null(event->event_subtype, &nulls[8]),
-		Int64GetDatum(event->duration_ms),
-		text_or_null(event->error_message, &nulls[10]),
-		text_or_null(event->resource_type, &nulls[11]),
-		text_or_null(event->resource_id, &nulls[12]),
-		text_or_null(event->parent_resource_id, &nulls[13]),
-		PointerGetDatum(event->metadata),
-		text_or_null(event->overage, &nulls[15])
-	};
+/* ---- a use ---- */
 
-	nulls[9] = event->has_duration ? ' ' : 'n';
-	nulls[14] = event->metadata == NULL ? 'n' : ' ';
-	statement_write(&insert_row, args, nulls);
-}
-
-/* ---- and without a statement, as it is mostly possible ---- */
-
+/*
+ * Its columns, in the order of both ways to write them: into the month itself, as
+ * it is mostly possible, and by a statement, which leaves the last two to their
+ * defaults.
+ */
 enum
 {
 	EVENT_ID, EVENT_USER, EVENT_TYPE, EVENT_SUBTYPE, EVENT_STATUS, EVENT_QUANTITY, EVENT_TOKENS, EVENT_COST,
@@ -141,6 +109,25 @@ static Table partition = {
 		"metadata", "occurred_at", "recorded_at", "xact_id"
 	}
 };
+
+static Statement insert_row = {
+	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, event_subtype, status, quantity, tokens, cost,"
+	" overage, duration_ms, error_message, resource_type, resource_id, parent_resource_id,"
+	" metadata, occurred_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+	EVENT_RECORDED_AT, {INT8OID, USER_ID, TEXTOID, TEXTOID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID,
+	JSONBOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
+};
+
+static void
+insert_by_statement(Datum *values, const bool *is_null)
+{
+	char		nulls[EVENT_COLUMNS];
+
+	for (int i = 0; i < EVENT_COLUMNS; i++)
+		nulls[i] = is_null[i] ? 'n' : ' ';
+	statement_write(&insert_row, values, nulls);
+}
 
 static void
 put_text(Datum *values, bool *nulls, int column, const char *value)
@@ -177,7 +164,7 @@ insert_use(const Event *event)
 	values[EVENT_RECORDED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[EVENT_XACT_ID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	if (!row_insert(present_installation()->usage_events, &partition, event->occurred_at, values, nulls))
-		insert_use_by_statement(event);
+		insert_by_statement(values, nulls);
 }
 
 bool
