@@ -158,6 +158,8 @@ sub verify
 
     is($self->{fault} // '', '', "$when: writers met only what they expected");
     $self->load_logs;
+    # Autovacuum and the checkpointer pin pages too, for a moment: what is left is what stays.
+    $node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM crash.left_behind');
     foreach my $promise (@promises)
     {
         my ($view, $title) = @$promise;
