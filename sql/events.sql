@@ -190,12 +190,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.create_usage_partition(date) IS
 'Makes the partition of usage_events for the month of that day, in UTC; false if it is there';
 
-CREATE FUNCTION @extschema@._usage_now() RETURNS timestamptz
-LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'ut_usage_now';
-COMMENT ON FUNCTION @extschema@._usage_now() IS
-'Internal: the instant at which a use would happen now';
-
 CREATE FUNCTION @extschema@._prepare_partitions(
     months integer, stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE

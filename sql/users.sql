@@ -15,6 +15,12 @@ AS 'MODULE_PATHNAME', 'ut_act_for_any_user';
 COMMENT ON FUNCTION @extschema@.act_for_any_user() IS
 'Does nothing; a role that may execute it is a server role and acts for every user';
 
+CREATE FUNCTION @extschema@._usage_now() RETURNS timestamptz
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ut_usage_now';
+COMMENT ON FUNCTION @extschema@._usage_now() IS
+'Internal: the instant at which a use would happen now';
+
 /* History: what was changed about limits, plans and roles.  Row triggers named
  * change_recorded write it, on each table of that kind. */
 CREATE TABLE @extschema@.usage_changes (

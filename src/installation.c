@@ -19,11 +19,20 @@ static Installation home = {0};
 static bool home_valid = false;
 static bool home_fits = false;	/* the script's version is the library's */
 static uint32 home_version_hash = 0;
-static config_changed_callback config_changed = NULL;
+static config_changed_callback listeners[2];
+static int	nlisteners = 0;
 
 static const char *const config_table_names[] = {
-	"usage_types", "usage_limits", "plan_limits", "temporary_limits", "plans"
+	"usage_types", "usage_limits", "plan_limits", "temporary_limits", "plans",
+	"model_prices", "model_aliases"
 };
+
+static void
+tell_listeners(void)
+{
+	for (int i = 0; i < nlisteners; i++)
+		listeners[i] ();
+}
 
 static bool
 is_config_table(Oid relation)
@@ -42,8 +51,7 @@ relation_changed(Datum arg, Oid relation)
 	if (relation == InvalidOid || is_config_table(relation))
 	{
 		home_valid = false;
-		if (config_changed != NULL)
-			config_changed();
+		tell_listeners();
 	}
 }
 
@@ -68,11 +76,13 @@ installation_init(void)
 	CacheRegisterSyscacheCallback(PROCNAMEARGSNSP, function_changed, (Datum) 0);
 }
 
-/* Registers the one listener for changes of the configuration tables. */
+/* Registers a listener for changes of the configuration tables. */
 void
 on_config_change(config_changed_callback callback)
 {
-	config_changed = callback;
+	if (nlisteners == lengthof(listeners))
+		elog(ERROR, "no room for another listener");
+	listeners[nlisteners++] = callback;
 }
 
 static Oid
@@ -98,8 +108,7 @@ find_home(Oid schema)
 		strcmp(name, NameStr(home.schema_name)) != 0)
 	{
 		home.generation++;
-		if (config_changed != NULL)
-			config_changed();
+		tell_listeners();
 	}
 	home_version_hash = script_version_hash(schema);	/* first, like home_valid */
 	home_fits = script_fits(schema);

@@ -17,7 +17,7 @@ typedef struct Installation
 	Oid			owner;
 	Oid			user_id_type;
 	Oid			usage_events;
-	Oid			config_tables[5];
+	Oid			config_tables[7];
 } Installation;
 
 typedef void (*config_changed_callback) (void);

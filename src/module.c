@@ -6,6 +6,7 @@
 #include "installation.h"
 #include "limits.h"
 #include "numbers.h"
+#include "prices.h"
 #include "rows.h"
 #include "settings.h"
 
@@ -21,4 +22,5 @@ _PG_init(void)
 	installation_init();
 	rows_init();
 	limits_init();
+	prices_init();
 }

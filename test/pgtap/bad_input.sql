@@ -34,6 +34,7 @@ SELECT consume_usage(:'ann', 'video', 2.5, 7, 0.01, 'a key');
 SELECT track_usage(:'ann', 'image', occurred_at => '2026-02-10 12:00+00');
 SELECT reserve_usage(:'ann', 'video', 3), adjust_usage(:'ann', 'videos_daily', 2, reason => 'why');
 INSERT INTO usage_carried VALUES (:'ann', 'image', 'success', 0, '2025-01-01 00:00+00', 1, 1, 0, 0);
+SELECT install_seed_prices();
 SELECT grant_role(:'ann', 'admin'), grant_role(:'ann', 'support'), grant_role('00000000-0000-0000-0000-00000000000b', 'admin');
 INSERT INTO deleted_users VALUES ('00000000-0000-0000-0000-00000000000c', 'erase', '2026-03-01');
 CREATE ROLE regress_ut_bad_input;
@@ -107,6 +108,31 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('make_admin_by_email',                  'email',           'email',        '''ann@example.com'''),
     ('grant_usage_access',                   'role',            'database role', '''regress_ut_bad_input'''),
     ('create_usage_partition',               'month',           'month',        '''2026-04-01'''),
+    ('calculate_llm_cost calculate_image_cost calculate_video_cost', 'provider', 'text', '''openai'''),
+    ('calculate_llm_cost calculate_openai_cost calculate_image_cost calculate_video_cost', 'model', 'text', '''gpt-4o'''),
+    ('calculate_llm_cost calculate_openai_cost', 'input_tokens', 'count', '1000'),
+    ('calculate_llm_cost calculate_openai_cost', 'output_tokens', 'count', '10'),
+    ('calculate_llm_cost', 'cache_read_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'cache_write_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'cache_write_1h_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'reasoning_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'audio_input_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'audio_cache_read_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'audio_output_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'image_input_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'image_output_tokens', 'count', '1'),
+    ('calculate_llm_cost', 'requests', 'count', '1'),
+    ('calculate_llm_cost',                   'service_tier',    'word',         '''batch'''),
+    ('calculate_llm_cost calculate_image_cost calculate_video_cost', 'at', 'time', '''2026-03-01'''),
+    ('calculate_image_cost',                 'images',          'count',        '2'),
+    ('calculate_image_cost',                 'size',            'size',         '''1024x1792'''),
+    ('calculate_image_cost',                 'quality',         'text',         '''hd'''),
+    ('calculate_video_cost',                 'seconds',         'amount',       '7.5'),
+    ('calculate_video_cost',                 'resolution',      'text',         '''1080p'''),
+    ('import_model_prices',                  'prices',          'price list',   '''{}'''),
+    ('import_model_prices',                  'effective_from',  'time',         '''2026-03-01'''),
+    ('import_model_prices',                  'source',          'text',         '''a list'''),
+    ('usage_from_openai usage_from_anthropic usage_from_opentelemetry', 'usage', 'usage object', '''{}'''),
     ('usage_maintenance',                    'max_seconds',     'seconds',      '600')
     ) AS v (functions, argument, kind, good);
 
@@ -183,6 +209,18 @@ SELECT kind, sqlstate, value FROM (VALUES
         '''{{NULL}}''', 'array_fill(''x''::text, ARRAY[10000])', 'array_fill(''success''::text, ARRAY[1000000])']),
     ('statuses', '00000', ARRAY['''{success}''', '''{failed,cancelled,rate_limited,success}''', '''[5:5]={success}''']),
     ('switch', '22P02', ARRAY['''''', '''perhaps''']),
+
+    ('price list, usage object', '22004', ARRAY['NULL']),
+    ('price list, usage object', '22023', ARRAY['''[]''', '''null''', '''"x"''', '''7''']),
+    ('price list, usage object', '22P02', ARRAY['''''', '''{''', '''{"a": NaN}''']),
+    ('price list', '00000', ARRAY['''{"": {}}''', '''{"x": 7}''', '''{"x": {"litellm_provider": 7}}''', '''{"x": {"litellm_provider": "y", "input_cost_per_token": "1"}}''',
+        '''{"x": {"litellm_provider": "y", "input_cost_per_token": -1}}''', '''{"x": {"litellm_provider": "y", "input_cost_per_token": 1e400, "tiered_pricing": [7, {"range": 7}]}}''',
+        '''{"x": {"litellm_provider": "y", "mode": 7, "tiered_pricing": [{"range": [1e400], "input_cost_per_token": 1}], "search_context_cost_per_query": 7}}''',
+        'jsonb_build_object(repeat(''x'', 300), ''{}''::jsonb)', '(repeat(''{"a":'', 900) || ''1'' || repeat(''}'', 900))::jsonb']),
+    ('usage object', '00000', ARRAY['''{"usage": 7}''', '''{"usage": {}, "model": 7}''', '''{"input_tokens": null}''', '''{"prompt_tokens_details": 7}''', '''{"input_tokens": 999999999999999999}''']),
+    ('size', '22023', ARRAY['''''', '''1024''', '''1024x''', '''x1024''', '''1024x1024x1''', '''1024X1024''', '''-1x1024''', '''0x1024''', '''1024x0''', '''1024x100001''', '''99999999999999999999x1''',
+        ''' 1024x1024''', '''1024x1024 ''', '''1e3x1''', '''1024×1024''', 'repeat(''1'', 1000000)']),
+    ('size', '00000', ARRAY['NULL', '''1x1''', '''1024-x-1024''', '''100000x100000''']),
 
     ('time, event time, anchor', '00000', ARRAY['NULL']),
     ('time, event time, anchor', '22008', ARRAY['''infinity''', '''-infinity''', '''2026-02-30''', '''294277-01-01''']),

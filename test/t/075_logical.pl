@@ -185,6 +185,7 @@ sub take_over
 SELECT setval('usage.usage_events_id_seq', (SELECT max(id) FROM usage.usage_events)),
        setval('usage.usage_limits_limit_id_seq', (SELECT max(limit_id) FROM usage.usage_limits)),
        setval('usage.temporary_limits_id_seq', (SELECT max(id) FROM usage.temporary_limits)),
+       setval('usage.model_prices_id_seq', (SELECT max(id) FROM usage.model_prices)),
        setval('usage.usage_reservations_id_seq', (SELECT max(id) FROM usage.usage_reservations)),
        setval('usage.usage_changes_id_seq', (SELECT max(id) FROM usage.usage_changes));
 SQL
