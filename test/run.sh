@@ -26,6 +26,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 : "${UT_USER_ID:=uuid text bigint}"
 : "${UT_STRESS_SECONDS:=8}"
 export UT_STRESS_SECONDS
+# Data that some tests need and that is no part of the project.
+export UT_DATA="${UT_DATA:-$root/../shared/data}"
 
 passed=0 failed=0 skipped=0 complete=false
 

@@ -20,6 +20,8 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('INSERT INTO usage.user_roles (user_id, role) VALUES (%L, ''admin'')', :a),
     'UPDATE usage.usage_limits SET max_usage = -1', 'INSERT INTO usage.plan_limits VALUES (''free'', ''calls_daily'', -1)',
     'INSERT INTO usage.temporary_limits VALUES (''calls_daily'', NULL, now(), now() + ''1 day'', -1)', 'UPDATE usage.temporary_limits SET ends_at = ''2100-01-01''',
+    'INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES (''openai'', ''gpt-5'', ''{"input": 0}'', ''-infinity'')', 'UPDATE usage.model_prices SET prices = ''{}''',
+    'SELECT * FROM usage.import_model_prices(''{"gpt-5": {"litellm_provider": "openai"}}'')', 'SELECT usage.install_seed_prices()', 'INSERT INTO usage.model_aliases VALUES (''openai'', ''gpt-5'', ''x'', ''y'')',
     'SET usage_tracking.limit_overrides = ''calls_daily.free=-1''', 'SELECT set_config(''usage_tracking.limit_overrides'', ''calls_daily.free=-1'', true)']);
 SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
 SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v');
