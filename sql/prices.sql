@@ -408,7 +408,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._usage_object(jsonb) IS
 'Internal: the object with the counts, which may be inside a whole response';
 
-CREATE FUNCTION @extschema@._token_count(usage jsonb, VARIADIC path text[]) RETURNS bigint
+CREATE FUNCTION @extschema@._token_count(usage jsonb, path text[]) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -455,25 +455,25 @@ DECLARE
     counts  jsonb := @extschema@._usage_object(usage);
     parts   jsonb := COALESCE(counts -> 'prompt_tokens_details', counts -> 'input_tokens_details', counts -> 'input_token_details');
     written jsonb := COALESCE(counts -> 'completion_tokens_details', counts -> 'output_tokens_details', counts -> 'output_token_details');
-    cached_images bigint := @extschema@._token_count(parts, 'cached_tokens_details', 'image_tokens');
+    cached_images bigint := @extschema@._token_count(parts, '{cached_tokens_details,image_tokens}');
 BEGIN
     provider := 'openai';
     model := usage ->> 'model';
     service_tier := CASE WHEN usage ->> 'service_tier' = ANY ('{batch,flex,priority}') THEN usage ->> 'service_tier' ELSE 'standard' END;
-    audio_cache_read_tokens := @extschema@._token_count(parts, 'cached_tokens_details', 'audio_tokens');
-    cache_read_tokens := @extschema@._check_token_count(@extschema@._token_count(parts, 'cached_tokens') - audio_cache_read_tokens, 'cached');
-    cache_write_tokens := @extschema@._token_count(parts, 'cache_write_tokens');
+    audio_cache_read_tokens := @extschema@._token_count(parts, '{cached_tokens_details,audio_tokens}');
+    cache_read_tokens := @extschema@._check_token_count(@extschema@._token_count(parts, '{cached_tokens}') - audio_cache_read_tokens, 'cached');
+    cache_write_tokens := @extschema@._token_count(parts, '{cache_write_tokens}');
     cache_write_1h_tokens := 0;
-    audio_input_tokens := @extschema@._check_token_count(@extschema@._token_count(parts, 'audio_tokens') - audio_cache_read_tokens, 'audio');
-    image_input_tokens := @extschema@._check_token_count(@extschema@._token_count(parts, 'image_tokens') - cached_images, 'image');
+    audio_input_tokens := @extschema@._check_token_count(@extschema@._token_count(parts, '{audio_tokens}') - audio_cache_read_tokens, 'audio');
+    image_input_tokens := @extschema@._check_token_count(@extschema@._token_count(parts, '{image_tokens}') - cached_images, 'image');
     input_tokens := @extschema@._check_token_count(
-        CASE WHEN counts ? 'prompt_tokens' THEN @extschema@._token_count(counts, 'prompt_tokens') ELSE @extschema@._token_count(counts, 'input_tokens') END
+        CASE WHEN counts ? 'prompt_tokens' THEN @extschema@._token_count(counts, '{prompt_tokens}') ELSE @extschema@._token_count(counts, '{input_tokens}') END
         - cache_read_tokens - cache_write_tokens - audio_input_tokens - audio_cache_read_tokens - image_input_tokens, 'input');
-    reasoning_tokens := @extschema@._token_count(written, 'reasoning_tokens');
-    audio_output_tokens := @extschema@._token_count(written, 'audio_tokens');
-    image_output_tokens := @extschema@._token_count(written, 'image_tokens');
+    reasoning_tokens := @extschema@._token_count(written, '{reasoning_tokens}');
+    audio_output_tokens := @extschema@._token_count(written, '{audio_tokens}');
+    image_output_tokens := @extschema@._token_count(written, '{image_tokens}');
     output_tokens := @extschema@._check_token_count(
-        CASE WHEN counts ? 'completion_tokens' THEN @extschema@._token_count(counts, 'completion_tokens') ELSE @extschema@._token_count(counts, 'output_tokens') END
+        CASE WHEN counts ? 'completion_tokens' THEN @extschema@._token_count(counts, '{completion_tokens}') ELSE @extschema@._token_count(counts, '{output_tokens}') END
         - reasoning_tokens - audio_output_tokens - image_output_tokens, 'output');
 END
 $$;
@@ -495,12 +495,12 @@ BEGIN
     provider := 'anthropic';
     model := usage ->> 'model';
     service_tier := CASE WHEN counts ->> 'service_tier' = ANY ('{batch,priority}') THEN counts ->> 'service_tier' ELSE 'standard' END;
-    input_tokens := @extschema@._token_count(counts, 'input_tokens');
-    cache_read_tokens := @extschema@._token_count(counts, 'cache_read_input_tokens');
-    cache_write_1h_tokens := @extschema@._token_count(counts, 'cache_creation', 'ephemeral_1h_input_tokens');
+    input_tokens := @extschema@._token_count(counts, '{input_tokens}');
+    cache_read_tokens := @extschema@._token_count(counts, '{cache_read_input_tokens}');
+    cache_write_1h_tokens := @extschema@._token_count(counts, '{cache_creation,ephemeral_1h_input_tokens}');
     cache_write_tokens := @extschema@._check_token_count(
-        @extschema@._token_count(counts, 'cache_creation_input_tokens') - cache_write_1h_tokens, 'cache creation');
-    output_tokens := @extschema@._token_count(counts, 'output_tokens');
+        @extschema@._token_count(counts, '{cache_creation_input_tokens}') - cache_write_1h_tokens, 'cache creation');
+    output_tokens := @extschema@._token_count(counts, '{output_tokens}');
     reasoning_tokens := 0;
     audio_input_tokens := 0;
     audio_cache_read_tokens := 0;
@@ -527,13 +527,13 @@ BEGIN
     provider := COALESCE(counts ->> 'gen_ai.provider.name', counts ->> 'gen_ai.system');
     model := COALESCE(counts ->> 'gen_ai.response.model', counts ->> 'gen_ai.request.model');
     service_tier := 'standard';
-    cache_read_tokens := @extschema@._token_count(counts, 'gen_ai.usage.cache_read.input_tokens');
-    cache_write_tokens := @extschema@._token_count(counts, 'gen_ai.usage.cache_creation.input_tokens');
+    cache_read_tokens := @extschema@._token_count(counts, '{gen_ai.usage.cache_read.input_tokens}');
+    cache_write_tokens := @extschema@._token_count(counts, '{gen_ai.usage.cache_creation.input_tokens}');
     cache_write_1h_tokens := 0;
     input_tokens := @extschema@._check_token_count(
-        @extschema@._token_count(counts, 'gen_ai.usage.input_tokens') - cache_read_tokens - cache_write_tokens, 'input');
-    reasoning_tokens := @extschema@._token_count(counts, 'gen_ai.usage.reasoning.output_tokens');
-    output_tokens := @extschema@._check_token_count(@extschema@._token_count(counts, 'gen_ai.usage.output_tokens') - reasoning_tokens, 'output');
+        @extschema@._token_count(counts, '{gen_ai.usage.input_tokens}') - cache_read_tokens - cache_write_tokens, 'input');
+    reasoning_tokens := @extschema@._token_count(counts, '{gen_ai.usage.reasoning.output_tokens}');
+    output_tokens := @extschema@._check_token_count(@extschema@._token_count(counts, '{gen_ai.usage.output_tokens}') - reasoning_tokens, 'output');
     audio_input_tokens := 0;
     audio_cache_read_tokens := 0;
     audio_output_tokens := 0;

@@ -63,7 +63,13 @@ SELECT attack.by_all('6 roles of nobody', ARRAY['SELECT true WHERE usage.is_admi
 SELECT attack.by_all('6 functions with ' || wild, array_agg(attack.call(function, quote_literal(wild))), '22P02 42501', '22P02 42501')
   FROM attack.functions(), unnest('{"",*,%}'::text[]) AS wild WHERE of_user GROUP BY wild;
 SELECT attack.by_all('5 functions for nobody in particular', array_agg(attack.call(function, 'NULL')))
-  FROM attack.functions() WHERE NOT of_user AND name NOT IN ('current_user_id', '_sees_all_users');
+  FROM attack.functions() WHERE NOT of_user AND name NOT IN ('current_user_id', '_sees_all_users')
+   AND name !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count)$';
+SELECT attack.by_all('5 what a call costs is no secret, what else is in the book is', ARRAY[
+    'SELECT true FROM usage.calculate_llm_cost(''acme'', ''secret'', 1, 0) AS c, usage.usage_from_openai(''{}'') AS u WHERE c.priced OR u.model IS NOT NULL',
+    'SELECT true FROM usage.calculate_image_cost(''acme'', ''secret'') AS c WHERE c.priced',
+    'SELECT true FROM usage.calculate_video_cost(''acme'', ''secret'', 1) AS c WHERE c.priced',
+    'SELECT true FROM usage.calculate_openai_cost(1, 1, ''secret'') AS c WHERE c.priced'], '00000', '00000 42501');
 SELECT attack.by_all('5 what everybody may ask',
        ARRAY['SELECT usage.current_user_id()', 'SELECT true WHERE usage._sees_all_users() OR usage.is_admin()'],
        '00000', '00000 42501');

@@ -47,6 +47,8 @@ SELECT usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first');
 SELECT usage.consume_usage($bob, 'photo', 3);
 SELECT usage.reserve_usage($ann, 'call', 1) FROM (SELECT usage.define_usage_type('call')) AS d;
 SELECT usage.set_temporary_limit('calls_daily', 50, '2026-01-01', '2026-02-01');
+INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('openai', 'gpt', '{"input": 1}', '2026-01-01');
+INSERT INTO usage.model_aliases VALUES ('azure', 'ours', 'openai', 'gpt');
 INSERT INTO usage.usage_carried VALUES ($bob, 'call', 'success', 0, '2025-01-01 00:00+00', 1, 1, 0, 0);
 INSERT INTO usage.usage_partition_log VALUES ('usage_events_2025_01', 'dropped', 1);
 SELECT usage.track_usage($bob, 'photo', occurred_at => '2026-01-20 10:00+00');
@@ -156,6 +158,10 @@ sub check_open_session
           "SELECT max_usage FROM usage.check_usage_limit($bob, 'photos')", '15' ],
         [ 'a limit is gone', q{DELETE FROM usage.usage_limits WHERE limit_type = 'films'},
           "SELECT max_usage FROM usage.check_usage_limit($dan, 'films')", 'ERROR UT004' ],
+        [ 'a model has another price', q{UPDATE usage.model_prices SET prices = '{"input": 2}'},
+          "SELECT input_cost FROM usage.calculate_llm_cost('azure', 'ours', 1, 0)", '2' ],
+        [ 'a model has another name', q{INSERT INTO usage.model_aliases VALUES ('azure', 'yours', 'openai', 'gpt')},
+          "SELECT input_cost FROM usage.calculate_llm_cost('azure', 'yours', 1, 0)", '2' ],
         [ 'a user has his own', "SELECT usage.set_user_limit($dan, 'photos', 7)",
           "SELECT max_usage FROM usage.check_usage_limit($dan, 'photos')", '7' ],
         [ 'plans have none', 'TRUNCATE usage.plan_limits',

@@ -46,6 +46,9 @@ SELECT \@.define_usage_limit('calls', 'call', 5, 'anchored', '7 days', statuses 
 SELECT \@.set_plan_limit('gold', 'photos', 7);
 SELECT \@.set_temporary_limit('photos', 5, '2026-01-01', '2026-02-10 12:00', 'gold', 'over');
 SELECT \@.set_temporary_limit('photos', 1, '2026-03-01', '2026-04-01');
+INSERT INTO \@.model_prices (provider, model, mode, prices, valid_from, valid_to, source) VALUES ('openai', 'gpt', 'chat', '{"input": 1e-12, "output>200000": 2.50}', '-infinity', '2026-01-01', 'a list');
+SELECT \@.import_model_prices('{"gpt": {"litellm_provider": "openai", "input_cost_per_token": 2.5e-06}}', '2026-01-01');
+INSERT INTO \@.model_aliases VALUES ('azure', 'ours', 'openai', 'gpt');
 SELECT \@.set_user_plan($bob, 'gold', '2026-12-31', '2026-01-31', '2026-02-28');
 SELECT \@.set_user_limit($cyd, 'photos', 2, '2027-01-01', 'asked nicely');
 SELECT \@.set_user_clock($bob, 'Asia/Tokyo', '2026-01-31 10:00+00');
