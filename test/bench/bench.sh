@@ -11,13 +11,13 @@
 #   BENCH_RUNS (7)          how often each side runs; the median counts
 #   BENCH_CLIENTS ("1 4 16")
 #   BENCH_KEYS (10000)      users, besides one hot user
-#   BENCH_ONLY              some of: check write wal layout
+#   BENCH_ONLY              some of: check write cost wal layout
 #   BENCH_DOC=1             writes the tables into doc/performance.md as well
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 : "${BENCH_SECONDS:=0.5}" "${BENCH_RUNS:=7}" "${BENCH_CLIENTS:=1 4 16}" "${BENCH_KEYS:=10000}"
-: "${BENCH_ONLY:=check write wal layout}" "${BENCH_DOC:=}"
+: "${BENCH_ONLY:=check write cost wal layout}" "${BENCH_DOC:=}"
 
 # shellcheck source=test/lib/server.sh
 . "$root/test/lib/server.sh"
@@ -98,6 +98,11 @@ weigh_layout() {
         layout_counter layout_seed
 }
 
+# In one backend: a round trip would take longer than either.
+race_costs() {
+    race cost_1000 "$BENCH_KEYS" 1 off ours_cost_1000 hand_cost_1000
+}
+
 configuration() {
     tell -At -c "SELECT 'PostgreSQL ' || current_setting('server_version_num')::integer / 10000 || '.'
                      || current_setting('server_version_num')::integer % 10000"
@@ -135,9 +140,10 @@ for kind in $BENCH_ONLY; do
     check) race_checks ;;
     write) race_writes ;;
     layout) weigh_layout ;;
+    cost) race_costs ;;
     wal) ;;
     *)
-        echo "bench.sh: BENCH_ONLY is some of: check write wal layout" >&2
+        echo "bench.sh: BENCH_ONLY is some of: check write cost wal layout" >&2
         exit 2
         ;;
     esac

@@ -53,3 +53,51 @@ INSERT INTO hand.usage_counters SELECT * FROM usage.usage_counters;
 -- The day's counter is there in any case, also for a race over midnight.
 INSERT INTO hand.usage_counters (user_id, limit_id, window_start, window_end, used)
 SELECT user_id, limit_id, window_end, window_end + interval '1 day', 0 FROM hand.usage_counters;
+
+/* What a call costs: a book of 3000 models, and the same in a table whose columns
+ * are what the statement needs, with all that a statement has to know: five
+ * classes and one threshold, no tier, no class that stands in for another. */
+INSERT INTO usage.model_prices (provider, model, prices, valid_from)
+SELECT 'openai', 'model-' || n, pg_catalog.jsonb_build_object(
+           'input', 1e-6 + n * 1e-9, 'output', 8e-6 + n * 1e-9, 'cache_read', 1e-7, 'cache_write', 2e-6, 'reasoning', 9e-6,
+           'input>200000', 2e-6 + n * 1e-9, 'output>200000', 1.6e-5, 'cache_read>200000', 2e-7, 'cache_write>200000', 4e-6), '-infinity'
+  FROM pg_catalog.generate_series(1, 3000) AS n;
+CREATE TABLE hand.model_prices (
+    provider text, model text, above bigint, valid_from timestamptz, valid_to timestamptz,
+    input numeric, output numeric, cache_read numeric, cache_write numeric, reasoning numeric,
+    PRIMARY KEY (model, provider, above, valid_from)
+);
+INSERT INTO hand.model_prices
+SELECT p.provider, p.model, above, p.valid_from, p.valid_to, (prices ->> ('input' || suffix))::numeric, (prices ->> ('output' || suffix))::numeric,
+       (prices ->> ('cache_read' || suffix))::numeric, (prices ->> ('cache_write' || suffix))::numeric, (prices ->> 'reasoning')::numeric
+  FROM usage.model_prices AS p, (VALUES (0, ''), (200000, '>200000')) AS v (above, suffix);
+CREATE FUNCTION bench.our_costs(calls integer) RETURNS numeric LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    sum numeric := 0;
+BEGIN
+    FOR n IN 1 .. calls LOOP
+        sum := sum + (usage.calculate_llm_cost('openai', 'model-1500', 1000 + n, 100, 500)).total_cost;
+    END LOOP;
+    RETURN sum;
+END
+$$;
+CREATE FUNCTION bench.hand_costs(calls integer) RETURNS numeric LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    sum numeric := 0;
+    c   record;
+BEGIN
+    FOR n IN 1 .. calls LOOP
+        SELECT i.input_cost, i.output_cost, i.input_cost + i.output_cost AS total_cost INTO c
+          FROM hand.model_prices AS p,
+               LATERAL (SELECT (1000 + n) * p.input + 500 * p.cache_read + 0 * p.cache_write AS input_cost,
+                               100 * p.output + 0 * p.reasoning AS output_cost) AS i
+         WHERE p.model = 'model-1500' AND p.provider = 'openai' AND p.above < 1000 + n + 500
+           AND p.valid_from <= now() AND (p.valid_to IS NULL OR p.valid_to > now())
+         ORDER BY p.above DESC LIMIT 1;
+        sum := sum + c.total_cost;
+    END LOOP;
+    RETURN sum;
+END
+$$;
+-- Both say the same.
+SELECT 1 / (bench.our_costs(1000) = bench.hand_costs(1000))::integer \g /dev/null

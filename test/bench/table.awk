@@ -94,6 +94,11 @@ function show_table(cell,    part) {
         write_row("track", part)
         write_row("consume", part)
     }
+    if (part[1] == "cost_1000") {
+        headed("cost", "| cost of one call | µs | by hand, µs | to a statement by hand |")
+        printf "| `calculate_llm_cost` | %.1f | %.1f | %s |\n", 1e6 / median_of(rate, cell, "ours_cost_1000"),
+            1e6 / median_of(rate, cell, "hand_cost_1000"), ratio(cell, "ours_cost_1000", "hand_cost_1000")
+    }
     if (part[1] == "layout") {
         headed("layout", "| an event | µs | WAL bytes |")
         layout_row("into a table without an index", "layout_heap", "layout_none")

@@ -97,6 +97,10 @@ INSERT INTO model_prices (provider, model, prices, valid_from, currency) VALUES 
 \set VERBOSITY default
 SELECT input_cost FROM unnest('{2025-09-30,2025-10-01,2026-03-10}'::timestamptz[]) AS at, calculate_llm_cost('openai', 'gpt-5', 1000, 0, at => at);
 
+UPDATE model_prices SET valid_to = '2026-03-10 12:00+00' WHERE model = 'half';
+SELECT * FROM calculate_llm_cost('acme', 'half', 2, 0);
+SELECT * FROM calculate_llm_cost('acme', 'half', 2, 0, at => '2026-03-10 11:59:59.999999+00');
+
 -- A changed price counts from the next statement on; taken back, it never was
 SAVEPOINT s;
 UPDATE model_prices SET prices = '{"input": 7}' WHERE model = 'gpt-5' AND valid_to IS NULL;
