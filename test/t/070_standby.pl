@@ -88,6 +88,11 @@ $primary->safe_psql('postgres', "UPDATE usage.usage_limits SET max_usage = 40 WH
 $primary->wait_for_catchup($standby);
 is($open->ask("SELECT limit_type, max_usage FROM usage.check_usage_limit(crash.user_id(5000), 'film')"), 'films|7', 'and then it is, with a limit');
 is($open->ask($ask), '40|ok', 'as it was before');
+my $cost = "SELECT total_cost FROM usage.calculate_llm_cost('acme', 'm', 1, 0)";
+is($open->ask($cost), '', 'nobody knows what a model costs');
+$primary->safe_psql('postgres', "INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm', '{\"input\": 1e-12}', '2020-01-01')");
+$primary->wait_for_catchup($standby);
+is($open->ask($cost), '0.000000000001', 'and then the standby knows too');
 $open->end;
 
 # ---- it writes nothing ----
@@ -98,7 +103,9 @@ my %writes = (
     adjust_usage => "usage.adjust_usage($who, 'units_ever', 3)",
     commit_usage => "usage.commit_usage($who, 1)",
     erase_user => "usage.erase_user($who)",
+    import_model_prices => q{usage.import_model_prices('{}')},
     install_default_limits => 'usage.install_default_limits()',
+    install_seed_prices => 'usage.install_seed_prices()',
     release_usage => "usage.release_usage($who, 1)",
     reserve_usage => "usage.reserve_usage($who, 'unit')",
     reset_user_usage => "usage.reset_user_usage(crash.user_id(0), 'units_ever')",

@@ -196,6 +196,9 @@ is($one->ask($price), '1', 'not before it commits');
 is($other->ask("COMMIT; INSERT INTO usage.model_aliases VALUES ('acme', 'new', 'acme', 'm')"), '', 'it does, and adds a name');
 is($one->ask($price), '2', 'then it counts, in the same transaction too');
 is($one->ask("COMMIT; SELECT input_cost FROM usage.calculate_llm_cost('acme', 'new', 1, 0)"), '2', 'and so does the name');
+is($one->ask("SELECT count(*) FILTER (WHERE priced) FROM generate_series(1, 5000) AS n, usage.calculate_llm_cost('acme', 'none-' || n, 1, 0)"), '0',
+    'more names than a session keeps');
+is($one->ask($price), '2', 'and it still knows the price');
 is($other->ask("BEGIN; TRUNCATE usage.model_prices; $price; ROLLBACK; $price"), "\n2", 'taken back, nothing has changed');
 is($one->ask('ALTER SCHEMA usage RENAME TO moved; ' . $price =~ s/usage\./moved./r), '2', 'in another schema it is the same');
 $_->quit foreach grep { $_->can('quit') } $one, $other;
