@@ -26,7 +26,7 @@ typedef struct AskedModel
 } AskedModel;
 
 /* Names are the callers', so there is an end to what is kept. */
-#define MAX_KEPT 4096
+#define MAX_KEPT 1024
 
 static MemoryContext kept_context = NULL;
 static AskedModel *kept[MAX_KEPT];	/* by model and provider */
