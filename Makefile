@@ -48,12 +48,13 @@ type_of    = $(or $(patsubst $(PRODUCT)_%,%,$(filter $(PRODUCT)_%,$(call name_of
 version_of = $(lastword $(call parts_of,$1))
 # Ids of type text are kept to be compared byte by byte, whatever the database's locale.
 column_of  = $(call type_of,$1)$(if $(filter text,$(call type_of,$1)), COLLATE "C")
-write      = sed 's/@user_id_column@/$(call column_of,$@)/g; s/@user_id@/$(call type_of,$@)/g; s/@extension@/$(call name_of,$@)/g; s/@version@/$(call version_of,$@)/g'
+write      = awk -f sql/update.awk $1 | sed 's/@user_id_column@/$(call column_of,$@)/g; s/@user_id@/$(call type_of,$@)/g; s/@extension@/$(call name_of,$@)/g; s/@version@/$(call version_of,$@)/g'
 
 $(CURRENT): sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql $(PRODUCT).control
-	$(write) sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql > $@
+	$(call write,sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql) > $@
 
-$(foreach e,$(EXTENSION),$(eval sql/$e--%.sql: sql/update.sql sql/updates/%.sql ; $$(write) $$^ > $$@))
+$(foreach e,$(EXTENSION),$(eval sql/$e--%.sql: sql/update.sql sql/updates/%.sql sql/update_footer.sql ; $$(call write,$$(filter sql/update%.sql,$$^)) > $$@))
+$(UPDATES): sql/update.awk $(ROOMS:%=sql/%.sql)
 
 $(PRODUCT)_%.control: $(PRODUCT).control
 	sed "s/^comment = '\(.*\)'/comment = '\1, for user ids of type $*'/" $< > $@

@@ -28,7 +28,8 @@ check_frozen() {
 check_tree() {
     dirt=$(git -c safe.directory="$PWD" status --porcelain --untracked-files=all) || refuse 'this is no git repository'
     # What an earlier call froze may wait to be committed.
-    dirt=$(printf '%s\n' "$dirt" | grep -v "^?? sql/released/usage_tracking[a-z_]*--$version\.sql\$" || true)
+    dirt=$(printf '%s\n' "$dirt" | grep -v -e "^?? sql/released/usage_tracking[a-z_]*--$version\.sql\$" \
+                                         -e "^ M sql/updates/.*--$version\.sql\$" || true)
     [ -z "$dirt" ] || refuse "not everything is committed:
 $dirt"
 }
@@ -51,16 +52,25 @@ older() {
 }
 
 check_update() {
-    before=$(older | tail -n 1)
     [ -z "$before" ] || [ -e "sql/updates/$before--$version.sql" ] ||
         refuse "sql/updates/$before--$version.sql is missing"
+}
+
+# The rooms go on, the update stays what it was.
+freeze_update() {
+    update=sql/updates/$before--$version.sql
+    [ -n "$before" ] || return 0
+    awk -f sql/update.awk "$update" >"$update.frozen"
+    mv "$update.frozen" "$update"
 }
 
 check_frozen
 [ "${1:-}" != --check ] || exit 0
 check_tree
 check_papers
+before=$(older | tail -n 1)
 check_update
+freeze_update
 mkdir -p sql/released
 for name in $names; do
     cp "sql/$name--$version.sql" "sql/released/$name--$version.sql"
