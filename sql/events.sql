@@ -18,7 +18,7 @@ CREATE TABLE @extschema@.usage_events (
     status             text NOT NULL,
     quantity           numeric NOT NULL,
     tokens             bigint NOT NULL,
-    cost               numeric NOT NULL,
+    cost               numeric,
     overage            jsonb,
     corrects           bigint,
     corrected_status   text,
@@ -33,7 +33,31 @@ CREATE TABLE @extschema@.usage_events (
     metadata           jsonb,
     occurred_at        timestamptz NOT NULL,
     recorded_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    xact_id            xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
+    xact_id            xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    /* calls of an API */
+    provider           text,
+    model              text,
+    endpoint           text,
+    request_id         text,
+    service_tier       text,
+    input_tokens       bigint,
+    output_tokens      bigint,
+    cache_read_tokens  bigint,
+    cache_write_tokens bigint,
+    cache_write_1h_tokens bigint,
+    reasoning_tokens   bigint,
+    audio_input_tokens bigint,
+    audio_cache_read_tokens bigint,
+    audio_output_tokens bigint,
+    image_input_tokens bigint,
+    image_output_tokens bigint,
+    input_cost         numeric,
+    output_cost        numeric,
+    price_id           bigint,
+    error_code         text,
+    campaign_id        text,
+    ip                 inet,
+    user_agent         text
 ) PARTITION BY RANGE (occurred_at);
 COMMENT ON TABLE @extschema@.usage_events IS
 'Every use and every fact recorded, one row each, in the transaction it belongs to';
@@ -47,8 +71,14 @@ COMMENT ON COLUMN @extschema@.usage_events.corrected_events IS
 'How many events it counts for under limits on events: -1 takes one back; NULL is 1';
 COMMENT ON COLUMN @extschema@.usage_events.corrected_limit IS
 'limit_id of the limit it adjusts; no other limit counts it';
+COMMENT ON COLUMN @extschema@.usage_events.cost IS
+'NULL if nobody knows what it cost; then limits on cost do not count it';
 COMMENT ON COLUMN @extschema@.usage_events.xact_id IS
 'The transaction that recorded it, in the cluster that recorded it';
+COMMENT ON COLUMN @extschema@.usage_events.input_tokens IS
+'Each token of a call is in one class only; NULL is none, and tokens is their sum';
+COMMENT ON COLUMN @extschema@.usage_events.price_id IS
+'The row of model_prices that its cost comes from, NULL if it has several or none';
 ALTER TABLE @extschema@.usage_events ENABLE ROW LEVEL SECURITY;
 
 CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_events

@@ -1,5 +1,33 @@
 /* 0.2.0: what did it cost? */
 
 @new prices@
+
+/* events: calls of an API */
+ALTER TABLE @extschema@.usage_events ALTER COLUMN cost DROP NOT NULL;
+ALTER TABLE @extschema@.usage_events_moving ALTER COLUMN cost DROP NOT NULL;
+DO $$
+DECLARE
+    parent regclass;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['@extschema@.usage_events', '@extschema@.usage_events_moving']::regclass[] LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s'
+            ' ADD COLUMN provider text, ADD COLUMN model text, ADD COLUMN endpoint text, ADD COLUMN request_id text,'
+            ' ADD COLUMN service_tier text, ADD COLUMN input_tokens bigint, ADD COLUMN output_tokens bigint,'
+            ' ADD COLUMN cache_read_tokens bigint, ADD COLUMN cache_write_tokens bigint,'
+            ' ADD COLUMN cache_write_1h_tokens bigint, ADD COLUMN reasoning_tokens bigint,'
+            ' ADD COLUMN audio_input_tokens bigint, ADD COLUMN audio_cache_read_tokens bigint,'
+            ' ADD COLUMN audio_output_tokens bigint, ADD COLUMN image_input_tokens bigint,'
+            ' ADD COLUMN image_output_tokens bigint, ADD COLUMN input_cost numeric, ADD COLUMN output_cost numeric,'
+            ' ADD COLUMN price_id bigint, ADD COLUMN error_code text, ADD COLUMN campaign_id text,'
+            ' ADD COLUMN ip inet, ADD COLUMN user_agent text', parent);
+    END LOOP;
+END
+$$;
+COMMENT ON COLUMN @extschema@.usage_events.cost IS
+'NULL if nobody knows what it cost; then limits on cost do not count it';
+COMMENT ON COLUMN @extschema@.usage_events.input_tokens IS
+'Each token of a call is in one class only; NULL is none, and tokens is their sum';
+COMMENT ON COLUMN @extschema@.usage_events.price_id IS
+'The row of model_prices that its cost comes from, NULL if it has several or none';
 @changed access _audience@
 @changed access usage_security_check@
