@@ -13,12 +13,12 @@ BEGIN ATOMIC
                     'check_usage_limit', 'consume_usage', 'require_usage',
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
                     'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_temporary_limit', 'set_user_limit',
-                    'reverse_usage', 'adjust_usage', 'reset_user_usage', 'erase_user', 'export_user_data',
+                    'reverse_usage', 'adjust_usage', 'reset_user_usage', 'recost_usage', 'erase_user', 'export_user_data',
                     'calculate_openai_cost', 'calculate_llm_cost', 'calculate_image_cost', 'calculate_video_cost',
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
                     '_usage_object', '_token_count', '_check_token_count'])
                 THEN 'user'
-                WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_usage_batch',
+                WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage'])
                 THEN 'server'
                 ELSE 'owner' END

@@ -16,7 +16,7 @@ CREATE TABLE @extschema@.usage_limits (
                 CHECK (window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime', 'gauge', 'sliding'])),
     period      interval DEFAULT '1 day',
     measure     text NOT NULL DEFAULT 'quantity'
-                CHECK (measure = ANY (ARRAY['events', 'quantity', 'tokens'])),
+                CHECK (measure = ANY (ARRAY['events', 'quantity', 'tokens', 'cost'])),
     enforcement text NOT NULL DEFAULT 'hard'
                 CHECK (enforcement = ANY (ARRAY['hard', 'soft'])),
     time_zone   text,

@@ -15,15 +15,16 @@ BEGIN ATOMIC
      CROSS JOIN LATERAL (
            SELECT COALESCE(pg_catalog.sum(CASE l.measure WHEN 'events' THEN p.events
                                                WHEN 'quantity' THEN p.quantity
-                                               ELSE p.tokens END), 0) AS used
+                                               WHEN 'tokens' THEN p.tokens
+                                               ELSE p.cost END), 0) AS used
              FROM (SELECT COALESCE(v.corrected_limit, 0) AS limit_id, v.usage_type,
                           COALESCE(v.corrected_status, v.status) AS status,
-                          COALESCE(v.corrected_events, 1)::numeric AS events, v.quantity, v.tokens::numeric AS tokens
+                          COALESCE(v.corrected_events, 1)::numeric AS events, v.quantity, v.tokens::numeric AS tokens, v.cost
                      FROM @extschema@.usage_events AS v
                     WHERE v.user_id = c.user_id
                       AND v.occurred_at >= c.window_start AND v.occurred_at < c.window_end
                     UNION ALL
-                   SELECT k.limit_id, k.usage_type, k.status, k.events, k.quantity, k.tokens
+                   SELECT k.limit_id, k.usage_type, k.status, k.events, k.quantity, k.tokens, k.cost
                      FROM @extschema@.usage_carried AS k
                     WHERE k.user_id = c.user_id
                       AND k.month >= c.window_start AND k.month < c.window_end) AS p

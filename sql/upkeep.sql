@@ -166,7 +166,7 @@ BEGIN
         'INSERT INTO %s.usage_carried AS c (user_id, usage_type, status, limit_id, month, events, quantity, tokens, cost)'
         ' SELECT e.user_id, e.usage_type, COALESCE(e.corrected_status, e.status), COALESCE(e.corrected_limit, 0),'
         ' date_trunc(''month'', e.occurred_at AT TIME ZONE ''UTC'') AT TIME ZONE ''UTC'','
-        ' sum(COALESCE(e.corrected_events, 1)), sum(e.quantity), sum(e.tokens), sum(e.cost)'
+        ' sum(COALESCE(e.corrected_events, 1)), sum(e.quantity), sum(e.tokens), COALESCE(sum(e.cost), 0)'
         ' FROM %s AS e GROUP BY 1, 2, 3, 4, 5'
         ' ON CONFLICT (user_id, month, usage_type, status, limit_id) DO UPDATE'
         ' SET events = c.events + EXCLUDED.events, quantity = c.quantity + EXCLUDED.quantity,'

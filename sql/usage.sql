@@ -57,6 +57,33 @@ AS 'MODULE_PATHNAME', 'ut_track_usage';
 COMMENT ON FUNCTION @extschema@.track_usage(@user_id@, text, numeric, bigint, numeric, text, text, bigint, text, text, text, text, jsonb, timestamptz, text) IS
 'Records a fact, whatever the limits say, and returns its event id; what does not fit is marked as overage';
 
+/* Tokens are counted in one class each; usage_from_openai() and its sisters tell them apart. */
+CREATE FUNCTION @extschema@.track_api_usage(
+    user_id @user_id@, service_type text, provider text, model text,
+    endpoint text DEFAULT NULL, request_id text DEFAULT NULL,
+    input_tokens bigint DEFAULT 0, output_tokens bigint DEFAULT 0,
+    cache_read_tokens bigint DEFAULT 0, cache_write_tokens bigint DEFAULT 0, quantity numeric DEFAULT 1,
+    status text DEFAULT 'success', duration_ms bigint DEFAULT NULL, error_message text DEFAULT NULL,
+    campaign_id text DEFAULT NULL, ip inet DEFAULT NULL, user_agent text DEFAULT NULL,
+    metadata jsonb DEFAULT NULL, occurred_at timestamptz DEFAULT NULL, idempotency_key text DEFAULT NULL,
+    error_code text DEFAULT NULL, service_tier text DEFAULT 'standard', cache_write_1h_tokens bigint DEFAULT 0,
+    reasoning_tokens bigint DEFAULT 0, audio_input_tokens bigint DEFAULT 0, audio_cache_read_tokens bigint DEFAULT 0,
+    audio_output_tokens bigint DEFAULT 0, image_input_tokens bigint DEFAULT 0, image_output_tokens bigint DEFAULT 0,
+    event_subtype text DEFAULT NULL, resource_type text DEFAULT NULL, resource_id text DEFAULT NULL,
+    OUT event_id bigint, OUT input_cost numeric, OUT output_cost numeric, OUT total_cost numeric, OUT priced boolean)
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_track_api_usage';
+COMMENT ON FUNCTION @extschema@.track_api_usage(@user_id@, text, text, text, text, text, bigint, bigint, bigint, bigint, numeric, text, bigint, text, text, inet, text, jsonb, timestamptz, text, text, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text, text, text) IS
+'Records a call of an API with what it cost at the price of its instant, whatever the limits say';
+
+CREATE FUNCTION @extschema@.recost_usage(
+    from_time timestamptz, to_time timestamptz,
+    OUT checked bigint, OUT corrected bigint, OUT unpriced bigint, OUT difference numeric)
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000
+AS 'MODULE_PATHNAME', 'ut_recost_usage';
+COMMENT ON FUNCTION @extschema@.recost_usage(timestamptz, timestamptz) IS
+'Corrects what calls of that time cost, where prices known now say otherwise; again, it corrects nothing';
+
 CREATE FUNCTION @extschema@.track_usage_batch(
     events jsonb, OUT recorded bigint, OUT replayed bigint, OUT errors jsonb) RETURNS record
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 10000

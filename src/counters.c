@@ -119,6 +119,8 @@ amount_of(const UsageLimit *limit, const Event *event)
 			return event->quantity;
 		case MEASURE_TOKENS:
 			return num_from(event->tokens);
+		case MEASURE_COST:
+			return event->cost != NULL ? event->cost : num_zero;
 	}
 	return num_from(0);
 }
@@ -137,12 +139,13 @@ Table		counters = {
 
 static Statement sum_events = {
 	"SELECT pg_catalog.sum(CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN events"
-	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN quantity ELSE tokens END) FROM ("
-	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric"
+	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN quantity"
+	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN tokens ELSE cost END) FROM ("
+	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric, cost"
 	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND occurred_at OPERATOR(pg_catalog.>=) $2 AND occurred_at OPERATOR(pg_catalog.<) $3"
 	COUNTS("corrected_limit", "COALESCE(corrected_status, status)")
-	" UNION ALL SELECT events, quantity, tokens"
+	" UNION ALL SELECT events, quantity, tokens, cost"
 	" FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND month OPERATOR(pg_catalog.>=) $2 AND month OPERATOR(pg_catalog.<) $3"
 	COUNTS("limit_id", "status") ") AS facts",

@@ -56,141 +56,16 @@ text_or_null(const char *value, char *null)
 	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
 }
 
-static Statement insert_correction = {
-	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, status, quantity, tokens, cost,"
-	" occurred_at, corrects, corrected_status, corrected_events, corrected_limit, reason)"
-	" VALUES ($1, $2, $3, 'correction', $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-	12, {INT8OID, USER_ID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID,
-	INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID}
-};
-
-static void
-insert_correcting_event(const Event *event)
-{
-	char		nulls[13] = "            ";
-	Datum		args[] = {
-		Int64GetDatum(event->id),
-		event->user_id,
-		CStringGetTextDatum(event->usage_type),
-		NumericGetDatum(event->quantity),
-		Int64GetDatum(event->tokens),
-		NumericGetDatum(event->cost),
-		TimestampTzGetDatum(event->occurred_at),
-		Int64GetDatum(event->corrects),
-		text_or_null(event->counted_status, &nulls[8]),
-		Int64GetDatum(event->events),
-		Int64GetDatum(event->corrected_limit),
-		text_or_null(event->reason, &nulls[11])
-	};
-
-	nulls[7] = event->corrects == 0 ? 'n' : ' ';
-	nulls[10] = event->corrected_limit == 0 ? 'n' : ' ';
-	statement_write(&insert_correction, args, nulls);
-}
-
-/* ---- a use ---- */
-
-/*
- * Its columns, in the order of both ways to write them: into the month itself, as
- * it is mostly possible, and by a statement, which leaves the last two to their
- * defaults.
- */
-enum
-{
-	EVENT_ID, EVENT_USER, EVENT_TYPE, EVENT_SUBTYPE, EVENT_STATUS, EVENT_QUANTITY, EVENT_TOKENS, EVENT_COST,
-	EVENT_OVERAGE, EVENT_DURATION, EVENT_ERROR, EVENT_RESOURCE_TYPE, EVENT_RESOURCE_ID, EVENT_PARENT_ID,
-	EVENT_METADATA, EVENT_OCCURRED_AT, EVENT_RECORDED_AT, EVENT_XACT_ID, EVENT_COLUMNS
-};
-
-static Table partition = {
-	"usage_events", {
-		"id", "user_id", "usage_type", "event_subtype", "status", "quantity", "tokens", "cost",
-		"overage", "duration_ms", "error_message", "resource_type", "resource_id", "parent_resource_id",
-		"metadata", "occurred_at", "recorded_at", "xact_id"
-	}
-};
-
-static Statement insert_row = {
-	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, event_subtype, status, quantity, tokens, cost,"
-	" overage, duration_ms, error_message, resource_type, resource_id, parent_resource_id,"
-	" metadata, occurred_at)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-	EVENT_RECORDED_AT, {INT8OID, USER_ID, TEXTOID, TEXTOID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID,
-	JSONBOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID}
-};
-
-static void
-insert_by_statement(Datum *values, const bool *is_null)
-{
-	char		nulls[EVENT_COLUMNS];
-
-	for (int i = 0; i < EVENT_COLUMNS; i++)
-		nulls[i] = is_null[i] ? 'n' : ' ';
-	statement_write(&insert_row, values, nulls);
-}
-
-static void
-put_text(Datum *values, bool *nulls, int column, const char *value)
-{
-	nulls[column] = value == NULL;
-	values[column] = value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
-static void
-insert_use(const Event *event)
-{
-	Datum		values[EVENT_COLUMNS];
-	bool		nulls[EVENT_COLUMNS] = {false};
-
-	values[EVENT_ID] = Int64GetDatum(event->id);
-	values[EVENT_USER] = event->user_id;
-	put_text(values, nulls, EVENT_TYPE, event->usage_type);
-	put_text(values, nulls, EVENT_SUBTYPE, event->event_subtype);
-	put_text(values, nulls, EVENT_STATUS, event->status);
-	values[EVENT_QUANTITY] = NumericGetDatum(event->quantity);
-	values[EVENT_TOKENS] = Int64GetDatum(event->tokens);
-	values[EVENT_COST] = NumericGetDatum(event->cost);
-	if (!(nulls[EVENT_OVERAGE] = event->overage == NULL))
-		values[EVENT_OVERAGE] = DirectFunctionCall1(jsonb_in, CStringGetDatum(event->overage));
-	nulls[EVENT_DURATION] = !event->has_duration;
-	values[EVENT_DURATION] = Int64GetDatum(event->duration_ms);
-	put_text(values, nulls, EVENT_ERROR, event->error_message);
-	put_text(values, nulls, EVENT_RESOURCE_TYPE, event->resource_type);
-	put_text(values, nulls, EVENT_RESOURCE_ID, event->resource_id);
-	put_text(values, nulls, EVENT_PARENT_ID, event->parent_resource_id);
-	nulls[EVENT_METADATA] = event->metadata == NULL;
-	values[EVENT_METADATA] = PointerGetDatum(event->metadata);
-	values[EVENT_OCCURRED_AT] = TimestampTzGetDatum(event->occurred_at);
-	values[EVENT_RECORDED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[EVENT_XACT_ID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	if (!row_insert(present_installation()->usage_events, &partition, event->occurred_at, values, nulls))
-		insert_by_statement(values, nulls);
-}
-
-bool
-is_correction(const Event *event)
-{
-	return strcmp(event->status, "correction") == 0;
-}
-
-void
-insert_event(const Event *event)
-{
-	if (is_correction(event))
-		insert_correcting_event(event);
-	else
-		insert_use(event);
-}
-
 /* ---- finding one again ---- */
 
 /*
  * By the index on (id, recorded_at): OFFSET 0 keeps the planner from reading all
  * events of the user instead.
  */
-static Statement find_event = {
-	"SELECT usage_type, status, quantity, tokens, cost, occurred_at"
-	" FROM (SELECT user_id, usage_type, status, quantity, tokens, cost, occurred_at"
+static Statement find_by_id = {
+	"SELECT usage_type, status, quantity, tokens, cost, occurred_at,"
+	" provider, model, campaign_id, input_cost, output_cost"
+	" FROM (SELECT *"
 	" FROM @extschema@.usage_events WHERE id OPERATOR(pg_catalog.=) $2 OFFSET 0) AS e"
 	" WHERE user_id OPERATOR(pg_catalog.=) $1",
 	2, {USER_ID, INT8OID}
@@ -212,11 +87,19 @@ static Statement find_row = {
 /* Corrections have the instant of what they correct. */
 static Statement sum_corrections = {
 	"SELECT COALESCE(pg_catalog.sum(quantity), 0), COALESCE(pg_catalog.sum(tokens), 0)::pg_catalog.int8,"
-	" COALESCE(pg_catalog.sum(cost), 0), COALESCE(pg_catalog.sum(corrected_events), 0)::pg_catalog.int8"
+	" COALESCE(pg_catalog.sum(cost), 0), COALESCE(pg_catalog.sum(corrected_events), 0)::pg_catalog.int8,"
+	" COALESCE(pg_catalog.sum(input_cost), 0), COALESCE(pg_catalog.sum(output_cost), 0)"
 	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND occurred_at OPERATOR(pg_catalog.=) $2 AND corrects OPERATOR(pg_catalog.=) $3",
 	3, {USER_ID, TIMESTAMPTZOID, INT8OID}
 };
+
+/* Unknown is nothing, here. */
+static Numeric
+sum_of_costs(Numeric cost, Numeric corrections)
+{
+	return num_trim(cost == NULL ? corrections : num_add(cost, corrections));
+}
 
 static void
 take_off_corrections(Event *event)
@@ -227,17 +110,35 @@ take_off_corrections(Event *event)
 	statement_look_afresh(&sum_corrections, args, NULL);
 	event->quantity = num_trim(num_add(event->quantity, result_numeric(0, 1)));
 	event->tokens += result_int64(0, 2);
-	event->cost = num_trim(num_add(event->cost, result_numeric(0, 3)));
+	event->cost = sum_of_costs(event->cost, result_numeric(0, 3));
 	event->events += result_int64(0, 4);
+	if (event->call != NULL)
+	{
+		event->call->input_cost = sum_of_costs(event->call->input_cost, result_numeric(0, 5));
+		event->call->output_cost = sum_of_costs(event->call->output_cost, result_numeric(0, 6));
+	}
 }
 
-/* What is left of the user's event, which nobody else corrects until we end. */
+static ApiCall *
+found_call(void)
+{
+	ApiCall    *call = palloc0(sizeof(ApiCall));
+
+	call->provider = result_text(0, 7);
+	call->model = result_text(0, 8);
+	call->campaign_id = result_text(0, 9);
+	call->input_cost = result_numeric(0, 10);
+	call->output_cost = result_numeric(0, 11);
+	return call->provider == NULL && call->model == NULL && call->campaign_id == NULL ? NULL : call;
+}
+
+/* The user's event as it was recorded, but for what only describes it. */
 bool
-lock_event(Datum user_id, int64 id, Event *event)
+find_event(Datum user_id, int64 id, Event *event)
 {
 	Datum		args[] = {user_id, Int64GetDatum(id)};
 
-	if (statement_look_afresh(&find_event, args, NULL) == 0)
+	if (statement_look_afresh(&find_by_id, args, NULL) == 0)
 		return false;
 	memset(event, 0, sizeof(*event));
 	event->id = id;
@@ -249,6 +150,16 @@ lock_event(Datum user_id, int64 id, Event *event)
 	event->cost = result_numeric(0, 5);
 	event->occurred_at = result_time(0, 6, 0);
 	event->events = 1;
+	event->call = found_call();
+	return true;
+}
+
+/* What is left of the user's event, which nobody else corrects until we end. */
+bool
+lock_event(Datum user_id, int64 id, Event *event)
+{
+	if (!find_event(user_id, id, event))
+		return false;
 	take_off_corrections(event);
 	return true;
 }

@@ -7,9 +7,28 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "prices.h"
 #include "query.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
+
+/* What only calls of an API have.  Texts may be NULL. */
+typedef struct ApiCall
+{
+	char	   *provider;
+	char	   *model;
+	char	   *endpoint;
+	char	   *request_id;
+	LlmCall		billed;
+	Numeric		input_cost;		/* NULL: unknown */
+	Numeric		output_cost;
+	int64		price_id;		/* 0: none */
+	char	   *error_code;
+	char	   *campaign_id;
+	bool		has_ip;
+	Datum		ip;
+	char	   *user_agent;
+} ApiCall;
 
 /* One use as it was asked for.  Texts may be NULL. */
 typedef struct Event
@@ -19,7 +38,7 @@ typedef struct Event
 	char	   *usage_type;
 	Numeric		quantity;
 	int64		tokens;
-	Numeric		cost;
+	Numeric		cost;			/* NULL: unknown */
 	const char *status;
 	char	   *event_subtype;
 	bool		has_duration;
@@ -40,6 +59,7 @@ typedef struct Event
 	int64		corrects;		/* an event, or 0 */
 	int64		corrected_limit;	/* limit_id of the only limit that counts it, or 0 */
 	char	   *reason;
+	ApiCall    *call;			/* NULL: it was none */
 	int64		id;				/* once it is recorded */
 } Event;
 
@@ -64,6 +84,7 @@ extern void check_event_time(TimestampTz occurred_at);
 extern int64 next_event_id(const Installation *home);
 extern void insert_event(const Event *event);
 extern bool is_correction(const Event *event);
+extern bool find_event(Datum user_id, int64 id, Event *event);
 extern bool lock_event(Datum user_id, int64 id, Event *event);
 extern bool find_first_answer(const Event *event, FirstAnswer *answer);
 extern bool key_is_free(const Event *event);

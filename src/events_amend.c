@@ -46,6 +46,7 @@ amend(Statement *statement, Datum *args)
 #define FORGET \
 	" SET user_id = $2, event_subtype = NULL, error_message = NULL, resource_type = NULL," \
 	" resource_id = NULL, parent_resource_id = NULL, metadata = NULL, reason = NULL," \
+	" endpoint = NULL, request_id = NULL, error_code = NULL, campaign_id = NULL, ip = NULL, user_agent = NULL," \
 	" duration_ms = CASE WHEN $3 THEN NULL ELSE duration_ms END," \
 	" overage = CASE WHEN $3 THEN NULL ELSE overage END" \
 	" WHERE user_id OPERATOR(pg_catalog.=) $1"

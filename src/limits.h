@@ -14,8 +14,11 @@ typedef enum Measure
 {
 	MEASURE_EVENTS,
 	MEASURE_QUANTITY,
-	MEASURE_TOKENS
+	MEASURE_TOKENS,
+	MEASURE_COST
 } Measure;
+
+extern const char *const measure_names[];	/* up to a NULL */
 
 typedef struct PlanLimit
 {

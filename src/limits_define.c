@@ -139,7 +139,6 @@ static void
 check_limit_arguments(FunctionCallInfo fcinfo)
 {
 	static const char *const kinds[] = {"calendar", "anchored", "billing", "lifetime", "gauge", "sliding", NULL};
-	static const char *const measures[] = {"events", "quantity", "tokens", NULL};
 	static const char *const enforcements[] = {"hard", "soft", NULL};
 
 	name_argument(fcinfo, ARG_LIMIT_TYPE, "limit_type");
@@ -148,7 +147,7 @@ check_limit_arguments(FunctionCallInfo fcinfo)
 	check_not_null(PG_ARGISNULL(ARG_MAX_USAGE), "max_usage");
 	check_one_of(fcinfo, ARG_WINDOW_KIND, "window_kind", kinds,
 				 "calendar, anchored, billing, lifetime, gauge, or sliding");
-	check_one_of(fcinfo, ARG_MEASURE, "measure", measures, "events, quantity, or tokens");
+	check_one_of(fcinfo, ARG_MEASURE, "measure", measure_names, "events, quantity, tokens, or cost");
 	check_one_of(fcinfo, ARG_ENFORCEMENT, "enforcement", enforcements, "hard or soft");
 	check_not_null(PG_ARGISNULL(ARG_IS_ACTIVE), "is_active");
 	description_argument(fcinfo, ARG_DESCRIPTION, "description");

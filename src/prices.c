@@ -45,13 +45,13 @@ prices_init(void)
 	on_config_change(forget_prices);
 }
 
+const char *const service_tier_names[] = {"standard", "batch", "flex", "priority"};
+
 bool
 service_tier_from_name(const char *name, ServiceTier *tier)
 {
-	static const char *const names[] = {"standard", "batch", "flex", "priority"};
-
-	for (int i = 0; i < lengthof(names); i++)
-		if (strcmp(name, names[i]) == 0)
+	for (int i = 0; i < lengthof(service_tier_names); i++)
+		if (strcmp(name, service_tier_names[i]) == 0)
 		{
 			*tier = (ServiceTier) i;
 			return true;

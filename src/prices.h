@@ -60,6 +60,16 @@ typedef struct LlmCost
 	Numeric		total;
 } LlmCost;
 
+/* In pixels; zero if it does not matter. */
+typedef struct ImageSize
+{
+	int			width;
+	int			height;
+} ImageSize;
+
+extern const char *const service_tier_names[];
+extern const char *const token_class_arguments[TOKEN_CLASSES];
+
 extern void prices_init(void);
 extern bool service_tier_from_name(const char *name, ServiceTier *tier);
 extern const ModelPrices *prices_of_model(const Installation *home, const char *provider,
@@ -67,5 +77,15 @@ extern const ModelPrices *prices_of_model(const Installation *home, const char *
 extern Numeric find_rate(const ModelPrices *prices, const char *class, ServiceTier tier,
 						 int64 input_tokens);
 extern LlmCost cost_of_llm_call(const ModelPrices *prices, const LlmCall *call);
+
+/* prices_calls.c */
+extern ServiceTier tier_argument(FunctionCallInfo fcinfo, int n);
+
+/* prices_media.c */
+extern const ModelPrices *find_image_price(const Installation *home, const char *provider, const char *model,
+										   ImageSize size, const char *quality, TimestampTz at, Numeric *price);
+extern Numeric find_second_price(const ModelPrices *prices, const char *resolution);
+extern LlmCost cost_of_call(const Installation *home, const char *provider, const char *model,
+							const LlmCall *call, Numeric units, TimestampTz at);
 
 #endif							/* UT_PRICES_H */

@@ -70,7 +70,13 @@ moment_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? usage_now() : PG_GETARG_TIMESTAMPTZ(n);
 }
 
-static ServiceTier
+const char *const token_class_arguments[TOKEN_CLASSES] = {
+	"input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+	"reasoning_tokens", "audio_input_tokens", "audio_cache_read_tokens", "audio_output_tokens",
+	"image_input_tokens", "image_output_tokens"
+};
+
+ServiceTier
 tier_argument(FunctionCallInfo fcinfo, int n)
 {
 	ServiceTier tier;
@@ -91,11 +97,6 @@ PG_FUNCTION_INFO_V1(ut_calculate_llm_cost);
 Datum
 ut_calculate_llm_cost(PG_FUNCTION_ARGS)
 {
-	static const char *const names[TOKEN_CLASSES] = {
-		"input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-		"reasoning_tokens", "audio_input_tokens", "audio_cache_read_tokens", "audio_output_tokens",
-		"image_input_tokens", "image_output_tokens"
-	};
 	const Installation *home = installation_of(fcinfo);
 	char	   *provider = text_argument(fcinfo, ARG_PROVIDER, "provider");
 	char	   *model = text_argument(fcinfo, ARG_MODEL, "model");
@@ -103,7 +104,7 @@ ut_calculate_llm_cost(PG_FUNCTION_ARGS)
 	LlmCost		cost;
 
 	for (int class = 0; class < TOKEN_CLASSES; class++)
-		call.tokens[class] = count_argument(fcinfo, ARG_TOKENS + class, names[class]);
+		call.tokens[class] = count_argument(fcinfo, ARG_TOKENS + class, token_class_arguments[class]);
 	call.requests = count_argument(fcinfo, ARG_REQUESTS, "requests");
 	call.tier = tier_argument(fcinfo, ARG_TIER);
 	cost = cost_of_llm_call(prices_of_model(home, provider, model, moment_argument(fcinfo, ARG_AT)), &call);
@@ -127,12 +128,6 @@ ut_calculate_openai_cost(PG_FUNCTION_ARGS)
 }
 
 /* ---- images ---- */
-
-typedef struct ImageSize
-{
-	int			width;
-	int			height;
-} ImageSize;
 
 #define MAX_PIXELS 100000		/* a side */
 
@@ -173,52 +168,6 @@ size_argument(FunctionCallInfo fcinfo, int n)
 	return size;
 }
 
-static Numeric
-price_of_image(const ModelPrices *prices, ImageSize size)
-{
-	Numeric		price = find_rate(prices, "output_image", TIER_STANDARD, 0);
-	Numeric		input;
-	Numeric		output;
-
-	if (price == NULL)
-		price = find_rate(prices, "input_image", TIER_STANDARD, 0);
-	if (price != NULL || size.width == 0)
-		return price;
-	input = find_rate(prices, "input_pixel", TIER_STANDARD, 0);
-	output = find_rate(prices, "output_pixel", TIER_STANDARD, 0);
-	if (input == NULL && output == NULL)
-		return NULL;
-	return num_mul(num_from((int64) size.width * size.height),
-				   num_add(input == NULL ? num_zero : input, output == NULL ? num_zero : output));
-}
-
-/* Price lists put quality and size before the model's name: that which says most counts. */
-static Numeric
-find_image_price(const Installation *home, const char *provider, const char *model,
-				 ImageSize size, const char *quality, TimestampTz at)
-{
-	const char *wanted = quality == NULL ? "standard" : quality;
-	char	   *names[4];
-	int			count = 0;
-
-	if (size.width > 0)
-	{
-		names[count++] = psprintf("%s/%d-x-%d/%s", wanted, size.width, size.height, model);
-		names[count++] = psprintf("%d-x-%d/%s", size.width, size.height, model);
-	}
-	names[count++] = psprintf("%s/%s", wanted, model);
-	names[count++] = pstrdup(model);
-	for (int i = 0; i < count; i++)
-	{
-		const ModelPrices *prices = prices_of_model(home, provider, names[i], at);
-		Numeric		price = prices == NULL ? NULL : price_of_image(prices, size);
-
-		if (price != NULL)
-			return price;
-	}
-	return NULL;
-}
-
 PG_FUNCTION_INFO_V1(ut_calculate_image_cost);
 Datum
 ut_calculate_image_cost(PG_FUNCTION_ARGS)
@@ -230,9 +179,11 @@ ut_calculate_image_cost(PG_FUNCTION_ARGS)
 	ImageSize	size = size_argument(fcinfo, 3);
 	char	   *quality = text_argument(fcinfo, 4, "quality");
 	TimestampTz at = moment_argument(fcinfo, 5);
-	Numeric		price = model == NULL ? NULL : find_image_price(home, provider, model, size, quality, at);
+	Numeric		price;
 
-	return one_cost_datum(fcinfo, price == NULL ? NULL : num_trim(num_mul(num_from(images), price)));
+	if (find_image_price(home, provider, model, size, quality, at, &price) == NULL)
+		return one_cost_datum(fcinfo, NULL);
+	return one_cost_datum(fcinfo, num_trim(num_mul(num_from(images), price)));
 }
 
 /* ---- video ---- */
@@ -241,20 +192,13 @@ PG_FUNCTION_INFO_V1(ut_calculate_video_cost);
 Datum
 ut_calculate_video_cost(PG_FUNCTION_ARGS)
 {
-	static const char *const classes[] = {"output_video_second", "output_second"};
 	const Installation *home = installation_of(fcinfo);
 	char	   *provider = text_argument(fcinfo, 0, "provider");
 	char	   *model = text_argument(fcinfo, 1, "model");
 	Numeric		seconds = amount_argument(fcinfo, 2, "seconds", QUANTITY_DECIMALS);
 	char	   *resolution = text_argument(fcinfo, 3, "resolution");
 	const ModelPrices *prices = prices_of_model(home, provider, model, moment_argument(fcinfo, 4));
-	Numeric		price = NULL;
+	Numeric		price = prices == NULL ? NULL : find_second_price(prices, resolution);
 
-	if (prices == NULL)
-		return one_cost_datum(fcinfo, NULL);
-	for (int i = 0; i < lengthof(classes) && resolution != NULL && price == NULL; i++)
-		price = find_rate(prices, psprintf("%s_%s", classes[i], resolution), TIER_STANDARD, 0);
-	for (int i = 0; i < lengthof(classes) && price == NULL; i++)
-		price = find_rate(prices, classes[i], TIER_STANDARD, 0);
 	return one_cost_datum(fcinfo, price == NULL ? NULL : num_trim(num_mul(seconds, price)));
 }

@@ -11,7 +11,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#define MAX_STATEMENT_ARGS 20
+#define MAX_STATEMENT_ARGS 64
 
 /* Stand for the type of user ids, which differs between installations, and its array. */
 #define USER_ID InvalidOid

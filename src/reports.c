@@ -17,7 +17,6 @@
 
 #define USER_USAGE_COLUMNS 13
 
-static const char *const measure_names[] = {"events", "quantity", "tokens"};
 
 static void
 check_may_see(const Installation *home, FunctionCallInfo fcinfo)

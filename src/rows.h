@@ -11,7 +11,7 @@
 #include "executor/tuptable.h"
 #include "query.h"
 
-#define MAX_COLUMNS 24
+#define MAX_COLUMNS 64
 
 /*
  * A table of the extension, and the columns that are wanted of it.  Columns are

@@ -125,6 +125,8 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	/* only now: a use cannot lie before the anchor that another first use set */
 	if (!event->has_own_time)
 		event->occurred_at = usage_now();
+	if (event->call != NULL && !is_correction(event))
+		price_call(home, event);
 	if (!terms.is_known)
 		terms.anchor = event->occurred_at;
 	stakes = weigh(config, &terms, event, true);

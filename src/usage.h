@@ -51,7 +51,13 @@ extern void check_takes_something(const Event *event);
 extern char *cut_text(Datum value, bool isnull);
 extern Jsonb *metadata_argument(FunctionCallInfo fcinfo, int n);
 
+/* usage_api.c */
+extern LlmCost cost_of_event(const Installation *home, const Event *event);
+extern void price_call(const Installation *home, Event *event);
+
 /* usage_calls.c */
+extern const char *status_argument(FunctionCallInfo fcinfo, int n);
+extern void take_time(FunctionCallInfo fcinfo, int n, Event *event);
 extern Event event_to_track(const Installation *home, FunctionCallInfo fcinfo);
 
 #endif							/* UT_USAGE_H */

@@ -25,7 +25,7 @@ event_to_consume(const Installation *home, FunctionCallInfo fcinfo, const char *
 	return event;
 }
 
-static const char *
+const char *
 status_argument(FunctionCallInfo fcinfo, int n)
 {
 	static const char *const statuses[] = {"success", "failed", "cancelled", "rate_limited"};
@@ -42,7 +42,7 @@ status_argument(FunctionCallInfo fcinfo, int n)
 	return NULL;
 }
 
-static void
+void
 take_time(FunctionCallInfo fcinfo, int n, Event *event)
 {
 	event->has_own_time = !PG_ARGISNULL(n);

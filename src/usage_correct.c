@@ -62,6 +62,8 @@ keep_only_quantity(Event *event, Numeric quantity)
 	event->tokens = 0;
 	event->cost = num_from(0);
 	event->events = 0;
+	if (event->call != NULL)
+		event->call->input_cost = event->call->output_cost = NULL;
 }
 
 static void
@@ -76,6 +78,10 @@ turn_into_correction(Event *event, char *reason)
 	event->events = -event->events;
 	event->reason = reason;
 	event->has_own_time = true;
+	if (event->call != NULL && event->call->input_cost != NULL)
+		event->call->input_cost = negative(event->call->input_cost);
+	if (event->call != NULL && event->call->output_cost != NULL)
+		event->call->output_cost = negative(event->call->output_cost);
 }
 
 static void
@@ -147,7 +153,7 @@ adjusting_event(const Installation *home, Datum user_id, const UsageLimit *limit
 	event.quantity = limit->measure == MEASURE_QUANTITY ? delta : num_from(0);
 	event.tokens = limit->measure == MEASURE_TOKENS ? whole_number(delta) : 0;
 	event.events = limit->measure == MEASURE_EVENTS ? whole_number(delta) : 0;
-	event.cost = num_from(0);
+	event.cost = limit->measure == MEASURE_COST ? delta : num_zero;
 	event.corrected_limit = limit->id;
 	event.reason = reason;
 	event.occurred_at = at;
@@ -166,7 +172,7 @@ adjust(const Installation *home, Datum user_id, const char *limit_type, Numeric 
 
 	lock_counting(home, user_id);
 	limit = limit_to_adjust(limit_type);
-	if (limit->measure != MEASURE_QUANTITY)
+	if (limit->measure == MEASURE_EVENTS || limit->measure == MEASURE_TOKENS)
 		(void) whole_number(used);
 	stakes = lock_counters(limit, user_id, at);
 	delta = num_sub(used, stakes.all[0].used);

@@ -100,12 +100,20 @@ with_this_use(const Stake *stake)
 	return num_add(num_add(stake->used, stake->held), stake->amount);
 }
 
-/* A use that takes nothing from a limit fits it, however full it is. */
+/*
+ * A use that takes nothing from a limit fits it, however full it is.  But one of
+ * no cost is one whose cost is not known yet, so a budget must have something left.
+ */
 static bool
 fits_beside(const Stake *stake, Numeric used_with_it)
 {
-	return is_unlimited(stake) || num_sign(stake->amount) <= 0 ||
-		num_cmp(used_with_it, stake->max_usage) <= 0;
+	int			sign = num_sign(stake->amount);
+
+	if (is_unlimited(stake) || sign < 0)
+		return true;
+	if (sign == 0)
+		return stake->limit->measure != MEASURE_COST || num_cmp(used_with_it, stake->max_usage) < 0;
+	return num_cmp(used_with_it, stake->max_usage) <= 0;
 }
 
 static bool
@@ -284,7 +292,7 @@ overage_of(const Stakes *stakes)
 		const Stake *stake = &stakes->all[i];
 		Numeric		beyond;
 
-		if (fits_but_for_holds(stake) || !stake->limit->is_active)
+		if (num_sign(stake->amount) <= 0 || fits_but_for_holds(stake) || !stake->limit->is_active)
 			continue;
 		beyond = num_sub(recorded_after(stake), stake->max_usage);
 		if (num_cmp(beyond, stake->amount) > 0)

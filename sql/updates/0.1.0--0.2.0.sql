@@ -2,6 +2,10 @@
 
 @new prices@
 
+/* limits: measured in cost, too */
+ALTER TABLE @extschema@.usage_limits DROP CONSTRAINT usage_limits_measure_check,
+    ADD CONSTRAINT usage_limits_measure_check CHECK (measure = ANY (ARRAY['events', 'quantity', 'tokens', 'cost']));
+
 /* events: calls of an API */
 ALTER TABLE @extschema@.usage_events ALTER COLUMN cost DROP NOT NULL;
 ALTER TABLE @extschema@.usage_events_moving ALTER COLUMN cost DROP NOT NULL;
@@ -29,5 +33,9 @@ COMMENT ON COLUMN @extschema@.usage_events.input_tokens IS
 'Each token of a call is in one class only; NULL is none, and tokens is their sum';
 COMMENT ON COLUMN @extschema@.usage_events.price_id IS
 'The row of model_prices that its cost comes from, NULL if it has several or none';
+@new usage track_api_usage@
+@new usage recost_usage@
+@changed upkeep _carry_month@
+@changed rollups reconcile_usage@
 @changed access _audience@
 @changed access usage_security_check@
