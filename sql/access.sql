@@ -13,7 +13,7 @@ BEGIN ATOMIC
                     'check_usage_limit', 'consume_usage', 'require_usage',
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
                     'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_temporary_limit', 'set_user_limit',
-                    'reverse_usage', 'adjust_usage', 'reset_user_usage', 'recost_usage', 'erase_user', 'export_user_data',
+                    'reverse_usage', 'adjust_usage', 'reset_user_usage', 'recost_usage', 'define_campaign', 'erase_user', 'export_user_data',
                     'calculate_openai_cost', 'calculate_llm_cost', 'calculate_image_cost', 'calculate_video_cost',
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
                     '_usage_object', '_token_count', '_check_token_count'])
@@ -33,12 +33,32 @@ END;
 COMMENT ON FUNCTION @extschema@._audience() IS
 'Internal: for whom each function of the extension is';
 
+/* What users read, each his own rows; of tables only these columns (NULL: all). */
+CREATE FUNCTION @extschema@._readable(OUT relation regclass, OUT columns text[]) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    VALUES ('@extschema@.user_usage'::regclass, NULL::text[]),
+           ('@extschema@.api_usage'::regclass, NULL),
+           ('@extschema@.campaigns'::regclass, NULL),
+           ('@extschema@.user_subscriptions'::regclass, ARRAY[
+            'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at',
+            'expires_at', 'time_zone', 'anchor']),
+           ('@extschema@.usage_events'::regclass, ARRAY[
+            'id', 'user_id', 'usage_type', 'event_subtype', 'status', 'quantity', 'tokens', 'cost', 'overage', 'corrects',
+            'duration_ms', 'error_message', 'resource_type', 'resource_id', 'parent_resource_id', 'occurred_at',
+            'provider', 'model', 'endpoint', 'request_id', 'input_tokens', 'output_tokens', 'cache_read_tokens',
+            'cache_write_tokens', 'input_cost', 'output_cost', 'price_id', 'error_code', 'campaign_id', 'ip', 'user_agent']);
+END;
+COMMENT ON FUNCTION @extschema@._readable() IS
+'Internal: what users read, of tables which columns';
+
 CREATE FUNCTION @extschema@.grant_usage_access(role name, server boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     callable regprocedure;
+    readable record;
 BEGIN
     IF role IS NULL OR server IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -60,9 +80,14 @@ BEGIN
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', callable, role);
     END LOOP;
-    EXECUTE format('GRANT SELECT, UPDATE ON %s.user_usage TO %I', '@extschema@', role);
-    EXECUTE format('GRANT SELECT (user_id, plan, status, billing_period_start, billing_period_end, started_at,'
-                   ' expires_at, time_zone, anchor) ON %s.user_subscriptions TO %I', '@extschema@', role);
+    FOR readable IN
+        SELECT r.relation, (SELECT '(' || string_agg(quote_ident(c), ', ') || ')' FROM unnest(r.columns) AS c) AS columns
+          FROM @extschema@._readable() AS r
+         ORDER BY r.relation::text
+    LOOP
+        EXECUTE format('GRANT SELECT %s ON %s TO %I', readable.columns, readable.relation, role);
+    END LOOP;
+    EXECUTE format('GRANT UPDATE ON %s.user_usage TO %I', '@extschema@', role);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_usage_access(name, boolean) IS
@@ -112,10 +137,8 @@ BEGIN ATOMIC
      WHERE g.grantee = 0
         OR (g.privilege_type <> 'SELECT'
             AND NOT (g.privilege_type = 'UPDATE' AND g.oid = '@extschema@.user_usage'::regclass))
-        OR NOT (g.oid = '@extschema@.user_usage'::regclass
-                OR (g.oid = '@extschema@.user_subscriptions'::regclass AND g.of_column = ANY (ARRAY[
-                    'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at',
-                    'expires_at', 'time_zone', 'anchor'])))
+        OR NOT EXISTS (SELECT FROM @extschema@._readable() AS r
+                        WHERE r.relation = g.oid AND (r.columns IS NULL OR g.of_column = ANY (r.columns)))
      UNION ALL
     SELECT c.function::text,
            pg_catalog.format('%s may call it', CASE WHEN c.grantee = 0 THEN 'PUBLIC' ELSE c.grantee::regrole::text END)
@@ -139,12 +162,14 @@ BEGIN ATOMIC
      UNION ALL
     SELECT r.oid::regclass::text, pg_catalog.format('policy %s is not ours', p.polname)
       FROM relations AS r JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid
-     WHERE NOT (p.polname = 'own_or_all' AND r.oid = '@extschema@.user_subscriptions'::regclass)
+     WHERE NOT (p.polname = 'own_or_all' AND EXISTS (SELECT FROM @extschema@._readable() AS k WHERE k.relation = r.oid))
      UNION ALL
-    SELECT '@extschema@.user_subscriptions', 'policy own_or_all is missing or changed'
-     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p,
+    SELECT r.oid::regclass::text, 'policy own_or_all is missing or changed'
+      FROM relations AS r
+     WHERE r.relkind <> 'v'::"char" AND EXISTS (SELECT FROM @extschema@._readable() AS k WHERE k.relation = r.oid)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p,
                               LATERAL pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS qual
-                        WHERE p.polrelid = '@extschema@.user_subscriptions'::regclass AND p.polname = 'own_or_all'
+                        WHERE p.polrelid = r.oid AND p.polname = 'own_or_all'
                           AND p.polpermissive AND p.polcmd = 'r'::"char"
                           AND pg_catalog.strpos(qual, 'current_user_id') > 0
                           AND pg_catalog.strpos(qual, '_sees_all_users') > 0)

@@ -81,6 +81,9 @@ COMMENT ON COLUMN @extschema@.usage_events.price_id IS
 'The row of model_prices that its cost comes from, NULL if it has several or none';
 ALTER TABLE @extschema@.usage_events ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY own_or_all ON @extschema@.usage_events FOR SELECT
+    USING (user_id = (SELECT @extschema@.current_user_id()) OR (SELECT @extschema@._sees_all_users()));
+
 CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_events
     FOR EACH ROW EXECUTE FUNCTION @extschema@._history_is_kept();
 CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_events
@@ -483,3 +486,31 @@ COMMENT ON COLUMN @extschema@.usage_carried.month IS
 'The first instant of the month, in UTC; windows that hold it count the sum';
 ALTER TABLE @extschema@.usage_carried ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_carried', '');
+
+/* What calls are for.  An event may name a campaign that is not here: a fact is
+ * not refused for it. */
+CREATE TABLE @extschema@.campaigns (
+    user_id     @user_id_column@ NOT NULL,
+    campaign_id text COLLATE "C" NOT NULL CHECK (campaign_id <> '' AND pg_catalog.length(campaign_id) <= 255),
+    name        text,
+    budget      numeric CHECK (budget >= 0 AND budget < 1e29),
+    description text,
+    created_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (user_id, campaign_id)
+);
+COMMENT ON TABLE @extschema@.campaigns IS
+'Campaigns that calls of an API may belong to, of each user';
+COMMENT ON COLUMN @extschema@.campaigns.budget IS
+'What it is to cost at most, in the currency of the prices; shown, not enforced';
+ALTER TABLE @extschema@.campaigns ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_or_all ON @extschema@.campaigns FOR SELECT
+    USING (user_id = (SELECT @extschema@.current_user_id()) OR (SELECT @extschema@._sees_all_users()));
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.campaigns', '');
+
+CREATE FUNCTION @extschema@.define_campaign(
+    user_id @user_id@, campaign_id text, name text DEFAULT NULL, budget numeric DEFAULT NULL,
+    description text DEFAULT NULL) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_define_campaign';
+COMMENT ON FUNCTION @extschema@.define_campaign(@user_id@, text, text, numeric, text) IS
+'Creates or changes a campaign of the user';

@@ -80,3 +80,39 @@ COMMENT ON FUNCTION @extschema@._update_usage() IS
 'Internal: an UPDATE of view user_usage sets the user''s own maximum, or adjusts what he used';
 CREATE TRIGGER update_usage INSTEAD OF UPDATE ON @extschema@.user_usage
     FOR EACH ROW EXECUTE FUNCTION @extschema@._update_usage();
+
+/* The calls of an API under the names that applications know them by.  What was
+ * corrected counts; the columns of costs say what is left of them. */
+CREATE VIEW @extschema@.api_usage WITH (security_invoker = true, security_barrier = true) AS
+    SELECT e.id, e.user_id, e.usage_type AS service_type, e.provider, e.model, e.endpoint, e.request_id,
+           COALESCE(e.input_tokens, 0) AS input_tokens, COALESCE(e.output_tokens, 0) AS output_tokens,
+           COALESCE(e.cache_read_tokens, 0) AS cache_read_tokens, COALESCE(e.cache_write_tokens, 0) AS cache_write_tokens,
+           e.tokens AS total_tokens, e.quantity,
+           COALESCE(e.input_cost + c.input_cost, e.input_cost, c.input_cost) AS input_cost,
+           COALESCE(e.output_cost + c.output_cost, e.output_cost, c.output_cost) AS output_cost,
+           COALESCE(e.cost + c.cost, e.cost, CASE WHEN c.priced THEN c.cost END) AS total_cost,
+           e.cost IS NOT NULL OR COALESCE(c.priced, false) AS priced,
+           e.duration_ms AS latency_ms, e.status, e.error_code, e.error_message, e.campaign_id,
+           e.ip AS ip_address, e.user_agent, e.occurred_at AS created_at
+      FROM (SELECT mine.id, mine.user_id, mine.usage_type, mine.status, mine.quantity, mine.tokens, mine.cost, mine.duration_ms, mine.error_message,
+                   mine.occurred_at, mine.provider, mine.model, mine.endpoint, mine.request_id, mine.input_tokens, mine.output_tokens,
+                   mine.cache_read_tokens, mine.cache_write_tokens, mine.input_cost, mine.output_cost, mine.error_code, mine.campaign_id,
+                   mine.ip, mine.user_agent
+              FROM @extschema@.usage_events AS mine
+             WHERE mine.user_id = (SELECT @extschema@.current_user_id()) AND NOT (SELECT @extschema@._sees_all_users())
+             UNION ALL
+            SELECT every.id, every.user_id, every.usage_type, every.status, every.quantity, every.tokens, every.cost, every.duration_ms, every.error_message,
+                   every.occurred_at, every.provider, every.model, every.endpoint, every.request_id, every.input_tokens, every.output_tokens,
+                   every.cache_read_tokens, every.cache_write_tokens, every.input_cost, every.output_cost, every.error_code, every.campaign_id,
+                   every.ip, every.user_agent
+              FROM @extschema@.usage_events AS every
+             WHERE (SELECT @extschema@._sees_all_users())) AS e
+      LEFT JOIN LATERAL (
+           SELECT pg_catalog.sum(v.cost) AS cost, pg_catalog.sum(v.input_cost) AS input_cost,
+                  pg_catalog.sum(v.output_cost) AS output_cost, pg_catalog.count(v.price_id) > 0 AS priced
+             FROM @extschema@.usage_events AS v
+            WHERE v.user_id = e.user_id AND v.occurred_at = e.occurred_at AND v.corrects = e.id) AS c ON true
+     WHERE e.status <> 'correction' AND (e.provider IS NOT NULL OR e.model IS NOT NULL);
+COMMENT ON VIEW @extschema@.api_usage IS
+'Every call of an API you may see, with what it cost';
+COMMENT ON COLUMN @extschema@.api_usage.total_cost IS 'NULL if nobody knows';

@@ -191,6 +191,7 @@ BEGIN
     UPDATE @extschema@.usage_counters AS c SET user_id = fresh WHERE c.user_id = gone;
     UPDATE @extschema@.usage_carried AS c SET user_id = fresh WHERE c.user_id = gone;
     DELETE FROM @extschema@.usage_keys AS k WHERE k.user_id = gone;
+    DELETE FROM @extschema@.campaigns AS c WHERE c.user_id = gone;
     DELETE FROM @extschema@.user_limits AS l WHERE l.user_id = gone;
     DELETE FROM @extschema@.user_roles AS r WHERE r.user_id = gone;
     UPDATE @extschema@.user_roles AS r SET granted_by = NULL WHERE r.granted_by = gone;

@@ -20,6 +20,7 @@ char	   *setting_default_plan = NULL;
 char	   *setting_identity = NULL;
 char	   *setting_user_id = NULL;
 char	   *setting_user_id_setting = NULL;
+char	   *setting_redacted_keys = NULL;
 int			setting_idempotency_retention = 35 * SECS_PER_DAY;
 int			setting_max_event_age = 35 * SECS_PER_DAY;
 int			setting_max_event_lead = 5 * SECS_PER_MINUTE;
@@ -230,6 +231,14 @@ define_defaults(void)
 							   "A list such as prompts_daily.free=20, exports_daily.pro=-1.",
 							   &setting_limit_overrides, "", PGC_SUSET, GUC_LIST_INPUT,
 							   check_limit_overrides, assign_limit_overrides, NULL);
+	DefineCustomStringVariable("usage_tracking.redacted_keys",
+							   "Lists keys whose values are not kept in metadata.",
+							   "At any depth, in any case, with - or _.",
+							   &setting_redacted_keys,
+							   "authorization, proxy_authorization, cookie, set_cookie, password, secret, client_secret, "
+							   "api_key, apikey, x_api_key, access_token, refresh_token, id_token, session_token, private_key, "
+							   "credit_card, card_number, cvv, ssn",
+							   PGC_SUSET, GUC_LIST_INPUT, NULL, NULL, NULL);
 	DefineCustomStringVariable("usage_tracking.clock",
 							   "Stops the extension's clock at an instant, for tests.",
 							   "Empty lets it run.",

@@ -15,6 +15,7 @@ extern char *setting_default_plan;
 extern char *setting_identity;
 extern char *setting_user_id;
 extern char *setting_user_id_setting;
+extern char *setting_redacted_keys;
 extern int	setting_idempotency_retention;	/* seconds, as are the next three */
 extern int	setting_max_event_age;
 extern int	setting_max_event_lead;

@@ -51,6 +51,9 @@ extern void check_takes_something(const Event *event);
 extern char *cut_text(Datum value, bool isnull);
 extern Jsonb *metadata_argument(FunctionCallInfo fcinfo, int n);
 
+/* usage_redact.c */
+extern Jsonb *redact(Jsonb *metadata);
+
 /* usage_api.c */
 extern LlmCost cost_of_event(const Installation *home, const Event *event);
 extern void price_call(const Installation *home, Event *event);

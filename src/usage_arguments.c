@@ -39,7 +39,7 @@ metadata_argument(FunctionCallInfo fcinfo, int n)
 
 	if (PG_ARGISNULL(n))
 		return NULL;
-	full = PG_GETARG_JSONB_P(n);
+	full = redact(PG_GETARG_JSONB_P(n));
 	if (VARSIZE(full) <= MAX_METADATA_BYTES)
 		return full;
 	mark = psprintf("{\"cut_from_bytes\": %u}", (unsigned) VARSIZE(full));
