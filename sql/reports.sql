@@ -88,9 +88,9 @@ CREATE VIEW @extschema@.api_usage WITH (security_invoker = true, security_barrie
            COALESCE(e.input_tokens, 0) AS input_tokens, COALESCE(e.output_tokens, 0) AS output_tokens,
            COALESCE(e.cache_read_tokens, 0) AS cache_read_tokens, COALESCE(e.cache_write_tokens, 0) AS cache_write_tokens,
            e.tokens AS total_tokens, e.quantity,
-           COALESCE(e.input_cost + c.input_cost, e.input_cost, c.input_cost) AS input_cost,
-           COALESCE(e.output_cost + c.output_cost, e.output_cost, c.output_cost) AS output_cost,
-           COALESCE(e.cost + c.cost, e.cost, CASE WHEN c.priced THEN c.cost END) AS total_cost,
+           pg_catalog.trim_scale(COALESCE(e.input_cost + c.input_cost, e.input_cost, c.input_cost)) AS input_cost,
+           pg_catalog.trim_scale(COALESCE(e.output_cost + c.output_cost, e.output_cost, c.output_cost)) AS output_cost,
+           pg_catalog.trim_scale(COALESCE(e.cost + c.cost, e.cost, CASE WHEN c.priced THEN c.cost END)) AS total_cost,
            e.cost IS NOT NULL OR COALESCE(c.priced, false) AS priced,
            e.duration_ms AS latency_ms, e.status, e.error_code, e.error_message, e.campaign_id,
            e.ip AS ip_address, e.user_agent, e.occurred_at AS created_at

@@ -30,7 +30,8 @@ ut_define_campaign(PG_FUNCTION_ARGS)
 
 	check_is_admin_or_server(home);
 	args[0] = user_id_argument(home, fcinfo);
-	args[1] = CStringGetTextDatum(required_text_argument(fcinfo, 1, "campaign_id"));
+	check_not_null(PG_ARGISNULL(1), "campaign_id");
+	args[1] = CStringGetTextDatum(text_argument(fcinfo, 1, "campaign_id"));
 	for (int i = 2; i < lengthof(args); i++)
 	{
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';

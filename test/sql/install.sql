@@ -34,7 +34,7 @@ SELECT c.relname, CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitione
 
 -- Settings: who may set them
 LOAD 'usage_tracking';
-SELECT name, context, current_setting(name) AS value FROM pg_settings WHERE name LIKE 'usage\_tracking.%' ORDER BY name COLLATE "C";
+SELECT name, context, left(current_setting(name), 30) AS value FROM pg_settings WHERE name LIKE 'usage\_tracking.%' ORDER BY name COLLATE "C";
 
 -- Members without a comment (a composite type has it on the type)
 SELECT name FROM member LEFT JOIN pg_class AS c ON classid = 'pg_class'::regclass AND c.oid = objid

@@ -486,4 +486,90 @@ SELECT state, event_id, reason FROM usage_reservations WHERE id = :hold;
 SELECT reset_user_usage(:'ida', 'renders_monthly');
 RESET usage_tracking.enabled;
 SELECT used FROM check_usage_limit(:'ida', 'renders_monthly', 0);
+
+-- ---- calls of an API ----
+-- Tokens at the price of their instant; images and seconds where there are no tokens; nobody knows: NULL, not 0
+SELECT install_seed_prices();
+INSERT INTO model_prices (provider, model, prices, valid_from, valid_to) VALUES
+    ('acme', 'm-1', '{"input": 0.000001, "output": 0.000002, "cache_read": 0.0000001, "input.batch": 0.0000005}', '2026-01-01 00:00+00', '2026-03-10 11:00+00');
+INSERT INTO model_prices (provider, model, prices, valid_from) VALUES
+    ('acme', 'm-1', '{"input": 0.00001, "output": 0.00002, "request": 0.5}', '2026-03-10 11:00+00');
+SELECT define_usage_limit('budget', 'api.call', 1, period => '1 month', measure => 'cost');
+SELECT define_usage_limit('images', 'api.image', 100, period => '1 month');
+\set kim '00000000-0000-0000-0000-0000000000a1'
+\set call 'input_cost, output_cost, total_cost, priced'
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-1', input_tokens => 1000, output_tokens => 10, cache_read_tokens => 100, occurred_at => '2026-03-10 10:59:59.999999+00');
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-1', input_tokens => 1000, service_tier => 'batch', occurred_at => '2026-03-10 10:00+00');
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-1', input_tokens => 1000, output_tokens => 10, status => 'error', error_code => '500', error_message => repeat('e', 1001));
+SELECT :call FROM track_api_usage(:'kim', 'api.image', 'openai', 'dall-e-3', quantity => 2);
+SELECT :call FROM track_api_usage(:'kim', 'api.image', 'openai', 'hd/dall-e-3', quantity => 2, status => 'failed');
+SELECT :call FROM track_api_usage(:'kim', 'api.image', 'runwayml', 'runway', quantity => 2.5);
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-2', input_tokens => 1);
+SELECT :call FROM track_api_usage(:'kim', 'api.call', NULL, NULL, input_tokens => 1);
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-1', occurred_at => '2026-02-28 10:00+00');
+SELECT used, remaining FROM check_usage_limit(:'kim', 'budget');
+SELECT used FROM check_usage_limit(:'kim', 'images');
+
+-- What is kept of it: counts in one class each, no secrets, nothing endless
+SELECT event_id AS kept FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-0', '/v1/' || repeat('x', 2000), repeat('r', 300),
+    1, 2, 3, 4, 5, 'success', 678, NULL, 'spring', '10.1.2.3', repeat('u', 2000),
+    '{"headers": {"Authorization": "Bearer x", "x-API-key": ["y"], "accept": "*"}, "body": [{"Password": {"is": "z"}}]}',
+    '2026-03-10 11:30+00', NULL, NULL, 'flex', 5, 6, 7, 8, 9, 10, 11, 'chat', 'thread', 't1') \gset
+\pset format aligned
+\x on
+SELECT usage_type, event_subtype, quantity, tokens, cost, provider, model, service_tier, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+       audio_input_tokens, audio_cache_read_tokens, audio_output_tokens, image_input_tokens, image_output_tokens, campaign_id, ip, duration_ms,
+       right(endpoint, 30) AS endpoint, length(request_id) AS request_id, right(user_agent, 30) AS user_agent, metadata, resource_type, resource_id, occurred_at
+  FROM usage_events WHERE id = :kept;
+\x off
+\pset format unaligned
+SET usage_tracking.redacted_keys = 'accept';
+SELECT event_id AS kept FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-0', metadata => '{"accept": {"a": 1}, "password": "p"}') \gset
+SELECT metadata FROM usage_events WHERE id = :kept;
+RESET usage_tracking.redacted_keys;
+
+-- The call that crosses the budget is recorded whole; then nothing more is admitted
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-1', input_tokens => 100000, idempotency_key => 'k1');
+SELECT cost, overage FROM usage_events WHERE user_id = :'kim' AND tokens = 100000;
+SELECT :decision FROM check_usage_limit(:'kim', 'budget');
+SELECT :decision FROM check_usage_limit(:'kim', 'api.call', cost => 0.1);
+SELECT :decision FROM consume_usage(:'kim', 'api.call');
+SELECT :decision FROM reserve_usage(:'kim', 'api.call', cost => 0.01);
+SELECT require_usage(:'kim', 'api.call');
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-1', input_tokens => 100000, idempotency_key => 'k1');
+SELECT track_api_usage(:'kim', 'api.call', 'acme', 'm-1', input_tokens => 100001, idempotency_key => 'k1');
+SELECT count(*) FROM usage_events WHERE user_id = :'kim' AND tokens >= 100000;
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-2', input_tokens => 1, idempotency_key => 'k2');
+INSERT INTO model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm-2', '{"input": 7}', '2026-01-01 00:00+00');
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-2', input_tokens => 1, idempotency_key => 'k2');
+
+-- Prices that were wrong or missing: corrections, once; what was taken back stays taken back
+SELECT reverse_usage(user_id, id) FROM usage_events WHERE user_id = :'kim' AND tokens = 100000;
+UPDATE model_prices SET prices = '{"input": 0.00001, "output": 0.00002}' WHERE model = 'm-1' AND valid_to IS NULL;
+SELECT * FROM recost_usage('2026-03-10 11:00+00', '2026-03-10 11:00+00');
+SELECT * FROM recost_usage('2026-03-01', '2026-03-11');
+SELECT * FROM recost_usage('2026-03-01', '2026-03-11');
+SELECT c.cost, c.input_cost, c.output_cost, c.quantity, c.tokens, c.corrected_events, c.provider, c.model, c.occurred_at = e.occurred_at AS at_once, e.cost AS was
+  FROM usage_events AS c JOIN usage_events AS e ON e.id = c.corrects WHERE c.user_id = :'kim' ORDER BY c.id;
+SELECT model, total_cost, priced, input_cost, output_cost FROM api_usage WHERE user_id = :'kim' ORDER BY id;
+SELECT used FROM check_usage_limit(:'kim', 'budget');
+SELECT * FROM reconcile_usage();
+SELECT recost_usage('2026-03-11', '2026-03-10');
+SELECT recost_usage('-infinity', '2026-03-10');
+SELECT adjust_usage(:'kim', 'budget', 0.25);
+SELECT used FROM check_usage_limit(:'kim', 'budget');
+SELECT * FROM reconcile_usage();
+
+-- Campaigns are named by events, whether they are there or not
+SELECT define_campaign(:'kim', 'spring', 'Spring', 5);
+SELECT define_campaign(:'kim', 'spring', 'Spring 2026', 7.5, 'until May');
+SELECT campaign_id, name, budget, description FROM campaigns;
+SELECT define_campaign(:'kim', '', 'x');
+SELECT define_campaign(:'kim', 'x', budget => -1);
+
+-- Many tokens, tiny prices: exact
+INSERT INTO model_prices (provider, model, prices, valid_from) VALUES ('acme', 'tiny', '{"input": 1e-12, "output": 1e-9}', '2026-01-01 00:00+00');
+SELECT sum((c).input_cost), sum((c).output_cost), sum((c).total_cost) FROM (SELECT track_api_usage(:'kim', 'api.call', 'acme', 'tiny', input_tokens => 1, output_tokens => 1) AS c FROM generate_series(1, 1000)) AS calls;
+SELECT track_api_usage(:'kim', 'api.call', 'acme', 'tiny', input_tokens => 9223372036854775807, output_tokens => 1);
 ROLLBACK;
