@@ -268,3 +268,39 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION @extschema@.install_default_limits() IS
 'Adds eight limits, with what the plans free, pro, team and enterprise allow, where missing; returns how many were';
+
+/* Whoever shows what it can do sets usage_tracking.default_plan to demo, and to
+ * another plan on the day it costs something: that holds for all who have no plan
+ * of their own, old users and new. */
+CREATE FUNCTION @extschema@.install_demo_plan() RETURNS bigint
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT @extschema@.install_default_plans();
+    UPDATE @extschema@.plans AS p
+       SET name = 'Demo Plan - Unlimited Access',
+           description = 'Demo Mode: You have unlimited access to all features. Usage tracking is enabled for analytics purposes.'
+     WHERE p.plan = 'demo' AND p.description = 'To try it out';
+    INSERT INTO @extschema@.usage_types (usage_type, description)
+    VALUES ('content', 'A content generation'),
+           ('image',   'An image that was generated'),
+           ('video',   'A video that was generated'),
+           ('chat',    'A chat message')
+    ON CONFLICT (usage_type) DO NOTHING;
+    WITH wanted (limit_type, usage_type, free, description) AS (
+        VALUES ('content_generations', 'content',  50, 'Content generations per month'),
+               ('image_generations',   'image',   100, 'Images generated per month'),
+               ('video_generations',   'video',    10, 'Videos generated per month'),
+               ('chat_messages',       'chat',    100, 'Chat messages per month')
+    ), added AS (
+        INSERT INTO @extschema@.usage_limits (limit_type, usage_type, max_usage, measure, period, description)
+        SELECT w.limit_type, w.usage_type, w.free, 'events', '1 month', w.description FROM wanted AS w
+        ON CONFLICT (limit_type) DO NOTHING
+        RETURNING limit_type
+    ), for_plans AS (
+        INSERT INTO @extschema@.plan_limits (plan, limit_type, max_usage)
+        SELECT 'demo', a.limit_type, 999999 FROM added AS a
+    )
+    SELECT pg_catalog.count(*) FROM added;
+END;
+COMMENT ON FUNCTION @extschema@.install_demo_plan() IS
+'Adds four monthly limits with 999,999 of each on the plan demo, where missing, and its notice; returns how many were';

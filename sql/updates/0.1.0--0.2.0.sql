@@ -6,6 +6,8 @@
 ALTER TABLE @extschema@.usage_limits DROP CONSTRAINT usage_limits_measure_check,
     ADD CONSTRAINT usage_limits_measure_check CHECK (measure = ANY (ARRAY['events', 'quantity', 'tokens', 'cost']));
 
+@new limits install_demo_plan@
+
 /* events: calls of an API */
 ALTER TABLE @extschema@.usage_events ALTER COLUMN cost DROP NOT NULL;
 ALTER TABLE @extschema@.usage_events_moving ALTER COLUMN cost DROP NOT NULL;

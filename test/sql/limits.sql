@@ -286,4 +286,22 @@ SELECT first, next, at, pg_temp.billed(first, next, at) FROM (VALUES
     ('2026-03-10', '2026-04-09', '2026-06-01'), ('2024-02-29', '2025-02-28', '2028-03-01')) AS v (first, next, at);
 SELECT _billing_window('2026-03-10', '2026-03-10', 'UTC', '2026-03-10');
 \echo :LAST_ERROR_SQLSTATE
+
+-- The demo plan: its limits for whoever is on it; the day it ends, it ends for old users and new
+SELECT install_demo_plan();
+SELECT install_demo_plan();
+SELECT name, description FROM plans WHERE plan = 'demo';
+SET usage_tracking.default_plan = 'demo';
+SELECT set_user_plan('00000000-0000-0000-0000-0000000000d1', 'pro');
+SELECT set_user_plan('00000000-0000-0000-0000-0000000000d2', 'demo', '2026-03-10 12:00+00'::timestamptz + '1 year',
+                     '2026-03-10 12:00+00', '2027-03-10 12:00+00');
+SELECT consume_usage('00000000-0000-0000-0000-0000000000d3', 'content') \g /dev/null
+SELECT right(user_id::text, 2) AS who, plan, limit_type, used, max_usage, reset_at FROM user_usage
+ WHERE limit_type IN ('content_generations', 'chat_messages') AND user_id >= '00000000-0000-0000-0000-0000000000d1' ORDER BY 1, 3;
+SET usage_tracking.default_plan = 'free';
+SELECT consume_usage('00000000-0000-0000-0000-0000000000d4', 'content') \g /dev/null
+SELECT right(user_id::text, 2) AS who, plan, limit_type, used, max_usage, reset_at FROM user_usage
+ WHERE limit_type = 'content_generations' AND user_id >= '00000000-0000-0000-0000-0000000000d1' ORDER BY 1;
+SET usage_tracking.clock = '2027-03-10 12:00+00';
+SELECT plan, max_usage FROM user_usage WHERE limit_type = 'content_generations' AND user_id = '00000000-0000-0000-0000-0000000000d2';
 ROLLBACK;
