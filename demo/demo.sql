@@ -79,11 +79,38 @@ SELECT u.email, v.used, v.max_usage, v.remaining, v.percent, v.reset_at::timesta
 FROM usage.user_usage AS v JOIN app_users AS u ON u.id = v.user_id
 ORDER BY u.email;
 
+-- What it costs.
+RESET usage_tracking.clock;
+\echo '== What did it cost? Prices have dates; a call costs what its model cost at that instant:'
+\echo '   SELECT usage.install_seed_prices();'
+\echo '   SELECT * FROM usage.track_api_usage(eve, \'chat\', \'openai\', \'gpt-5\', input_tokens => 1200, output_tokens => 300);'
+SELECT usage.install_seed_prices()
+\g /dev/null
+SELECT usage.define_usage_limit('chat_budget', 'chat', max_usage => 0.05, period => '1 month', measure => 'cost')
+\g /dev/null
+SELECT * FROM usage.track_api_usage(:'eve', 'chat', 'openai', 'gpt-5', input_tokens => 1200, output_tokens => 300);
+SELECT count(*) FROM (SELECT id, row_number() OVER (ORDER BY email) AS place FROM app_users) AS u,
+       generate_series(1, 20) AS n,
+       LATERAL usage.track_api_usage(u.id, 'chat', 'openai', CASE WHEN n % 3 = 0 THEN 'gpt-5' ELSE 'gpt-4o-mini' END,
+                                     input_tokens => 100 * n * u.place, output_tokens => 20 * n) AS c
+\g /dev/null
+\echo '== Cost per user and model:'
+SELECT u.email, a.model, count(*) AS calls, sum(a.total_tokens) AS tokens, sum(a.total_cost) AS usd
+FROM usage.api_usage AS a JOIN app_users AS u ON u.id = a.user_id
+GROUP BY u.email, a.model ORDER BY u.email, a.model;
+
+\echo '== Everybody has 5 cents a month. Who has used them up is asked to wait:'
+\echo '   SELECT usage.define_usage_limit(\'chat_budget\', \'chat\', 0.05, period => \'1 month\', measure => \'cost\');'
+SELECT u.email, d.allowed, d.reason, d.used AS usd, d.max_usage
+FROM app_users AS u, LATERAL usage.check_usage_limit(u.id, 'chat') AS d ORDER BY u.email;
+
 -- A demo that went wrong must not look right.
 DO $$
 BEGIN
-    ASSERT (SELECT count(*) FROM usage.usage_events) = 7, 'seven videos were made';
-    ASSERT (SELECT array_agg(used ORDER BY used) FROM usage.user_usage) = '{0,0,0,1}', 'one of them now';
+    ASSERT (SELECT count(*) FROM usage.usage_events WHERE usage_type = 'video') = 7, 'seven videos were made';
+    ASSERT (SELECT array_agg(used ORDER BY used) FROM usage.user_usage WHERE limit_type = 'videos_monthly') = '{0,0,0,6}', 'six of them now';
+    ASSERT (SELECT sum(cost) = sum(used) FROM (SELECT sum(cost) AS cost FROM usage.usage_events) AS e,
+            (SELECT sum(used) AS used FROM usage.user_usage WHERE limit_type = 'chat_budget') AS u), 'what it cost is what was counted';
     ASSERT current_setting('demo.refusal') = '42501', 'a user cannot change a limit';
 END;
 $$;
