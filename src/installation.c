@@ -120,23 +120,19 @@ find_home(Oid schema)
 		home.config_tables[i] = get_relname_relid(config_table_names[i], schema);
 }
 
-/*
- * The installation that the called function belongs to, whatever its version:
- * only for what reads nothing of it.
- */
-const Installation *
-installation_of_any_version(FunctionCallInfo fcinfo)
+static const Installation *
+home_of(Oid function)
 {
 	HeapTuple	tuple;
-	Form_pg_proc function;
+	Form_pg_proc row;
 	Oid			schema;
 
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
-	function = (Form_pg_proc) GETSTRUCT(tuple);
-	schema = function->pronamespace;
-	home.owner = function->proowner;
+		elog(ERROR, "cache lookup failed for function %u", function);
+	row = (Form_pg_proc) GETSTRUCT(tuple);
+	schema = row->pronamespace;
+	home.owner = row->proowner;
 	ReleaseSysCache(tuple);
 
 	while (!home_valid || schema != home.schema)
@@ -156,6 +152,16 @@ installation_of_any_version(FunctionCallInfo fcinfo)
 	return &home;
 }
 
+/*
+ * The installation that the called function belongs to, whatever its version:
+ * only for what reads nothing of it.
+ */
+const Installation *
+installation_of_any_version(FunctionCallInfo fcinfo)
+{
+	return home_of(fcinfo->flinfo->fn_oid);
+}
+
 /* The one whose function was called last. */
 const Installation *
 present_installation(void)
@@ -163,13 +169,20 @@ present_installation(void)
 	return &home;
 }
 
-/* The installation that the called function belongs to. */
+/* The installation that a function belongs to. */
+const Installation *
+installation_of_function(Oid function)
+{
+	const Installation *installation = home_of(function);
+
+	if (unlikely(!home_fits))
+		refuse_script(installation->schema, function);
+	return installation;
+}
+
+/* The one that the called function belongs to. */
 const Installation *
 installation_of(FunctionCallInfo fcinfo)
 {
-	const Installation *installation = installation_of_any_version(fcinfo);
-
-	if (unlikely(!home_fits))
-		refuse_script(installation->schema, fcinfo->flinfo->fn_oid);
-	return installation;
+	return installation_of_function(fcinfo->flinfo->fn_oid);
 }

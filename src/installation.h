@@ -24,6 +24,7 @@ typedef void (*config_changed_callback) (void);
 
 extern void installation_init(void);
 extern const Installation *installation_of(FunctionCallInfo fcinfo);
+extern const Installation *installation_of_function(Oid function);
 extern const Installation *present_installation(void);
 extern const Installation *installation_of_any_version(FunctionCallInfo fcinfo);
 extern void on_config_change(config_changed_callback callback);

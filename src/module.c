@@ -9,6 +9,7 @@
 #include "prices.h"
 #include "rows.h"
 #include "settings.h"
+#include "worker.h"
 
 UT_MODULE_MAGIC;
 
@@ -23,4 +24,5 @@ _PG_init(void)
 	rows_init();
 	limits_init();
 	prices_init();
+	worker_init();
 }

@@ -2,7 +2,8 @@
  * settings.c -- defines the settings and answers what they mean.
  *
  * All are for superusers, or those granted SET on them, but error_style, which
- * only changes how the caller's own errors look.
+ * only changes how the caller's own errors look, and those of the worker, which
+ * are the server's.
  */
 #include "compat.h"
 
@@ -25,6 +26,8 @@ int			setting_idempotency_retention = 35 * SECS_PER_DAY;
 int			setting_max_event_age = 35 * SECS_PER_DAY;
 int			setting_max_event_lead = 5 * SECS_PER_MINUTE;
 int			setting_event_retention = 0;
+char	   *setting_worker_databases = NULL;
+int			setting_worker_interval = SECS_PER_MINUTE;
 
 static char *setting_time_zone = NULL;
 static char *setting_limit_overrides = NULL;
@@ -116,6 +119,20 @@ check_identity(char **newval, void **extra, GucSource source)
 	pfree(copy);
 	list_free(sources);
 	return true;
+}
+
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*newval);
+	List	   *names;
+	bool		is_list = SplitIdentifierString(copy, ',', &names);
+
+	if (!is_list)
+		GUC_check_errdetail("List syntax is invalid.");
+	list_free(names);
+	pfree(copy);
+	return is_list;
 }
 
 static bool
@@ -271,6 +288,22 @@ define_periods(void)
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+/* The worker belongs to the server, not to a session. */
+static void
+define_worker(void)
+{
+	DefineCustomStringVariable("usage_tracking.worker_databases",
+							   "Lists the databases whose upkeep is done in the background.",
+							   "Needs the library in shared_preload_libraries.",
+							   &setting_worker_databases, "", PGC_SIGHUP, GUC_LIST_INPUT,
+							   check_databases, NULL, NULL);
+	DefineCustomIntVariable("usage_tracking.worker_interval",
+							"Sets how long the background upkeep rests between two rounds.",
+							NULL,
+							&setting_worker_interval, SECS_PER_MINUTE, 1, INT_MAX / 1000,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 void
 settings_init(void)
 {
@@ -278,6 +311,7 @@ settings_init(void)
 	define_identity();
 	define_defaults();
 	define_periods();
+	define_worker();
 	MarkGUCPrefixReserved("usage_tracking");
 }
 

@@ -21,6 +21,9 @@ extern int	setting_max_event_age;
 extern int	setting_max_event_lead;
 extern int	setting_event_retention;	/* 0: for ever */
 
+extern char *setting_worker_databases;
+extern int	setting_worker_interval;	/* seconds */
+
 extern void settings_init(void);
 extern pg_tz *default_time_zone(void);
 extern bool errors_for_postgrest(void);

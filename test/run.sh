@@ -70,10 +70,10 @@ has_files() { [ -e "$1" ]; }
 
 # has_its_turn FILE is false for what another type's pass is enough for. The first
 # type listed gets everything, the others what depends on the type; pages are
-# written for uuid, and three tests look at all three.
+# written for uuid, and four tests look at all three.
 has_its_turn() {
     case $1 in
-    test/pgtap/user_ids.sql | test/pgtap/privacy.sql | test/t/025_databases.pl | test/t/040_examples.pl) [ "$user_id" = uuid ] ;;
+    test/pgtap/user_ids.sql | test/pgtap/privacy.sql | test/t/025_databases.pl | test/t/040_examples.pl | test/t/115_worker.pl) [ "$user_id" = uuid ] ;;
     test/t/020_signups.pl | test/t/030_restore.pl) ;;
     test/t/* | test/pgtap/windows.sql) [ "$user_id" = "${UT_USER_ID%% *}" ] ;;
     esac

@@ -201,7 +201,7 @@ sub check_relations
 # A row "| `setting` | `default` | who may set it | ..." for each.
 sub check_settings
 {
-    my %context = (superuser => 'superuser', user => 'anybody');
+    my %context = (superuser => 'superuser', user => 'anybody', sighup => 'server');
     my @settings = rows(q{
         LOAD 'usage_tracking';
         SELECT name, current_setting(name), context FROM pg_settings
