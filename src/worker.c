@@ -63,10 +63,10 @@ find_extension(const char *name)
 /*
  * One call.  True if it did something and something is left.
  *
- * Triggers, and whatever else the application added, must not run as a
- * superuser who they could become again: so from here to the end of the
- * transaction, deferred triggers included, this is the extension's owner,
- * restricted.
+ * Triggers, and whatever else the application added, must not run as the superuser
+ * who is connected: so from here to the end of the transaction, deferred triggers
+ * included, this is the extension's owner, who cannot become somebody else.
+ * Restricted as well, deferred triggers would be refused.
  */
 static bool
 call_maintenance(const Installation *home)
@@ -75,7 +75,7 @@ call_maintenance(const Installation *home)
 	char	   *call;
 	bool		goes_on;
 
-	SetUserIdAndSecContext(home->owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(home->owner, SECURITY_LOCAL_USERID_CHANGE);
 	call = psprintf("SELECT pg_catalog.bool_or(m.done OPERATOR(pg_catalog.>) 0)"
 					" AND pg_catalog.bool_or(m.left OPERATOR(pg_catalog.>) 0)"
 					" FROM %s.usage_maintenance(%d) AS m",

@@ -9,9 +9,11 @@
  */
 #include "compat.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "access/xact.h"
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -20,9 +22,9 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 #include "utils/wait_event.h"
@@ -140,36 +142,60 @@ launcher_rest(void)
 	read_places();
 }
 
+/*
+ * Its row, copied, or NULL.  Without an index: who is connected to no database has
+ * no description of one until somebody who is has written it to a file.
+ */
+static Form_pg_database
+find_row(const char *name)
+{
+	Form_pg_database row = NULL;
+	Relation	databases = table_open(DatabaseRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_database_datname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(name));
+	scan = systable_beginscan(databases, InvalidOid, false, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		row = palloc(sizeof(FormData_pg_database));
+		memcpy(row, GETSTRUCT(tuple), sizeof(FormData_pg_database));
+	}
+	systable_endscan(scan);
+	table_close(databases, AccessShareLock);
+	return row;
+}
+
 /* Its number, or 0 where a worker could not connect. */
 static Oid
 find_database(Place *place)
 {
-	Oid			database;
-	HeapTuple	tuple;
-	bool		is_open = false;
+	Form_pg_database row;
+	Oid			database = InvalidOid;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	database = get_database_oid(NameStr(place->name), true);
-	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
-	if (HeapTupleIsValid(tuple))
+	row = find_row(NameStr(place->name));
+	if (row == NULL)
 	{
-		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
-
-		/* below -1 it is the remains of a DROP DATABASE */
-		is_open = row->datallowconn && row->datconnlimit >= -1;
-		ReleaseSysCache(tuple);
-		if (!is_open && is_news(&place->news, NO_CONNECTIONS, 0))
+		if (is_news(&place->news, NO_DATABASE, 0))
+			ereport(LOG,
+					(errmsg("usage_tracking cannot maintain database \"%s\": it does not exist",
+							NameStr(place->name))));
+	}
+	else if (!row->datallowconn || row->datconnlimit < -1)	/* what a DROP DATABASE left */
+	{
+		if (is_news(&place->news, NO_CONNECTIONS, 0))
 			ereport(LOG,
 					(errmsg("usage_tracking cannot maintain database \"%s\": it is not accepting connections",
 							NameStr(place->name))));
 	}
-	else if (is_news(&place->news, NO_DATABASE, 0))
-		ereport(LOG,
-				(errmsg("usage_tracking cannot maintain database \"%s\": it does not exist",
-						NameStr(place->name))));
+	else
+		database = row->oid;
 	CommitTransactionCommand();
-	return is_open ? database : InvalidOid;
+	return database;
 }
 
 static BackgroundWorkerHandle *
