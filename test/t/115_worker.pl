@@ -108,7 +108,7 @@ BEGIN
     END;
     RETURN NULL;
 END \$\$;
-CREATE CONSTRAINT TRIGGER at_end AFTER INSERT ON "$schema".usage_partition_log DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER at_end AFTER DELETE ON "$schema".usage_keys DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION public.at_end();
 SQL
     return;
@@ -118,11 +118,12 @@ ask_at_end('one', 'usage');
 # It leaves a key of long ago.
 sub use_with_key
 {
-    sql('one', q{SET usage_tracking.clock = '2029-01-02 12:00+00'; SELECT usage.define_usage_limit('calls', 'call', 9),
-        usage.consume_usage('00000000-0000-0000-0000-000000000007', 'call', idempotency_key => 'k')});
+    my ($database, $schema) = @_;
+    sql($database, qq{SET usage_tracking.clock = '2029-01-02 12:00+00'; SET search_path = "$schema"; SELECT define_usage_limit('calls', 'call', 9),
+        consume_usage('00000000-0000-0000-0000-000000000007', 'call', idempotency_key => 'k')});
     return;
 }
-use_with_key();
+use_with_key('one', 'usage');
 is(ask('one', 'SELECT count(*) FROM usage.usage_keys'), '1', 'a key is there');
 
 look_after($node, qw(one missing bare closed), 'Odd Two');
@@ -159,7 +160,7 @@ ok(is_maintained($node, 'one', 'usage'), 'it is dropped, made again in an old ve
 sql('one', q{
     CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'a warning'; RAISE 'a trigger says no'; END $$;
     CREATE TRIGGER refuse BEFORE DELETE ON usage.usage_keys FOR EACH ROW EXECUTE FUNCTION public.refuse()});
-tells(qr/could not maintain database "one": a trigger says no/, sub { use_with_key() });
+tells(qr/could not maintain database "one": a trigger says no/, sub { use_with_key('one', 'usage') });
 look_after($node, 'one') foreach 1 .. 3;
 is(times_logged(qr/could not maintain database "one": a trigger says no/), 1, 'a step that fails is told of once');
 cmp_ok(times_logged(qr/WARNING:  a warning/), '<=', 1, 'and its warnings are not repeated');
@@ -177,13 +178,14 @@ sub waiting_worker
     my ($database, $schema) = @_;
     sql('postgres', 'CREATE ROLE gate');
     later($node, $database);
+    use_with_key($database, $schema);
     $node->poll_query_until('postgres', "SELECT count(*) = 1 FROM ($workers AND datname = '$database') AS w") or die 'no worker waits';
     return ask('postgres', $workers);
 }
 sub let_it_go { return sql('postgres', 'DROP ROLE gate') }
 
 ask_at_end($_->[0], $_->[1]) foreach [ 'one', 'usage' ], [ 'Odd Two', 'Usage of two' ];
-my $pid = waiting_worker('one');
+my $pid = waiting_worker('one', 'usage');
 tells(qr/FATAL:  terminating background worker "usage_tracking worker"/, sub { sql('postgres', "SELECT pg_terminate_backend($pid)") });
 let_it_go();
 ok(has_months($node, 'one', 'usage'), 'a worker is terminated, and another comes');
@@ -193,14 +195,14 @@ sql('postgres', "SELECT pg_terminate_backend($first)");
 ok($node->poll_query_until('postgres', "$launchers AND pid <> $first", '1'), 'the launcher is terminated, and another comes');
 ok(is_maintained($node, 'one', 'usage'), 'which goes on');
 
-$pid = waiting_worker('one');
+$pid = waiting_worker('one', 'usage');
 tells(qr/database system is ready to accept connections/, sub { kill 'KILL', $pid });
 $node->poll_query_until('postgres', 'SELECT true');
 let_it_go();
 ok(has_months($node, 'one', 'usage'), 'a worker is killed, the server begins again, and so does the launcher');
 
 look_after($node, 'one', 'Odd Two');
-waiting_worker('Odd Two');
+waiting_worker('Odd Two', 'Usage of two');
 my $session = OpenSession->new($node->connstr('postgres'));
 $session->send('DROP DATABASE "Odd Two"');
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE classid = 'pg_database'::regclass AND mode = 'AccessExclusiveLock' AND granted})
@@ -212,7 +214,7 @@ ok($node->wait_for_log(qr/"Odd Two": it does not exist/), 'which is noticed');
 sql('postgres', 'CREATE DATABASE copy TEMPLATE one');
 pass('a database is copied while it is looked after');
 look_after($node, qw(copy one));
-waiting_worker('copy');
+waiting_worker('copy', 'usage');
 is(ask('postgres', 'DROP DATABASE copy WITH (FORCE)'), '', 'a database is dropped by force');
 let_it_go();
 ok(is_maintained($node, 'one', 'usage'), 'and nothing of that concerns the others');
