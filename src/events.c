@@ -65,7 +65,8 @@ text_or_null(const char *value, char *null)
 static Statement find_by_id = {
 	"SELECT usage_type, status, quantity, tokens, cost, occurred_at,"
 	" provider, model, campaign_id, input_cost, output_cost"
-	" FROM (SELECT *"
+	" FROM (SELECT user_id, usage_type, status, quantity, tokens, cost, occurred_at,"
+	" provider, model, campaign_id, input_cost, output_cost"
 	" FROM @extschema@.usage_events WHERE id OPERATOR(pg_catalog.=) $2 OFFSET 0) AS e"
 	" WHERE user_id OPERATOR(pg_catalog.=) $1",
 	2, {USER_ID, INT8OID}

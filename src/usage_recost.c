@@ -47,14 +47,16 @@ typedef struct Recorded
 
 /* ---- reading ---- */
 
+#define CALL_COLUMNS(e) \
+	e "user_id, " e "occurred_at, " e "id, " e "quantity, " e "status, " e "provider, " e "model, " e "service_tier, " \
+	e "input_tokens, " e "output_tokens, " e "cache_read_tokens, " e "cache_write_tokens, " e "cache_write_1h_tokens, " \
+	e "reasoning_tokens, " e "audio_input_tokens, " e "audio_cache_read_tokens, " e "audio_output_tokens, " \
+	e "image_input_tokens, " e "image_output_tokens"
+
 #define CALLS(beyond) \
-	"SELECT e.user_id, e.occurred_at, e.id, e.quantity, e.status, e.provider, e.model, e.service_tier," \
-	" e.input_tokens, e.output_tokens, e.cache_read_tokens, e.cache_write_tokens, e.cache_write_1h_tokens," \
-	" e.reasoning_tokens, e.audio_input_tokens, e.audio_cache_read_tokens, e.audio_output_tokens," \
-	" e.image_input_tokens, e.image_output_tokens," \
-	" COALESCE(e.cost, 0) OPERATOR(pg_catalog.+) COALESCE(c.cost, 0)," \
+	"SELECT " CALL_COLUMNS("e.") ", COALESCE(e.cost, 0) OPERATOR(pg_catalog.+) COALESCE(c.cost, 0)," \
 	" e.cost IS NOT NULL OR c.priced, COALESCE(c.events, 0) OPERATOR(pg_catalog.<) 0" \
-	" FROM (SELECT * FROM @extschema@.usage_events" \
+	" FROM (SELECT " CALL_COLUMNS("") ", cost FROM @extschema@.usage_events" \
 	" WHERE occurred_at OPERATOR(pg_catalog.>=) $1 AND occurred_at OPERATOR(pg_catalog.<) $2" \
 	" AND model IS NOT NULL AND status OPERATOR(pg_catalog.<>) 'correction'" beyond \
 	" ORDER BY user_id, occurred_at, id LIMIT $3) AS e" \
