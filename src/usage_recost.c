@@ -265,6 +265,7 @@ ut_recost_usage(PG_FUNCTION_ARGS)
 	recost.first = PG_GETARG_TIMESTAMPTZ(0);
 	recost.end = PG_GETARG_TIMESTAMPTZ(1);
 	check_range(&recost);
+	PreventCommandDuringRecovery("recost_usage()");
 	recost.difference = num_zero;
 	become_owner(recost.home, &before);
 	if (setting_enabled)

@@ -46,6 +46,8 @@ REVOKE ALL ON app.users FROM anon, authenticated;
 INSERT INTO app.users VALUES ('$alice', 'a\@example.com'), ('$bob', 'secret.b\@example.com');
 SELECT usage.attach_users('app.users'), usage.create_usage_partition('2031-01-01');
 SELECT usage.define_usage_limit('calls_daily', 'call', 3), usage.set_plan_limit('pro', 'calls_daily', 100);
+SELECT usage.define_campaign('$bob', 'secret campaign', 'secret name');
+SELECT usage.track_api_usage('$bob', 'call', 'acme', 'secret model', '/secret', 'secret request', 1, status => 'failed', ip => '10.0.0.1', user_agent => 'secret agent');
 SELECT usage.consume_usage('$bob', 'call', 2, resource_id => 'secret resource', idempotency_key => 'secret key');
 UPDATE usage.user_subscriptions SET stripe_customer_id = 'cus_secret' WHERE user_id = '$bob';
 -- Members of the extension and the partitions made since: what a new object is found by.
@@ -109,12 +111,12 @@ for my $role (qw(anon authenticated regress_ut_app)) {
 	my $refused = 0;
 	for (@relations) {
 		my ($relation, $kind) = @$_;
-		my $own = $role ne 'anon' && $relation eq 'usage.user_usage';
+		my $own = $role ne 'anon' && $relation =~ /^usage\.(user_usage|api_usage|campaigns)$/;
 		$copies .= "COPY (SELECT * FROM $relation) TO STDOUT;\n";
 		$refused += !$own;
 		next if $kind eq 'S' || $kind eq 'v';
 		$copies .= "COPY $relation TO STDOUT;\n";
-		$refused++;
+		$refused += !$own;
 	}
 	my ($status, $out, $err) = $node->psql('postgres', "$as_a\n$copies", on_error_stop => 0, extra_params => [ '-U', $role, '-v', 'VERBOSITY=verbose' ]);
 	my $errors = () = $err =~ /ERROR:  42501:/g;
