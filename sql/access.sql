@@ -13,6 +13,7 @@ BEGIN ATOMIC
                     'check_usage_limit', 'consume_usage', 'require_usage',
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
                     'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_temporary_limit', 'set_user_limit',
+                    'define_usage_alert', 'get_usage_alerts', 'acknowledge_usage_alert',
                     'reverse_usage', 'adjust_usage', 'reset_user_usage', 'recost_usage', 'define_campaign', 'erase_user', 'export_user_data',
                     'calculate_openai_cost', 'calculate_llm_cost', 'calculate_image_cost', 'calculate_video_cost',
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
@@ -47,7 +48,10 @@ BEGIN ATOMIC
             'id', 'user_id', 'usage_type', 'event_subtype', 'status', 'quantity', 'tokens', 'cost', 'overage', 'corrects',
             'duration_ms', 'error_message', 'resource_type', 'resource_id', 'parent_resource_id', 'occurred_at',
             'provider', 'model', 'endpoint', 'request_id', 'input_tokens', 'output_tokens', 'cache_read_tokens',
-            'cache_write_tokens', 'input_cost', 'output_cost', 'price_id', 'error_code', 'campaign_id', 'ip', 'user_agent']);
+            'cache_write_tokens', 'input_cost', 'output_cost', 'price_id', 'error_code', 'campaign_id', 'ip', 'user_agent']),
+           ('@extschema@.usage_alerts'::regclass, ARRAY[
+            'user_id', 'id', 'kind', 'limit_type', 'window_start', 'window_end', 'threshold', 'usage_type', 'day',
+            'used', 'max_usage', 'expected', 'event_id', 'raised_at', 'acknowledged_at']);
 END;
 COMMENT ON FUNCTION @extschema@._readable() IS
 'Internal: what users read, of tables which columns';
@@ -229,6 +233,7 @@ BEGIN ATOMIC
      WHERE r.oid = ANY (ARRAY['@extschema@.usage_limits'::regclass, '@extschema@.plan_limits'::regclass,
                               '@extschema@.temporary_limits'::regclass, '@extschema@.user_limits'::regclass,
                               '@extschema@.plans'::regclass, '@extschema@.model_prices'::regclass, '@extschema@.model_aliases'::regclass,
+                              '@extschema@.usage_alert_rules'::regclass,
                               '@extschema@.user_roles'::regclass, '@extschema@.user_subscriptions'::regclass])
        AND (SELECT pg_catalog.bit_or(t.tgtype::integer) FROM pg_catalog.pg_trigger AS t
              WHERE t.tgrelid = r.oid AND t.tgfoid = '@extschema@._record_change()'::regprocedure)

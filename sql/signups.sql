@@ -192,6 +192,9 @@ BEGIN
     UPDATE @extschema@.usage_carried AS c SET user_id = fresh WHERE c.user_id = gone;
     DELETE FROM @extschema@.usage_keys AS k WHERE k.user_id = gone;
     DELETE FROM @extschema@.campaigns AS c WHERE c.user_id = gone;
+    DELETE FROM @extschema@.usage_alerts AS a WHERE a.user_id = gone;
+    UPDATE @extschema@.usage_alerts AS a SET acknowledged_by = NULL
+     WHERE a.acknowledged_by = gone AND a.acknowledged_by <> a.user_id;
     DELETE FROM @extschema@.user_limits AS l WHERE l.user_id = gone;
     DELETE FROM @extschema@.user_roles AS r WHERE r.user_id = gone;
     UPDATE @extschema@.user_roles AS r SET granted_by = NULL WHERE r.granted_by = gone;
@@ -286,7 +289,7 @@ BEGIN
            AND us.refclassid = 'pg_extension'::regclass AND c.oid <> '@extschema@.usage_events_moving'::regclass
          ORDER BY c.relname
     LOOP
-        EXECUTE format('SELECT jsonb_agg((to_jsonb(t) - ''{user_id,granted_by,changed_by,changed_role}''::text[])'
+        EXECUTE format('SELECT jsonb_agg((to_jsonb(t) - ''{user_id,granted_by,changed_by,changed_role,acknowledged_by}''::text[])'
                        ' #- ''{old,granted_by}'' #- ''{new,granted_by}'') FROM %s AS t WHERE t.user_id = $1', relation)
            INTO found USING $1;
         result := result || jsonb_build_object(name, COALESCE(found, '[]'));

@@ -81,6 +81,30 @@ $$;
 COMMENT ON FUNCTION @extschema@._sweep_closed_windows(timestamptz, timestamptz) IS
 'Internal: deletes counters of windows that are over for good';
 
+/* Old alerts, but for those whose window can still be used: they would be raised
+ * again. */
+CREATE FUNCTION @extschema@._sweep_old_alerts(
+    late timestamptz, stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    retention interval := current_setting('usage_tracking.alert_retention')::interval;
+BEGIN
+    done := 0;
+    "left" := 0;
+    IF retention > '0'::interval THEN
+        SELECT s.done, s."left" INTO done, "left"
+          FROM @extschema@._sweep('@extschema@.usage_alerts',
+                   format('s.raised_at < $3 AND (s.window_end IS NULL OR s.window_end <= %L OR NOT EXISTS ('
+                          'SELECT FROM %s.usage_limits AS l WHERE l.limit_id = s.limit_id))', late, '@extschema@'),
+                   @extschema@._usage_now() - retention, stop_at) AS s;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._sweep_old_alerts(timestamptz, timestamptz) IS
+'Internal: deletes alerts that are older than usage_tracking.alert_retention';
+
 /* ---- retention ---- */
 
 /* The months of usage_events. */
@@ -303,7 +327,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._check_maintenance(integer) IS
 'Internal: checks how usage_maintenance() is called';
 
-/* Of the time, keys, counters, reservations and copying have a sixth each at
+/* Of the time, keys, counters, reservations, alerts and copying have a seventh each at
  * most, so that the rest is never without. */
 CREATE FUNCTION @extschema@.usage_maintenance(
     max_seconds integer DEFAULT 10, OUT task text, OUT done bigint, OUT "left" bigint) RETURNS SETOF record
@@ -311,7 +335,7 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
 AS $$
 DECLARE
-    tasks   text[] := '{deleted_users,keys,counters,reservations,default_rows,retention,partitions,rights}';
+    tasks   text[] := '{deleted_users,keys,counters,reservations,alerts,default_rows,retention,partitions,rights}';
     began   timestamptz := clock_timestamp();
     share   interval;
     stop_at timestamptz;
@@ -321,6 +345,7 @@ DECLARE
     keys    record;
     dead    record;
     holds   record;
+    alerts  record;
     retired record;
     closed  record;
     users   record;
@@ -335,7 +360,7 @@ BEGIN
         RETURN QUERY SELECT t, 0::bigint, 1::bigint FROM unnest(tasks) AS t;
         RETURN;
     END;
-    share := make_interval(secs => max_seconds) / 6;
+    share := make_interval(secs => max_seconds) / 7;
     stop_at := began + make_interval(secs => max_seconds);
     horizon := @extschema@._usage_horizons();
 
@@ -345,9 +370,10 @@ BEGIN
                 'infinity', began + 2 * share);
     holds := @extschema@._sweep('@extschema@.usage_reservations', 'COALESCE(s.settled_at, s.expires_at) < $3',
                 horizon.keys, began + 3 * share);
+    alerts := @extschema@._sweep_old_alerts(horizon.late, began + 4 * share);
     BEGIN
         IF EXISTS (SELECT FROM @extschema@.usage_events_default) THEN
-            SELECT c.settled INTO settled FROM @extschema@._copy_default_rows(began + 4 * share) AS c WHERE c.complete;
+            SELECT c.settled INTO settled FROM @extschema@._copy_default_rows(began + 5 * share) AS c WHERE c.complete;
         END IF;
     EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
         settled := NULL;  -- in use, or a month began meanwhile
@@ -368,6 +394,7 @@ BEGIN
 
     RETURN QUERY VALUES ('deleted_users', users.done, users."left"), ('keys', keys.done, keys."left"),
         ('counters', dead.done + closed.done, dead."left" + closed."left"), ('reservations', holds.done, holds."left"),
+        ('alerts', alerts.done, alerts."left"),
         ('default_rows', moved.done, moved."left"), ('retention', retired.done, retired."left"),
         ('partitions', made.done, made."left"), ('rights', rights.done, rights."left");
 END

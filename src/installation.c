@@ -19,12 +19,12 @@ static Installation home = {0};
 static bool home_valid = false;
 static bool home_fits = false;	/* the script's version is the library's */
 static uint32 home_version_hash = 0;
-static config_changed_callback listeners[2];
+static config_changed_callback listeners[3];
 static int	nlisteners = 0;
 
 static const char *const config_table_names[] = {
 	"usage_types", "usage_limits", "plan_limits", "temporary_limits", "plans",
-	"model_prices", "model_aliases"
+	"model_prices", "model_aliases", "usage_alert_rules"
 };
 
 static void
@@ -120,6 +120,25 @@ find_home(Oid schema)
 		home.config_tables[i] = get_relname_relid(config_table_names[i], schema);
 }
 
+static void
+look_again(Oid schema)
+{
+	while (!home_valid || schema != home.schema)
+	{
+		home_valid = true;		/* first: a change may arrive while we look */
+		PG_TRY();
+		{
+			find_home(schema);
+		}
+		PG_CATCH();
+		{
+			home_valid = false;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+}
+
 static const Installation *
 home_of(Oid function)
 {
@@ -135,20 +154,7 @@ home_of(Oid function)
 	home.owner = row->proowner;
 	ReleaseSysCache(tuple);
 
-	while (!home_valid || schema != home.schema)
-	{
-		home_valid = true;		/* first: a change may arrive while we look */
-		PG_TRY();
-		{
-			find_home(schema);
-		}
-		PG_CATCH();
-		{
-			home_valid = false;
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
-	}
+	look_again(schema);
 	return &home;
 }
 
@@ -160,6 +166,19 @@ const Installation *
 installation_of_any_version(FunctionCallInfo fcinfo)
 {
 	return home_of(fcinfo->flinfo->fn_oid);
+}
+
+/*
+ * Whether the installation whose function was called last is still there, for
+ * what comes after the call.
+ */
+bool
+installation_remains(Oid usage_events)
+{
+	if (usage_events != get_relname_relid("usage_events", home.schema))
+		return false;
+	look_again(home.schema);
+	return home_fits;
 }
 
 /* The one whose function was called last. */

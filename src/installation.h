@@ -17,7 +17,7 @@ typedef struct Installation
 	Oid			owner;
 	Oid			user_id_type;
 	Oid			usage_events;
-	Oid			config_tables[7];
+	Oid			config_tables[8];
 } Installation;
 
 typedef void (*config_changed_callback) (void);
@@ -27,6 +27,7 @@ extern const Installation *installation_of(FunctionCallInfo fcinfo);
 extern const Installation *installation_of_function(Oid function);
 extern const Installation *present_installation(void);
 extern const Installation *installation_of_any_version(FunctionCallInfo fcinfo);
+extern bool installation_remains(Oid usage_events);
 extern void on_config_change(config_changed_callback callback);
 
 #endif							/* UT_INSTALLATION_H */

@@ -193,7 +193,7 @@ ut_define_usage_limit(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static void
+void
 check_limit_exists(const char *limit_type)
 {
 	if (find_limit(current_config(), limit_type) == NULL)

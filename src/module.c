@@ -3,6 +3,7 @@
  */
 #include "compat.h"
 
+#include "alerts.h"
 #include "installation.h"
 #include "limits.h"
 #include "numbers.h"
@@ -24,5 +25,6 @@ _PG_init(void)
 	rows_init();
 	limits_init();
 	prices_init();
+	alerts_init();
 	worker_init();
 }

@@ -18,13 +18,6 @@
 #define USER_USAGE_COLUMNS 13
 
 
-static void
-check_may_see(const Installation *home, FunctionCallInfo fcinfo)
-{
-	if (!is_app_admin(home))
-		check_may_act_for(home, fcinfo);
-}
-
 static Numeric
 used_or_held(const Stake *stake)
 {

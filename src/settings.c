@@ -28,7 +28,10 @@ int			setting_max_event_lead = 5 * SECS_PER_MINUTE;
 int			setting_event_retention = 0;
 char	   *setting_worker_databases = NULL;
 int			setting_worker_interval = SECS_PER_MINUTE;
+char	   *setting_alert_thresholds = NULL;
+char	   *setting_alert_channel = NULL;
 
+static int	setting_alert_retention = 400 * SECS_PER_DAY;	/* read by SQL only */
 static char *setting_time_zone = NULL;
 static char *setting_limit_overrides = NULL;
 static pg_tz *default_zone = NULL;
@@ -178,6 +181,45 @@ assign_clock(const char *newval, void *extra)
 	fixed_clock = *(TimestampTz *) extra;
 }
 
+/* Percentages greater than zero, or none at all. */
+static bool
+check_alert_thresholds(char **newval, void **extra, GucSource source)
+{
+	static const char *const digits = "0123456789";
+	const char *at = *newval + strspn(*newval, " ");
+	bool		good = true;
+
+	while (good && *at != '\0')
+	{
+		size_t		whole = strspn(at, digits);
+		size_t		decimals = at[whole] == '.' ? strspn(at + whole + 1, digits) : 0;
+		size_t		length = whole + (at[whole] == '.' ? 1 + decimals : 0);
+
+		good = whole >= 1 && whole <= 9 && decimals <= 9 && strspn(at, "0.") < length &&
+			(at[whole] != '.' || decimals >= 1);
+		at += length + strspn(at + length, " ");
+		if (*at == ',')
+		{
+			at += 1 + strspn(at + 1, " ");
+			good = good && *at != '\0';
+		}
+		else
+			good = good && *at == '\0';
+	}
+	if (!good)
+		GUC_check_errdetail("The thresholds are either empty or percentages greater than zero, such as 80,100.");
+	return good;
+}
+
+static bool
+check_alert_channel(char **newval, void **extra, GucSource source)
+{
+	if (strlen(*newval) < NAMEDATALEN)
+		return true;
+	GUC_check_errdetail("The name of a channel has up to %d bytes.", NAMEDATALEN - 1);
+	return false;
+}
+
 /* The instant at which a use happens: not now(), which is the transaction's. */
 TimestampTz
 usage_now(void)
@@ -304,6 +346,25 @@ define_worker(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+static void
+define_alerts(void)
+{
+	DefineCustomStringVariable("usage_tracking.alert_thresholds",
+							   "Lists the percentages at which limits without alert rules raise an alert.",
+							   "Empty raises none.",
+							   &setting_alert_thresholds, "80,100", PGC_SUSET, GUC_LIST_INPUT,
+							   check_alert_thresholds, NULL, NULL);
+	DefineCustomStringVariable("usage_tracking.alert_channel",
+							   "Names the channel on which the ids of new alerts are notified.",
+							   "Empty notifies nobody.",
+							   &setting_alert_channel, "", PGC_SUSET, 0, check_alert_channel, NULL, NULL);
+	DefineCustomIntVariable("usage_tracking.alert_retention",
+							"Sets after how long upkeep deletes an alert whose window is over.",
+							"Zero keeps them for ever.",
+							&setting_alert_retention, 400 * SECS_PER_DAY, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 void
 settings_init(void)
 {
@@ -312,6 +373,7 @@ settings_init(void)
 	define_defaults();
 	define_periods();
 	define_worker();
+	define_alerts();
 	MarkGUCPrefixReserved("usage_tracking");
 }
 

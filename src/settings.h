@@ -20,6 +20,8 @@ extern int	setting_idempotency_retention;	/* seconds, as are the next three */
 extern int	setting_max_event_age;
 extern int	setting_max_event_lead;
 extern int	setting_event_retention;	/* 0: for ever */
+extern char *setting_alert_thresholds;
+extern char *setting_alert_channel;
 
 extern char *setting_worker_databases;
 extern int	setting_worker_interval;	/* seconds */

@@ -7,6 +7,7 @@
  */
 #include "compat.h"
 
+#include "alerts.h"
 #include "errors.h"
 #include "locks.h"
 #include "miscadmin.h"
@@ -79,13 +80,17 @@ decide_taken(const Installation *home, Event *event, const Stakes *stakes)
 	return decision;
 }
 
+/* An alert is about what is recorded: what is only reserved raises none. */
 static void
-insert(const Event *event)
+insert(const Event *event, const Stakes *stakes)
 {
 	if (event->hold_for > 0)
 		insert_hold(event, event->occurred_at + event->hold_for);
 	else
+	{
 		insert_event(event);
+		note_alerts(event->user_id, stakes, event->id);
+	}
 }
 
 /* Of a user who is known from now on, if not before. */
@@ -146,7 +151,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 			return_to_counters(event->user_id, &changing);
 		return false;
 	}
-	insert(event);
+	insert(event, &stakes);
 	return true;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "compat.h"
 
+#include "alerts.h"
 #include "miscadmin.h"
 #include "numbers.h"
 #include "settings.h"
@@ -118,6 +119,7 @@ count_together(Event **events, int n)
 	weigh_neighbours(&stakes, events, n);
 	take_from_counters(user_id, &stakes, LOCK_ONLY);
 	add_to_counters(user_id, &stakes);
+	note_alerts(user_id, &stakes, 0);
 	mark_overage(config, &terms, events, n, &stakes);
 }
 

@@ -6,6 +6,7 @@
  */
 #include "compat.h"
 
+#include "alerts.h"
 #include "arguments.h"
 #include "errors.h"
 #include "locks.h"
@@ -184,6 +185,7 @@ adjust(const Installation *home, Datum user_id, const char *limit_type, Numeric 
 		stakes.neighbours[i].amount = delta;
 	add_to_counters(user_id, &stakes);
 	insert_event(&event);
+	note_alerts(user_id, &stakes, event.id);
 }
 
 /* ---- everything below only translates between SQL and the above ---- */

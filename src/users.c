@@ -103,17 +103,41 @@ refuse_caller(const char *message)
 			 errmsg_internal("%s", message)));
 }
 
-/* "No such user" and "not yours" are one answer. */
-void
-check_may_act_for(const Installation *home, FunctionCallInfo fcinfo)
+static bool
+may_act_for(const Installation *home, FunctionCallInfo fcinfo)
 {
 	Datum		myself;
 
-	if (is_server_role(home))
-		return;
-	if (PG_ARGISNULL(0) || !current_user_datum(home, &myself) ||
-		!same_user(home, PG_GETARG_DATUM(0), myself))
-		refuse_caller("permission denied to act for this user");
+	return is_server_role(home) ||
+		(!PG_ARGISNULL(0) && current_user_datum(home, &myself) && same_user(home, PG_GETARG_DATUM(0), myself));
+}
+
+/* "No such user" and "not yours" are one answer. */
+static void
+refuse_to_act_for_user(void)
+{
+	refuse_caller("permission denied to act for this user");
+}
+
+void
+check_may_act_for(const Installation *home, FunctionCallInfo fcinfo)
+{
+	if (!may_act_for(home, fcinfo))
+		refuse_to_act_for_user();
+}
+
+void
+check_may_see(const Installation *home, FunctionCallInfo fcinfo)
+{
+	if (!is_app_admin(home) && !may_act_for(home, fcinfo))
+		refuse_to_act_for_user();
+}
+
+void
+check_may_act_for_or_admin(const Installation *home, FunctionCallInfo fcinfo)
+{
+	if (!may_act_for(home, fcinfo) && !is_app_admin_now(home))
+		refuse_to_act_for_user();
 }
 
 void

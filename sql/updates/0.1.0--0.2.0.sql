@@ -1,6 +1,7 @@
 /* 0.2.0: what did it cost? */
 
 @new prices@
+@new alerts@
 
 /* limits: measured in cost, too */
 ALTER TABLE @extschema@.usage_limits DROP CONSTRAINT usage_limits_measure_check,
@@ -41,10 +42,13 @@ CREATE POLICY own_or_all ON @extschema@.usage_events FOR SELECT
 @new events define_campaign@
 @new usage track_api_usage@
 @new usage recost_usage@
+@changed signups _forget_user@
+@changed signups _export_user@
 @changed upkeep _carry_month@
+@new upkeep _sweep_old_alerts@
+@changed upkeep usage_maintenance@
 @changed rollups reconcile_usage@
 @new reports api_usage@
-@changed signups _forget_user@
 @changed access _audience@
 @new access _readable@
 @changed access grant_usage_access@

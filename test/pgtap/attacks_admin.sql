@@ -8,7 +8,7 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
-\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''erase_user'',''export_user_data'''
+\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''erase_user'',''export_user_data'''
 
 /* One more attacker for this file: a server role that acts for user A. */
 INSERT INTO attack.attackers VALUES ('service_role', true, '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', '');
@@ -28,8 +28,9 @@ SELECT attack.by_all('54 rows in user_roles', ARRAY[
     'DELETE FROM usage.user_roles', 'TRUNCATE usage.user_roles', format('COPY usage.user_roles FROM PROGRAM %L', 'echo ' || :a || ',admin')]);
 
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM usage._audience() AS f JOIN pg_proc AS p ON p.oid = f.function
-            WHERE audience = 'user' AND proname NOT IN (:admin_functions)),
-          '{_sees_all_users,_usage_of_user,check_usage_limit,consume_usage,current_user_id,has_role,is_admin,require_usage}',
+            WHERE audience = 'user' AND proname NOT IN (:admin_functions)
+              AND proname !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count)$'),
+          '{_sees_all_users,_usage_of_user,acknowledge_usage_alert,check_usage_limit,consume_usage,current_user_id,get_usage_alerts,has_role,is_admin,require_usage}',
           'all that users may call, but for these, is for admins and attacked below');
 
 /* 52: no admin yet */
@@ -97,6 +98,8 @@ SELECT results_eq('SELECT user_id, role FROM usage.user_roles', format('VALUES (
  * it is taken from him, prepared statements and kept plans included. */
 SELECT is(state, '00000', 'an admin may: ' || statement || told)
   FROM unnest(ARRAY['SELECT usage.define_usage_type(''mail'')', 'SELECT usage.define_usage_limit(''mails_daily'', ''mail'', 3)',
+                    'SELECT usage.define_usage_alert(''mails_daily'', 50)', format('SELECT * FROM usage.get_usage_alerts(%L)', :b),
+                    format('SELECT usage.acknowledge_usage_alert(%L, %s)', :b, (SELECT id FROM usage.usage_alerts WHERE user_id = :b)),
                     'SELECT usage.set_plan_limit(''pro'', ''mails_daily'', 9)', 'SELECT usage.set_temporary_limit(''mails_daily'', 9, now(), now() + ''1 day'')', format('SELECT usage.set_user_limit(%L, ''mails_daily'', 8)', :b),
                     format('SELECT usage.set_user_plan(%L, ''team'')', :b), format('SELECT usage.set_user_clock(%L, ''Europe/Berlin'')', :b),
                     format('SELECT usage.grant_role(%L, ''support'')', :b), 'SELECT usage.make_admin_by_email(''i.dots@example.com'')',

@@ -21,6 +21,11 @@ SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,calls_daily,2,5)' || E'\n
 SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,active)' || E'\n', role || ' reads his own subscription')
   FROM attack.attackers, attack.run(role, 'SELECT user_id, status FROM usage.user_subscriptions') WHERE is_user;
 
+SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,2)' || E'\n', role || ' reads his own alerts')
+  FROM attack.attackers, attack.run(role, 'SELECT user_id, used FROM usage.usage_alerts') WHERE is_user;
+SELECT is(rows, '(film,2)' || E'\n', role || ' gets his own alerts')
+  FROM attack.attackers, attack.run(role, 'SELECT usage_type, used FROM usage.get_usage_alerts(''aaaaaaaa-0000-4000-8000-00000000000a'')') WHERE is_user;
+
 /* 1-3 */
 SELECT attack.on_relations('1-3 SELECT *', 'SELECT * FROM %1$s', 'rpmSf');
 SELECT attack.on_relations('1-3 whether there is a row', 'SELECT EXISTS (SELECT 1 FROM ONLY %1$s)', 'mSf');
@@ -35,12 +40,18 @@ SELECT attack.by_all('1-3 every column but those of the list',
        array_agg(format('SELECT %I FROM %s', attname, relation)))
   FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attnum > 0 AND NOT attisdropped
  WHERE kind IN ('r', 'p', 'm', 'f') AND NOT (relation = 'usage.user_subscriptions'::regclass AND attname IN (
-       'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at', 'expires_at', 'time_zone', 'anchor'));
+       'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at', 'expires_at', 'time_zone', 'anchor'))
+   AND NOT (relation = 'usage.usage_alerts'::regclass AND attname IN (
+       'user_id', 'id', 'kind', 'limit_type', 'window_start', 'window_end', 'threshold', 'usage_type', 'day', 'used', 'max_usage', 'expected',
+       'event_id', 'raised_at', 'acknowledged_at'));
 SELECT attack.by_all('1 the columns of the list',
        ARRAY['SELECT user_id, plan, status, billing_period_start, billing_period_end, started_at, expires_at, time_zone, anchor'
              ' FROM usage.user_subscriptions',
              'SELECT count(*) FROM usage.user_subscriptions WHERE user_id::text = ''bbbbbbbb-0000-4000-8000-00000000000b'' HAVING count(*) > 0',
-             'SELECT user_id FROM ONLY usage.user_subscriptions ORDER BY user_id DESC LIMIT 1'],
+             'SELECT user_id FROM ONLY usage.user_subscriptions ORDER BY user_id DESC LIMIT 1',
+             'SELECT user_id, id, kind, limit_type, window_start, window_end, threshold, usage_type, day, used, max_usage, expected, event_id, raised_at,'
+             ' acknowledged_at FROM usage.usage_alerts',
+             'SELECT count(*) FROM usage.usage_alerts WHERE used = 31337 HAVING count(*) > 0'],
        '00000', '00000 42501');
 
 /* 4 */

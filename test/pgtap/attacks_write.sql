@@ -22,6 +22,11 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     'INSERT INTO usage.temporary_limits VALUES (''calls_daily'', NULL, now(), now() + ''1 day'', -1)', 'UPDATE usage.temporary_limits SET ends_at = ''2100-01-01''',
     'INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES (''openai'', ''gpt-5'', ''{"input": 0}'', ''-infinity'')', 'UPDATE usage.model_prices SET prices = ''{}''',
     'SELECT * FROM usage.import_model_prices(''{"gpt-5": {"litellm_provider": "openai"}}'')', 'SELECT usage.install_seed_prices()', 'INSERT INTO usage.model_aliases VALUES (''openai'', ''gpt-5'', ''x'', ''y'')',
+    'INSERT INTO usage.usage_alert_rules (threshold) VALUES (1e6)', 'UPDATE usage.usage_alert_rules SET is_active = false',
+    format('INSERT INTO usage.usage_alerts (user_id, kind, used, raised_at) VALUES (%L, ''unusual'', 1, now())', :a),
+    format('UPDATE usage.usage_alerts SET acknowledged_at = now() WHERE user_id = %L', :a), format('DELETE FROM usage.usage_alerts WHERE user_id = %L', :a),
+    format('SELECT usage._raise_unusual_use(%L, ''film'', ''2026-01-02'', 1, 1)', :a),
+    'SET usage_tracking.alert_thresholds = ''''', 'SET usage_tracking.alert_channel = ''spy''', 'SET usage_tracking.alert_retention = 1',
     'SET usage_tracking.limit_overrides = ''calls_daily.free=-1''', 'SELECT set_config(''usage_tracking.limit_overrides'', ''calls_daily.free=-1'', true)']);
 SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
 SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v');
@@ -60,7 +65,8 @@ SELECT attack.on_relations('25 TRUNCATE with its sequences', 'TRUNCATE ONLY %1$s
 SELECT attack.by_all('18 functions with his own id', array_agg(attack.call(function, quote_literal(:a))))
   FROM attack.functions()
  WHERE of_user
-   AND name NOT IN ('is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user');
+   AND name NOT IN ('is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user',
+                    'get_usage_alerts', 'acknowledge_usage_alert');
 SELECT attack.by_all('26 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))
   FROM attack.functions() WHERE of_user;
 SELECT attack.by_all('26 using up B''s allowance', ARRAY[

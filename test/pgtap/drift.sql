@@ -41,6 +41,9 @@ SELECT matches(pg_temp.findings(command), finding, command)
     /* policies and views */
     ('CREATE POLICY more ON usage.usage_events USING (true)', 'usage_events: policy more'),
     ('ALTER POLICY own_or_all ON usage.user_subscriptions USING (true)', 'user_subscriptions: policy own_or_all'),
+    ('ALTER POLICY own_or_all ON usage.usage_alerts USING (true)', 'usage_alerts: policy own_or_all'),
+    ('GRANT SELECT (acknowledged_by) ON usage.usage_alerts TO regress_ut_other', 'usage_alerts: regress_ut_other may SELECT'),
+    ('DROP TRIGGER change_recorded ON usage.usage_alert_rules', 'usage_alert_rules: its changes are not recorded'),
     ('ALTER VIEW usage.user_usage SET (security_invoker = false)', 'user_usage: '),
     ('ALTER VIEW usage.user_usage SET (security_barrier = false)', 'user_usage: '),
     /* functions: who may call them, and as whom they run */

@@ -225,7 +225,7 @@ SELECT ok(NOT strpos(export_user_data(:bob)::text, 'changed_by') > 0 AND NOT str
 SELECT bag_eq($$SELECT c.relname::text FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
                  WHERE t.tgfoid = 'usage._record_change'::regproc GROUP BY 1 HAVING bit_or(t.tgtype::int) = 63 AND bool_and(t.tgenabled = 'O')$$,
               $$SELECT relname::text FROM pg_class WHERE relnamespace = 'usage'::regnamespace AND relkind = 'r'
-                  AND relname IN ('usage_limits', 'plan_limits', 'user_limits', 'plans', 'user_roles', 'user_subscriptions', 'temporary_limits', 'model_prices', 'model_aliases')$$,
+                  AND relname IN ('usage_limits', 'plan_limits', 'user_limits', 'plans', 'user_roles', 'user_subscriptions', 'temporary_limits', 'model_prices', 'model_aliases', 'usage_alert_rules')$$,
               'every table of limits, prices, plans and roles is watched: INSERT, UPDATE, DELETE and TRUNCATE');
 SELECT is_empty('SELECT * FROM usage_security_check() WHERE problem !~ ''regress_ut_clerk''', 'and usage_security_check() agrees');
 SELECT * FROM finish();

@@ -69,6 +69,7 @@ BEGIN
             track_usage(id, 'video', 3, status => 'failed', duration_ms => 7, error_message => own, parent_resource_id => own, occurred_at => '2026-02-20'),
             track_usage(id, 'video', 99), set_user_limit(id, 'daily', 4, reason => own), set_user_plan(id, 'pro'), grant_role(id, 'support'),
             reserve_usage(id, 'video', idempotency_key => 'hold ' || own);
+    PERFORM _raise_unusual_use(id, 'clip', '2026-03-01', 1, 0.5);
     hold := (reserve_usage(id, 'clip')).id;
     PERFORM commit_usage(id, hold, metadata => to_jsonb(own));
     UPDATE user_subscriptions SET stripe_customer_id = own, stripe_subscription_id = own, metadata = to_jsonb(own) WHERE user_id = id;

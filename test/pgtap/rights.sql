@@ -41,7 +41,8 @@ INSERT INTO rights.functions VALUES
     /* each of these asks for an admin itself */
     ('grant_role', 'user'), ('revoke_role', 'user'), ('make_admin_by_email', 'user'),
     ('set_user_plan', 'user'), ('set_user_clock', 'user'), ('set_user_limit', 'user'), ('set_plan_limit', 'user'), ('set_temporary_limit', 'user'),
-    ('define_usage_type', 'user'), ('define_usage_limit', 'user'),
+    ('define_usage_type', 'user'), ('define_usage_limit', 'user'), ('define_usage_alert', 'user'),
+    ('get_usage_alerts', 'user'), ('acknowledge_usage_alert', 'user'),
     ('reverse_usage', 'user'), ('adjust_usage', 'user'), ('reset_user_usage', 'user'),
     ('erase_user', 'user'), ('export_user_data', 'user'),
     ('calculate_openai_cost', 'user'), ('calculate_llm_cost', 'user'), ('calculate_image_cost', 'user'), ('calculate_video_cost', 'user'),
@@ -66,7 +67,7 @@ INSERT INTO rights.functions VALUES
     ('_fresh_user_id', 'owner'), ('_lock_out_user', 'owner'), ('_user_lives', 'owner'), ('_forget_events', 'owner'),
     ('_forget_user', 'owner'), ('_forget_if_deleted', 'owner'), ('_forget_deleted_users', 'owner'), ('_export_user', 'owner'),
     ('_usage_horizons', 'owner'), ('_sweep', 'owner'), ('_sweep_closed_windows', 'owner'), ('_months', 'owner'),
-    ('_earliest_window', 'owner'), ('_retention_bound', 'owner'), ('_clocks_in_use', 'owner'), ('_carry_month', 'owner'),
+    ('_earliest_window', 'owner'), ('_retention_bound', 'owner'), ('_clocks_in_use', 'owner'), ('_carry_month', 'owner'), ('_raise_unusual_use', 'owner'), ('_sweep_old_alerts', 'owner'),
     ('_drop_months', 'owner'), ('_due_months', 'owner'), ('_retire_months', 'owner'), ('_check_maintenance', 'owner');
 
 /* What an audience may SELECT, by column; "" is the whole relation.  Nobody may
@@ -76,6 +77,8 @@ CREATE TABLE rights.relations (relation text, kind "char", audience text, column
 INSERT INTO rights.relations VALUES
     ('user_usage', 'v', 'user', '{""}'),
     ('user_subscriptions', 'r', 'user', '{user_id,plan,status,billing_period_start,billing_period_end,started_at,expires_at,time_zone,anchor}'),
+    ('usage_alerts', 'r', 'user', '{user_id,id,kind,limit_type,window_start,window_end,threshold,usage_type,day,used,max_usage,expected,event_id,raised_at,acknowledged_at}'),
+    ('usage_alerts_id_seq', 'S', NULL, '{}'), ('usage_alert_rules', 'r', NULL, '{}'), ('usage_alert_rules_id_seq', 'S', NULL, '{}'),
     ('user_roles', 'r', NULL, '{}'), ('plans', 'r', NULL, '{}'), ('usage_types', 'r', NULL, '{}'),
     ('usage_limits', 'r', NULL, '{}'), ('usage_limits_limit_id_seq', 'S', NULL, '{}'), ('plan_limits', 'r', NULL, '{}'), ('temporary_limits', 'r', NULL, '{}'), ('temporary_limits_id_seq', 'S', NULL, '{}'),
     ('model_prices', 'r', NULL, '{}'), ('model_prices_id_seq', 'S', NULL, '{}'), ('model_aliases', 'r', NULL, '{}'),
@@ -159,7 +162,7 @@ CREATE EXTENSION usage_tracking SCHEMA usage;
 SELECT usage.create_usage_partition('2031-02-03'), rights.grant_access() \g /dev/null
 SELECT rights.check('in a plain database');
 SELECT bag_eq('SELECT polrelid::regclass::text, polname, polcmd FROM pg_policy WHERE polrelid IN (SELECT oid FROM rights.actual_relations)',
-              $$VALUES ('usage.user_subscriptions', 'own_or_all'::name, 'r'::"char")$$, 'policies are the listed ones');
+              $$VALUES ('usage.user_subscriptions', 'own_or_all'::name, 'r'::"char"), ('usage.usage_alerts', 'own_or_all', 'r')$$, 'policies are the listed ones');
 SELECT is_empty('SELECT oid::regclass FROM rights.actual_relations WHERE relkind IN (''r'', ''p'') AND NOT relrowsecurity', 'every table has row security');
 SELECT is_empty('SELECT c.oid::regclass FROM rights.actual_relations JOIN pg_class c USING (oid) WHERE c.relkind = ''v'''
                 ' AND NOT COALESCE(reloptions @> ''{security_invoker=true,security_barrier=true}'', false)', 'views run with the rights of their reader');

@@ -32,7 +32,8 @@ my $prepared = 3;
 
 my $node = PostgreSQL::Test::Cluster->new('prepared');
 $node->init;
-$node->append_conf('postgresql.conf', "max_prepared_transactions = 40\nmax_wal_size = 32MB\n");
+$node->append_conf('postgresql.conf', "max_prepared_transactions = 40\nmax_wal_size = 32MB\n"
+    . "usage_tracking.alert_channel = 'alerts'\n");    # which must not keep a transaction from being prepared
 $node->start;
 
 $node->safe_psql('postgres', <<"SQL");
@@ -54,6 +55,7 @@ my $bystander = 'ffffffff-0000-4000-8000-000000000000';
 
 prepare($_) foreach each_user();
 is(value('SELECT count(*) FROM pg_prepared_xacts'), $all, "$all transactions are prepared");
+is(value("SELECT count(*) FROM usage.usage_alerts WHERE used > $before"), 0, 'nobody is told of what is prepared');
 check_meanwhile('no restart');
 $node->restart;
 check_meanwhile('restarted');
@@ -74,6 +76,11 @@ is(value(q{SELECT count(*) FILTER (WHERE c.used <> e.used), count(*) FROM (
     CROSS JOIN LATERAL usage.check_usage_limit(e.user_id, 'photos_too') AS c}),
     '0|' . ($all + 1), 'a limit that is made now counts what was prepared');
 agree('at the end');
+is(value(q{SELECT count(*) FILTER (WHERE a.user_id IS NULL), count(*) FILTER (WHERE r.user_id IS NULL), count(*) > 0 FROM (
+        SELECT user_id, limit_id, window_start, threshold FROM usage.usage_counters JOIN usage.usage_limits USING (limit_id),
+               (VALUES (80), (100)) AS t (threshold) WHERE used * 100 >= threshold * max_usage) AS r
+    FULL JOIN usage.usage_alerts AS a USING (user_id, limit_id, window_start, threshold)}),
+    '0|0|t', 'who reached a part of a limit has an alert, and nobody else');
 done_testing();
 
 sub add_user

@@ -100,6 +100,7 @@ $open->end;
 my $who = 'crash.user_id(7000)';
 my $event = "(SELECT min(id) FROM usage.usage_events WHERE user_id = crash.user_id(0))";
 my %writes = (
+    acknowledge_usage_alert => "usage.acknowledge_usage_alert($who, 1)",
     adjust_usage => "usage.adjust_usage($who, 'units_ever', 3)",
     commit_usage => "usage.commit_usage($who, 1)",
     erase_user => "usage.erase_user($who)",
@@ -119,6 +120,7 @@ my %writes = (
     attach_users => "usage.attach_users('other_users')",
     consume_usage => "usage.consume_usage($who, 'unit')",
     create_usage_partition => "usage.create_usage_partition('2035-01-01')",
+    define_usage_alert => "usage.define_usage_alert('units_ever', 50)",
     define_usage_limit => "usage.define_usage_limit('songs', 'song', 1)",
     define_usage_type => "usage.define_usage_type('song')",
     detach_users => 'usage.detach_users()',

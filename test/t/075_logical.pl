@@ -43,6 +43,7 @@ SELECT usage.make_admin_by_email('ann\@example.com');
 SELECT usage.define_usage_limit('photos', 'photo', 10, 'lifetime', NULL);
 SELECT usage.define_usage_limit('calls_daily', NULL, 100, measure => 'events');
 SELECT usage.set_plan_limit('pro', 'photos', 20), usage.set_user_limit($bob, 'photos', 12, reason => 'asked nicely');
+SELECT usage.define_usage_alert('photos', 20);
 SELECT usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first');
 SELECT usage.consume_usage($bob, 'photo', 3);
 SELECT usage.reserve_usage($ann, 'call', 1) FROM (SELECT usage.define_usage_type('call')) AS d;
@@ -194,6 +195,8 @@ SELECT setval('usage.usage_events_id_seq', (SELECT max(id) FROM usage.usage_even
        setval('usage.usage_limits_limit_id_seq', (SELECT max(limit_id) FROM usage.usage_limits)),
        setval('usage.temporary_limits_id_seq', (SELECT max(id) FROM usage.temporary_limits)),
        setval('usage.model_prices_id_seq', (SELECT max(id) FROM usage.model_prices)),
+       setval('usage.usage_alert_rules_id_seq', (SELECT max(id) FROM usage.usage_alert_rules)),
+       setval('usage.usage_alerts_id_seq', (SELECT max(id) FROM usage.usage_alerts)),
        setval('usage.usage_reservations_id_seq', (SELECT max(id) FROM usage.usage_reservations)),
        setval('usage.usage_changes_id_seq', (SELECT max(id) FROM usage.usage_changes));
 SQL

@@ -44,6 +44,7 @@ SELECT \@.define_usage_limit('tokens_monthly', NULL, 1000, 'calendar', '1 month'
 SELECT \@.define_usage_limit('calls', 'call', 5, 'calendar', '1 day', time_zone => 'Europe/Berlin');
 SELECT \@.define_usage_limit('calls', 'call', 5, 'anchored', '7 days', statuses => '{success,failed}', description => 'Again');
 SELECT \@.set_plan_limit('gold', 'photos', 7);
+SELECT \@.define_usage_alert('photos', 80, '1 hour', description => 'soon'), \@.define_usage_alert(NULL, 95.5);
 SELECT \@.set_temporary_limit('photos', 5, '2026-01-01', '2026-02-10 12:00', 'gold', 'over');
 SELECT \@.set_temporary_limit('photos', 1, '2026-03-01', '2026-04-01');
 INSERT INTO \@.model_prices (provider, model, mode, prices, valid_from, valid_to, source) VALUES ('openai', 'gpt', 'chat', '{"input": 1e-12, "output>200000": 2.50}', '-infinity', '2026-01-01', 'a list');
@@ -70,6 +71,8 @@ SELECT \@.track_usage($cyd, 'photo', 9, tokens => 999);
 SELECT \@.track_api_usage($ada, 'visit', 'openai', 'gpt', '/v1', 'r1', 3, 4, campaign_id => 'spring', ip => '10.0.0.1', user_agent => 'é', idempotency_key => 'api');
 SELECT \@.track_api_usage($ada, 'visit', 'openai', 'unknown', input_tokens => 3);
 SELECT \@.track_usage($ada, 'visit', 3, occurred_at => '2026-01-15 10:00+00', idempotency_key => 'late');
+SELECT \@.acknowledge_usage_alert($cyd, max(id)) FROM \@.usage_alerts WHERE user_id = $cyd;
+SELECT \@._raise_unusual_use($ada, 'visit', '2026-02-09', 9, 2.5);
 SELECT \@.reserve_usage($cyd, 'call', 4, idempotency_key => 'held');
 SELECT \@.reverse_usage($ada, \@.track_usage($ada, 'visit', 2), 1, 'counted twice');
 SET usage_tracking.max_event_lead = '60d';

@@ -67,6 +67,8 @@ SELECT usage.define_usage_type('film');
 SELECT usage.reserve_usage(:a, 'film', 2, idempotency_key => 'hold-of-a');
 SELECT usage.reserve_usage(:b, 'film', 3, idempotency_key => 'secret-hold');
 SELECT usage.reverse_usage(:b, usage.track_usage(:b, 'film', 4, metadata => '{"note": "secret"}'), 1, 'secret reason');
+SELECT usage._raise_unusual_use(:a, 'film', '2026-01-01', 2, 1), usage._raise_unusual_use(:b, 'film', '2026-01-01', 31337, 1),
+       usage.define_usage_alert('calls_daily', 90, description => 'secret reason');
 INSERT INTO usage.usage_carried VALUES (:b, 'film', 'success', 0, '2020-01-01 00:00+00', 1, 1, 0, 0);
 
 /* The attackers' own workshop; pgTAP and the functions below run as superuser. */

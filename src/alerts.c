@@ -1,0 +1,191 @@
+/*
+ * alerts.c -- who should know?
+ *
+ * A use that ends at or above a threshold, and does not know that the alert is
+ * there, notes it in memory.  What is noted goes with its subtransaction, and is
+ * inserted when the transaction is about to commit.  So uses above a threshold do
+ * not wait for each other's open transactions, at most for one that commits.
+ *
+ * None is missing: a counter is locked until the transaction ends, so of two uses
+ * that cross a threshold together the second one knows what the first one used,
+ * or finds that it is gone.  And every use above looks, not only the one that
+ * crosses: if the alert was lost with the transaction that raised it, or throttled,
+ * or is for a rule that was made since, the next one raises it.
+ *
+ * None comes twice: a unique index decides.  A backend remembers alerts it has
+ * seen committed, so that they cost nothing any more; a trigger tells everybody
+ * when some are removed.
+ *
+ * Locking: rows in the order of the index, as the last thing before the commit.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "alerts.h"
+#include "numbers.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+static HTAB *noted = NULL;		/* gone with the transaction */
+static Oid	noted_for = InvalidOid; /* usage_events of the installation they are for */
+static Oid	noted_type = InvalidOid;	/* of user ids */
+
+/* ---- noting ---- */
+
+/* Not for an extension that was dropped since, with user ids of another type. */
+static bool
+is_anything_noted(void)
+{
+	if (noted_type != present_installation()->user_id_type)
+		noted = NULL;
+	return noted != NULL;
+}
+
+static void
+note(const AlertKey *key, const Stake *stake, Numeric used, const AlertRule *rule, int64 event_id)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	AlertKey	copy;
+	NotedAlert	alert = {{0}};
+
+	if (!is_anything_noted())
+		noted = new_alert_set(TopTransactionContext, sizeof(NotedAlert));
+	noted_for = present_installation()->usage_events;
+	noted_type = present_installation()->user_id_type;
+	if (hash_search(noted, key, HASH_FIND, NULL) == NULL)
+	{
+		copy = copy_alert_key(key);
+		alert.noted_in = GetCurrentSubTransactionId();
+		alert.limit_type = pstrdup(stake->limit->name);
+		alert.window_end = stake->window.end;
+		alert.used = num_trim(used);
+		alert.max_usage = DatumGetNumeric(datumCopy(NumericGetDatum(stake->max_usage), false, -1));
+		alert.event_id = event_id;
+		alert.has_throttle = rule->has_throttle;
+		alert.throttle = rule->throttle;
+		alert.key = copy;
+		*(NotedAlert *) hash_search(noted, &copy, HASH_ENTER, NULL) = alert;
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+/* Of nothing any use is all there is and more. */
+static void
+note_alerts_of(Datum user_id, const Stake *stake, int64 event_id)
+{
+	int			n;
+	const AlertRule *rules = rules_of_limit(stake->limit, &n);
+	Numeric		used;
+	Numeric		percent;
+
+	if (n == 0)
+		return;
+	used = num_add(stake->used, stake->amount);
+	percent = num_mul(used, num_from(100));
+	if (num_sign(used) <= 0)
+		return;
+	for (int i = 0; i < n && num_cmp(percent, num_mul(rules[i].threshold, stake->max_usage)) >= 0; i++)
+	{
+		AlertKey	key = {stake->limit->id, stake->window.start, user_id, rules[i].threshold};
+
+		if (rules[i].is_active && !is_known_alert(&key))
+			note(&key, stake, used, &rules[i], event_id);
+	}
+}
+
+/*
+ * What a use that was recorded makes of its limits: "used" was before it, and is
+ * exact because the counters are locked.  As the owner.
+ */
+void
+note_alerts(Datum user_id, const Stakes *stakes, int64 event_id)
+{
+	for (int i = 0; i < stakes->n; i++)
+	{
+		const Stake *stake = &stakes->all[i];
+
+		if (num_sign(stake->amount) > 0 && stake->limit->is_active && !is_unlimited(stake))
+			note_alerts_of(user_id, stake, event_id);
+	}
+}
+
+/* ---- with the transaction ---- */
+
+static NotedAlert **
+all_noted(int *n)
+{
+	NotedAlert **all = palloc(hash_get_num_entries(noted) * sizeof(NotedAlert *));
+	HASH_SEQ_STATUS walk;
+	NotedAlert *alert;
+
+	*n = 0;
+	hash_seq_init(&walk, noted);
+	while ((alert = hash_seq_search(&walk)) != NULL)
+		all[(*n)++] = alert;
+	return all;
+}
+
+/*
+ * Not in an installation that this transaction dropped.  A transaction that
+ * became read only after the use wrote then, and may write what follows from it.
+ */
+static void
+raise_noted(bool may_notify)
+{
+	bool		read_only = XactReadOnly;
+	Disguise	before;
+	NotedAlert **alerts;
+	int			n;
+
+	if (!installation_remains(noted_for))
+		return;
+	XactReadOnly = false;		/* if this fails, so does the transaction */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	become_owner(present_installation(), &before);
+	alerts = all_noted(&n);
+	raise_alerts(alerts, n, may_notify);
+	become_caller(&before);
+	PopActiveSnapshot();
+	XactReadOnly = read_only;
+}
+
+static void
+transaction_ends(XactEvent event, void *arg)
+{
+	if (!is_anything_noted())
+		return;
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		raise_noted(event == XACT_EVENT_PRE_COMMIT);
+	else
+		noted = NULL;
+}
+
+static void
+subtransaction_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	HASH_SEQ_STATUS walk;
+	NotedAlert *alert;
+
+	if ((event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB) || !is_anything_noted())
+		return;
+	hash_seq_init(&walk, noted);
+	while ((alert = hash_seq_search(&walk)) != NULL)
+	{
+		if (alert->noted_in != mine)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			alert->noted_in = parent;
+		else
+			hash_search(noted, &alert->key, HASH_REMOVE, NULL);
+	}
+}
+
+void
+alerts_init(void)
+{
+	alert_rules_init();
+	known_alerts_init();
+	RegisterXactCallback(transaction_ends, NULL);
+	RegisterSubXactCallback(subtransaction_ends, NULL);
+}
