@@ -478,10 +478,11 @@ SELECT event_id AS id, input_cost, output_cost, total_cost, priced
                        duration_ms => 9223372036854775807, error_message => repeat('x', 1001), campaign_id => repeat('🎬', 255), ip => 'fe80::1/10', user_agent => E'a\r\n\x01' || repeat('x', 1001),
                        error_code => repeat('é', 255), service_tier => 'priority') \gset
 SELECT results_eq(
-    format($$SELECT e.cost, e.input_cost, e.output_cost, %L::numeric, %L::numeric, %L::numeric, e.price_id = p.id, e.endpoint, e.request_id, e.user_agent, e.error_message, e.error_code, e.campaign_id, e.ip, e.model,
+    format($$SELECT e.cost, e.input_cost, e.output_cost, %L::numeric, %L::numeric, %L::numeric, e.price_id = p.id,
+                    (SELECT array_agg(length(t) < 1040 AND t ~ '\(cut from 100\d characters\)$') FROM unnest(ARRAY[e.endpoint, e.request_id, e.user_agent, e.error_message]) AS t), e.error_code, e.campaign_id, e.ip, e.model,
                     e.service_tier, e.duration_ms, e.quantity
                FROM usage_events AS e JOIN model_prices AS p USING (model) WHERE e.id = %s$$, :'total_cost', :'input_cost', :'output_cost', :id),
-    $$SELECT c, c, 0::numeric, c, c, 0::numeric, true, repeat('é', 1000), repeat('🎬', 1000), E'a\r\n\x01' || repeat('x', 996), repeat('x', 1000), repeat('é', 255), repeat('🎬', 255), inet 'fe80::1/10', 'max',
+    $$SELECT c, c, 0::numeric, c, c, 0::numeric, true, '{t,t,t,t}'::boolean[], repeat('é', 255), repeat('🎬', 255), inet 'fe80::1/10', 'max',
              'priority', 9223372036854775807, 99999999999999999999999999999.999999999
         FROM (SELECT 9223372036854775807 * 999999999.999999999999999999999999) AS v (c)$$, 'a call is stored as it was told, and its cost is exact');
 SELECT is(total_cost, 99999999999999999999999999999.999999999 * 999999999, 'the greatest quantity of the dearest image')

@@ -41,6 +41,7 @@ SELECT matches(pg_temp.findings(command), finding, command)
     /* policies and views */
     ('CREATE POLICY more ON usage.usage_events USING (true)', 'usage_events: policy more'),
     ('ALTER POLICY own_or_all ON usage.user_subscriptions USING (true)', 'user_subscriptions: policy own_or_all'),
+    ('ALTER POLICY own_or_all ON usage.user_subscriptions USING (user_id = (SELECT usage.current_user_id()) OR (SELECT usage._sees_all_users()) OR true)', 'user_subscriptions: policy own_or_all'),
     ('ALTER VIEW usage.user_usage SET (security_invoker = false)', 'user_usage: '),
     ('ALTER VIEW usage.user_usage SET (security_barrier = false)', 'user_usage: '),
     ('ALTER POLICY own_or_all ON usage.usage_events USING (true)', 'usage_events: policy own_or_all'),
@@ -120,6 +121,8 @@ SELECT is(pg_temp.findings(command), 'nothing', command || ' is as it should be'
   FROM unnest(ARRAY['GRANT SET ON PARAMETER usage_tracking.user_id TO regress_ut_other',
                     'GRANT SET ON PARAMETER usage_tracking.error_style TO regress_ut_other',
                     'SELECT usage.grant_usage_access(''regress_ut_other'', server => true)',
+                    'SET LOCAL search_path = usage, public',
+                    'ALTER POLICY own_or_all ON usage.campaigns USING (user_id = (SELECT usage.current_user_id()) OR (SELECT usage._sees_all_users()))',
                     'SELECT usage.create_usage_partition(''2031-02-01''), usage.usage_maintenance()']) AS command;
 SELECT is_empty('SELECT * FROM usage.usage_security_check()', 'nothing is found when all is undone');
 SELECT * FROM finish();
