@@ -63,6 +63,13 @@ SELECT attack.by_all('1 rows under the same name as his own', ARRAY['SELECT c.* 
 SELECT attack.by_all('1 partitions and copies, by the columns that are open in their parent', array_agg(format('SELECT %I FROM %s', c, p.relation)))
   FROM attack.relations() AS p, attack.relations() AS e, unnest(e.readable) AS c
  WHERE e.relation = 'usage.usage_events'::regclass AND p.relation::text ~ '^usage.usage_events_' AND p.kind <> 'S';
+SELECT attack.by_all('1 hidden columns, by other ways', array_agg(format(query, relation, hidden, CASE hidden WHEN 'reason' THEN '''x''' ELSE '''{}''::jsonb' END)))
+  FROM (VALUES ('usage.usage_events', 'metadata'), ('usage.usage_events', 'reason'), ('usage.user_subscriptions', 'metadata')) AS v (relation, hidden),
+       unnest(ARRAY['SELECT (e).%2$I FROM %1$s AS e', 'SELECT e FROM %1$s AS e', 'SELECT count(e) FROM %1$s AS e', 'SELECT count(e.*) FROM %1$s AS e', 'SELECT 1 FROM %1$s AS e WHERE e IS NULL',
+                    'SELECT 1 FROM %1$s NATURAL JOIN (SELECT %3$s AS %2$I, 1 AS one) AS x', 'SELECT 1 FROM %1$s AS e JOIN %1$s AS f USING (%2$I)', 'SELECT 1 FROM %1$s ORDER BY %2$I', 'SELECT count(*) FROM %1$s GROUP BY %2$I',
+                    'SELECT 1 FROM %1$s WHERE %2$I IS NULL', 'SELECT query_to_xml(''SELECT %2$I FROM %1$s'', true, false, '''')', 'SELECT table_to_xml(''%1$s'', true, false, '''')', 'SELECT row_to_json(e) FROM %1$s AS e',
+                    'SELECT x FROM %1$s AS e, LATERAL (SELECT e.%2$I AS x) AS l', 'SELECT (SELECT e.%2$I) FROM %1$s AS e', 'SELECT lag(%2$I) OVER () FROM %1$s', 'TABLE %1$s',
+                    'WITH e (id) AS (TABLE %1$s) SELECT id FROM e', 'DECLARE c CURSOR FOR SELECT %2$I FROM %1$s']) AS query;
 SELECT is_empty($$SELECT relation FROM attack.relations() AS r JOIN pg_class AS c ON c.oid = r.relation, unnest('{reason,metadata,corrected_status,corrected_events,corrected_limit,xact_id,stripe_customer_id}'::text[]) AS hidden
                    WHERE hidden = ANY (readable)$$, '1 reasons, metadata and what corrections say are not among them');
 

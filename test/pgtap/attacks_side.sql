@@ -100,6 +100,18 @@ SELECT is(replace(told, id, 'X'), replace(not_told, :nobody, 'X'), format('32 EX
        LATERAL (SELECT concat(a.*) AS told FROM attack.run(role, format(query, id)) AS a) AS his,
        LATERAL (SELECT concat(a.*) AS not_told FROM attack.run(role, format(query, :nobody)) AS a) AS none;
 
+/* with ANALYZE, a filter behind an index says how many rows it held back */
+SET LOCAL enable_seqscan = off;
+SELECT todo_start('the policy own_or_all is such a filter');
+SELECT is(replace(replace(concat(there.*), :b, 'X'), one, 'Y'), replace(replace(concat(none.*), :nobody, 'X'), other, 'Y'), format('32 EXPLAIN ANALYZE says the same of what B has and has not, to %s: %s', role, query))
+  FROM attack.attackers,
+       (VALUES ('SELECT 1 FROM usage.campaigns WHERE user_id = %L AND campaign_id = %L', 'spring', 'autumn'), ('SELECT 1 FROM usage.campaigns WHERE user_id = %L AND campaign_id >= %L', 'spri', 'sprj'),
+               ('SELECT 1 FROM usage.usage_events WHERE user_id = %L', '', ''), ('SELECT 1 FROM usage.user_subscriptions WHERE user_id = %L', '', '')) AS v (query, one, other),
+       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query, :b, one)) AS there,
+       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query, :nobody, other)) AS none WHERE is_user;
+SELECT todo_end();
+SET LOCAL enable_seqscan = on;
+
 /* ---- 33: sums over everybody ---- */
 
 SELECT attack.by_all('33 sums over everybody', ARRAY['SELECT usage.reconcile_usage()', 'SELECT usage.usage_security_check()', 'SELECT usage.usage_maintenance()',
