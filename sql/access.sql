@@ -171,7 +171,7 @@ BEGIN ATOMIC
                               LATERAL pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS qual
                         WHERE p.polrelid = r.oid AND p.polname = 'own_or_all'
                           AND p.polpermissive AND p.polcmd = 'r'::"char"
-                          AND qual ~ '^\(\(user_id = \( SELECT ([^ ]+\.|".+"\.)?current_user_id\(\) AS current_user_id\)\) OR \( SELECT ([^ ]+\.|".+"\.)?_sees_all_users\(\) AS _sees_all_users\)\)$')
+                          AND pg_catalog.replace(qual, '"', '') ~ '^[(][(]user_id = [(] SELECT ([^()]+[.])?current_user_id[(][)] AS current_user_id[)][)] OR [(] SELECT ([^()]+[.])?_sees_all_users[(][)] AS _sees_all_users[)][)]$')
      UNION ALL
     SELECT f.function::text, 'its owner is not the owner of the extension'
       FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function, home
