@@ -87,8 +87,6 @@ COMMENT ON INDEX @extschema@.usage_alerts_acknowledged_by IS 'Alerts of others t
 COMMENT ON SEQUENCE @extschema@.usage_alerts_id_seq IS
 'Ids of alerts';
 ALTER TABLE @extschema@.usage_alerts ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_or_all ON @extschema@.usage_alerts FOR SELECT
-    USING (user_id = (SELECT @extschema@.current_user_id()) OR (SELECT @extschema@._sees_all_users()));
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_alerts', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_alerts_id_seq', '');
 /* Sessions remember which alerts there are, as they do the configuration. */

@@ -81,9 +81,6 @@ COMMENT ON COLUMN @extschema@.usage_events.price_id IS
 'The row of model_prices that its cost comes from, NULL if it has several or none';
 ALTER TABLE @extschema@.usage_events ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY own_or_all ON @extschema@.usage_events FOR SELECT
-    USING (user_id = (SELECT @extschema@.current_user_id()) OR (SELECT @extschema@._sees_all_users()));
-
 CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_events
     FOR EACH ROW EXECUTE FUNCTION @extschema@._history_is_kept();
 CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_events
@@ -503,8 +500,6 @@ COMMENT ON TABLE @extschema@.campaigns IS
 COMMENT ON COLUMN @extschema@.campaigns.budget IS
 'What it is to cost at most, in the currency of the prices; shown, not enforced';
 ALTER TABLE @extschema@.campaigns ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_or_all ON @extschema@.campaigns FOR SELECT
-    USING (user_id = (SELECT @extschema@.current_user_id()) OR (SELECT @extschema@._sees_all_users()));
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.campaigns', '');
 
 CREATE FUNCTION @extschema@.define_campaign(

@@ -83,36 +83,61 @@ CREATE TRIGGER update_usage INSTEAD OF UPDATE ON @extschema@.user_usage
 
 /* The calls of an API under the names that applications know them by.  What was
  * corrected counts; the columns of costs say what is left of them. */
-CREATE VIEW @extschema@.api_usage WITH (security_invoker = true, security_barrier = true) AS
-    SELECT e.id, e.user_id, e.usage_type AS service_type, e.provider, e.model, e.endpoint, e.request_id,
-           COALESCE(e.input_tokens, 0) AS input_tokens, COALESCE(e.output_tokens, 0) AS output_tokens,
-           COALESCE(e.cache_read_tokens, 0) AS cache_read_tokens, COALESCE(e.cache_write_tokens, 0) AS cache_write_tokens,
-           e.tokens AS total_tokens, e.quantity,
-           pg_catalog.trim_scale(COALESCE(e.input_cost + c.input_cost, e.input_cost, c.input_cost)) AS input_cost,
-           pg_catalog.trim_scale(COALESCE(e.output_cost + c.output_cost, e.output_cost, c.output_cost)) AS output_cost,
-           pg_catalog.trim_scale(COALESCE(e.cost + c.cost, e.cost, CASE WHEN c.priced THEN c.cost END)) AS total_cost,
-           e.cost IS NOT NULL OR COALESCE(c.priced, false) AS priced,
-           e.duration_ms AS latency_ms, e.status, e.error_code, e.error_message, e.campaign_id,
-           e.ip AS ip_address, e.user_agent, e.occurred_at AS created_at
-      FROM (SELECT mine.id, mine.user_id, mine.usage_type, mine.status, mine.quantity, mine.tokens, mine.cost, mine.duration_ms, mine.error_message,
-                   mine.occurred_at, mine.provider, mine.model, mine.endpoint, mine.request_id, mine.input_tokens, mine.output_tokens,
-                   mine.cache_read_tokens, mine.cache_write_tokens, mine.input_cost, mine.output_cost, mine.error_code, mine.campaign_id,
-                   mine.ip, mine.user_agent
-              FROM @extschema@.usage_events AS mine
-             WHERE mine.user_id = (SELECT @extschema@.current_user_id()) AND NOT (SELECT @extschema@._sees_all_users())
-             UNION ALL
-            SELECT every.id, every.user_id, every.usage_type, every.status, every.quantity, every.tokens, every.cost, every.duration_ms, every.error_message,
-                   every.occurred_at, every.provider, every.model, every.endpoint, every.request_id, every.input_tokens, every.output_tokens,
-                   every.cache_read_tokens, every.cache_write_tokens, every.input_cost, every.output_cost, every.error_code, every.campaign_id,
-                   every.ip, every.user_agent
-              FROM @extschema@.usage_events AS every
-             WHERE (SELECT @extschema@._sees_all_users())) AS e
+CREATE FUNCTION @extschema@._recorded_calls(
+    user_id @user_id@,
+    OUT id bigint, OUT service_type text, OUT provider text, OUT model text, OUT endpoint text, OUT request_id text,
+    OUT input_tokens bigint, OUT output_tokens bigint, OUT cache_read_tokens bigint, OUT cache_write_tokens bigint,
+    OUT total_tokens bigint, OUT quantity numeric, OUT input_cost numeric, OUT output_cost numeric,
+    OUT total_cost numeric, OUT priced boolean, OUT latency_ms bigint, OUT status text, OUT error_code text,
+    OUT error_message text, OUT campaign_id text, OUT ip_address inet, OUT user_agent text,
+    OUT created_at timestamptz) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT e.id, e.usage_type, e.provider, e.model, e.endpoint, e.request_id,
+           COALESCE(e.input_tokens, 0), COALESCE(e.output_tokens, 0),
+           COALESCE(e.cache_read_tokens, 0), COALESCE(e.cache_write_tokens, 0), e.tokens, e.quantity,
+           pg_catalog.trim_scale(COALESCE(e.input_cost + c.input_cost, e.input_cost, c.input_cost)),
+           pg_catalog.trim_scale(COALESCE(e.output_cost + c.output_cost, e.output_cost, c.output_cost)),
+           pg_catalog.trim_scale(COALESCE(e.cost + c.cost, e.cost, CASE WHEN c.priced THEN c.cost END)),
+           e.cost IS NOT NULL OR COALESCE(c.priced, false),
+           e.duration_ms, e.status, e.error_code, e.error_message, e.campaign_id, e.ip, e.user_agent, e.occurred_at
+      FROM @extschema@.usage_events AS e
       LEFT JOIN LATERAL (
            SELECT pg_catalog.sum(v.cost) AS cost, pg_catalog.sum(v.input_cost) AS input_cost,
                   pg_catalog.sum(v.output_cost) AS output_cost, pg_catalog.count(v.price_id) > 0 AS priced
              FROM @extschema@.usage_events AS v
-            WHERE v.user_id = e.user_id AND v.occurred_at = e.occurred_at AND v.corrects = e.id) AS c ON true
-     WHERE e.status <> 'correction' AND (e.provider IS NOT NULL OR e.model IS NOT NULL);
+            WHERE v.user_id = $1 AND v.occurred_at = e.occurred_at AND v.corrects = e.id) AS c ON true
+     WHERE e.user_id = $1 AND e.status <> 'correction' AND (e.provider IS NOT NULL OR e.model IS NOT NULL);
+END;
+COMMENT ON FUNCTION @extschema@._recorded_calls(@user_id@) IS
+'Internal: every call of an API of one user, for _calls_of_user()';
+
+CREATE FUNCTION @extschema@._calls_of_user(
+    user_id @user_id@,
+    OUT id bigint, OUT service_type text, OUT provider text, OUT model text, OUT endpoint text, OUT request_id text,
+    OUT input_tokens bigint, OUT output_tokens bigint, OUT cache_read_tokens bigint, OUT cache_write_tokens bigint,
+    OUT total_tokens bigint, OUT quantity numeric, OUT input_cost numeric, OUT output_cost numeric,
+    OUT total_cost numeric, OUT priced boolean, OUT latency_ms bigint, OUT status text, OUT error_code text,
+    OUT error_message text, OUT campaign_id text, OUT ip_address inet, OUT user_agent text,
+    OUT created_at timestamptz) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 1000
+AS 'MODULE_PATHNAME', 'ut_calls_of_user';
+COMMENT ON FUNCTION @extschema@._calls_of_user(@user_id@) IS
+'Internal: every call of an API of one user; read view api_usage instead';
+
+CREATE VIEW @extschema@.api_usage WITH (security_invoker = true, security_barrier = true) AS
+    SELECT c.id, u.user_id, c.service_type, c.provider, c.model, c.endpoint, c.request_id,
+           c.input_tokens, c.output_tokens, c.cache_read_tokens, c.cache_write_tokens, c.total_tokens, c.quantity,
+           c.input_cost, c.output_cost, c.total_cost, c.priced, c.latency_ms, c.status, c.error_code, c.error_message,
+           c.campaign_id, c.ip_address, c.user_agent, c.created_at
+      FROM (SELECT me.user_id
+              FROM (SELECT @extschema@.current_user_id() AS user_id) AS me
+             WHERE me.user_id IS NOT NULL AND NOT (SELECT @extschema@._sees_all_users())
+             UNION ALL
+            SELECT s.user_id
+              FROM @extschema@.user_subscriptions AS s
+             WHERE (SELECT @extschema@._sees_all_users())) AS u
+     CROSS JOIN LATERAL @extschema@._calls_of_user(u.user_id) AS c;
 COMMENT ON VIEW @extschema@.api_usage IS
 'Every call of an API you may see, with what it cost';
 COMMENT ON COLUMN @extschema@.api_usage.total_cost IS 'NULL if nobody knows';

@@ -17,6 +17,7 @@
 #include "errors.h"
 #include "query.h"
 #include "lib/stringinfo.h"
+#include "executor/tstoreReceiver.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -144,25 +145,59 @@ steer_planner(void)
 	return nest;
 }
 
-static uint64
-statement_run(Statement *statement, Datum *args, const char *nulls,
-			  Snapshot snapshot, bool read_only)
+/* What end_run() is to be given. */
+static int
+begin_run(Statement *statement)
 {
-	int			rc;
-	int			nest = 0;
-
 	if (statement->plan == NULL || statement->generation != present_installation()->generation)
 		statement_prepare(statement);
-	if (!statement->is_planned || !SPI_plan_is_valid(statement->plan))
-		nest = steer_planner();
-	rc = SPI_execute_snapshot(statement->plan, args, nulls, snapshot, InvalidSnapshot,
-							  read_only, true, 0);
+	return statement->is_planned && SPI_plan_is_valid(statement->plan) ? 0 : steer_planner();
+}
+
+static void
+end_run(Statement *statement, int nest, int rc)
+{
 	if (rc < 0)
 		elog(ERROR, "SPI failed for \"%s\": %s", statement->sql, SPI_result_code_string(rc));
 	if (nest > 0)
 		AtEOXact_GUC(true, nest);
 	statement->is_planned = true;
+}
+
+static uint64
+statement_run(Statement *statement, Datum *args, const char *nulls,
+			  Snapshot snapshot, bool read_only)
+{
+	int			nest = begin_run(statement);
+
+	end_run(statement, nest, SPI_execute_snapshot(statement->plan, args, nulls, snapshot, InvalidSnapshot,
+												  read_only, true, 0));
 	return SPI_processed;
+}
+
+/*
+ * Reads what the calling query sees as the rows of a set-returning function, which
+ * may be more than memory holds.  No argument is NULL.
+ */
+void
+statement_answer(Statement *statement, Datum *args, ReturnSetInfo *result)
+{
+	int			nest = begin_run(statement);
+	SPIExecuteOptions options = {
+		.params = makeParamList(statement->nargs), .read_only = true,
+		.dest = CreateDestReceiver(DestTuplestore)
+	};
+
+	for (int i = 0; i < statement->nargs; i++)
+	{
+		options.params->params[i].value = args[i];
+		options.params->params[i].isnull = false;
+		options.params->params[i].pflags = PARAM_FLAG_CONST;
+		options.params->params[i].ptype = SPI_getargtypeid(statement->plan, i);
+	}
+	SetTuplestoreDestReceiverParams(options.dest, result->setResult, CurrentMemoryContext, false, NULL, NULL);
+	end_run(statement, nest, SPI_execute_plan_extended(statement->plan, &options));
+	options.dest->rDestroy(options.dest);
 }
 
 /* Reads what the calling query sees. */

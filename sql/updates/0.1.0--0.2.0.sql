@@ -36,8 +36,6 @@ COMMENT ON COLUMN @extschema@.usage_events.input_tokens IS
 'Each token of a call is in one class only; NULL is none, and tokens is their sum';
 COMMENT ON COLUMN @extschema@.usage_events.price_id IS
 'The row of model_prices that its cost comes from, NULL if it has several or none';
-CREATE POLICY own_or_all ON @extschema@.usage_events FOR SELECT
-    USING (user_id = (SELECT @extschema@.current_user_id()) OR (SELECT @extschema@._sees_all_users()));
 @new events campaigns@
 @new events define_campaign@
 @new usage track_api_usage@
@@ -48,6 +46,8 @@ CREATE POLICY own_or_all ON @extschema@.usage_events FOR SELECT
 @new upkeep _sweep_old_alerts@
 @changed upkeep usage_maintenance@
 @changed rollups reconcile_usage@
+@new reports _recorded_calls@
+@new reports _calls_of_user@
 @new reports api_usage@
 @changed access _audience@
 @new access _readable@

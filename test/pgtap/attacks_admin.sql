@@ -8,7 +8,7 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
-\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''erase_user'',''export_user_data'''
+\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''erase_user'',''export_user_data'',''define_campaign'',''recost_usage'''
 
 /* One more attacker for this file: a server role that acts for user A. */
 INSERT INTO attack.attackers VALUES ('service_role', true, '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', '');
@@ -30,7 +30,7 @@ SELECT attack.by_all('54 rows in user_roles', ARRAY[
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM usage._audience() AS f JOIN pg_proc AS p ON p.oid = f.function
             WHERE audience = 'user' AND proname NOT IN (:admin_functions)
               AND proname !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count)$'),
-          '{_sees_all_users,_usage_of_user,acknowledge_usage_alert,check_usage_limit,consume_usage,current_user_id,get_usage_alerts,has_role,is_admin,require_usage}',
+          '{_calls_of_user,_sees_all_users,_usage_of_user,acknowledge_usage_alert,check_usage_limit,consume_usage,current_user_id,get_usage_alerts,has_role,is_admin,require_usage}',
           'all that users may call, but for these, is for admins and attacked below');
 
 /* 52: no admin yet */
@@ -108,12 +108,16 @@ SELECT is(state, '00000', 'an admin may: ' || statement || told)
                     format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :b),
                     format('SELECT usage.reverse_usage(%L, %s)', :b, (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL)),
                     format('UPDATE usage.user_usage SET used = 2, max_usage = 9 WHERE user_id = %L AND limit_type = ''calls_daily''', :b),
+                    'SELECT usage.recost_usage(now() - interval ''1 day'', now())', format('SELECT usage.define_campaign(%L, ''autumn'')', :b),
+                    format('SELECT id, user_id, cost FROM usage.usage_events WHERE user_id = %L', :b),
                     'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement, attack.run('authenticated', statement);
 SELECT is(state, '42501', 'an admin may not: ' || statement)
   FROM unnest(ARRAY[format('SELECT usage.track_usage(%L, ''call'')', :b), format('SELECT usage.consume_usage(%L, ''call'')', :b),
                     'SELECT usage.grant_usage_access(''anon'', true)', 'SELECT * FROM usage.usage_events', 'SELECT usage.create_usage_partition(now()::date)',
                     format('SELECT usage.reserve_usage(%L, ''call'')', :b), format('SELECT usage.commit_usage(%L, 1)', :b), format('SELECT usage.release_usage(%L, 1)', :b),
-                    'SELECT usage.track_usage_batch(''[]'')', 'SELECT usage.usage_maintenance()', 'SELECT * FROM usage.usage_changes',
+                    'SELECT usage.track_usage_batch(''[]'')', format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'')', :b),
+                    'SELECT metadata FROM usage.usage_events', 'SELECT reason FROM usage.usage_events', 'SELECT * FROM usage.usage_events_default', 'SELECT * FROM usage.model_prices',
+                    'DELETE FROM usage.campaigns', 'SELECT usage.usage_maintenance()', 'SELECT * FROM usage.usage_changes',
                     'DELETE FROM usage.usage_changes', 'SELECT * FROM usage.usage_carried', 'SELECT * FROM usage.usage_reservations',
                     'SELECT usage.detach_users()', 'SET usage_tracking.enabled = off']) AS statement, attack.run('authenticated', statement);
 SET LOCAL plan_cache_mode = force_generic_plan;

@@ -67,11 +67,12 @@ UPDATE attack.attackers SET claims = replace(claims, '}', ', ' || (SELECT string
  WHERE role = 'authenticated';
 SELECT attack.by_all('49, 50 boasting in the token', array_agg(attack.call(function, quote_literal(:a))))
   FROM attack.functions()
- WHERE name NOT IN ('current_user_id', '_sees_all_users', 'is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user',
+ WHERE name NOT IN ('current_user_id', '_sees_all_users', 'is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user', '_calls_of_user',
                     'get_usage_alerts', 'acknowledge_usage_alert')
    AND name !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count)$';
 SELECT attack.by_all('49, 50 is not believed', ARRAY['SELECT true WHERE usage.is_admin() OR usage._sees_all_users()',
-                                                     'SELECT * FROM usage.user_usage'], '00000', '00000 42501');
+                                                     'SELECT * FROM usage.user_usage', 'SELECT * FROM usage.api_usage', 'SELECT * FROM usage.campaigns',
+                                                     'SELECT id, user_id, ip FROM usage.usage_events'], '00000', '00000 42501');
 SELECT attack.by_all('46 claiming to be ' || claimed, ARRAY[
     format('SELECT set_config(''request.jwt.claims'', ''{"role": "%s", "sub": "%s"}'', true), usage.track_usage(%2$L, ''call'')', claimed, :a),
     format('SELECT set_config(''request.jwt.claims'', ''{"role": "%s", "sub": "%s"}'', true), usage.consume_usage(%L, ''call'')', claimed, :a, :b),
@@ -99,8 +100,8 @@ SELECT is(attack.identity_of(''), 'nobody', '47 setting alone: a setting there i
 SET LOCAL usage_tracking.identity = 'user_id';
 SELECT is(attack.identity_of(claims), 'nobody', '46 user_id alone: ' || story || ' counts for nothing')
   FROM attack.claims WHERE claims LIKE '%sub%' AND length(claims) < 1000;
-SELECT is(rows, '', '46 user_id alone: nobody sees nothing, with a token for A')
-  FROM attack.run('authenticated', 'SELECT * FROM usage.user_usage');
+SELECT is(rows, '', '46 user_id alone: nobody sees nothing, with a token for A: ' || source)
+  FROM unnest('{user_usage,api_usage,campaigns}'::text[]) AS source, attack.run('authenticated', 'SELECT * FROM usage.' || source);
 SELECT is(state, '42501', '46 user_id alone: nobody consumes nothing, with a token for A')
   FROM attack.run('authenticated', format('SELECT usage.consume_usage(%L, ''call'')', :a));
 SELECT is(rows, '(t)' || E'\n', '46 user_id alone: whom the gateway named does')

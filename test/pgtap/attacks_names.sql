@@ -18,6 +18,8 @@ BEGIN
     RAISE 'an object of the attacker''s own was called' USING ERRCODE = 'UTATK';
 END
 $$;
+CREATE FUNCTION workshop.within(jsonb, text) RETURNS text LANGUAGE sql AS 'SELECT workshop.caught()::text';
+CREATE FUNCTION workshop.within(jsonb, text[]) RETURNS text LANGUAGE sql AS 'SELECT workshop.caught()::text';
 DO $$
 DECLARE
     statement text;
@@ -36,6 +38,9 @@ BEGIN
          UNION ALL
         SELECT format('CREATE OPERATOR workshop.%s (LEFTARG = %s, RIGHTARG = %2$s, FUNCTION = workshop.same)', operator, type)
           FROM (SELECT DISTINCT unnest('{uuid,text,bigint,numeric,timestamptz,boolean}'::text[]) AS type) AS t, unnest('{=,<>,<,<=,>,>=,+}'::text[]) AS operator
+         UNION ALL
+        SELECT format('CREATE OPERATOR workshop.%s (LEFTARG = jsonb, RIGHTARG = %s, FUNCTION = workshop.within)', operator, type)
+          FROM (VALUES ('->', 'text'), ('->>', 'text'), ('#>>', 'text[]'), ('?', 'text')) AS v (operator, type)
          UNION ALL
         SELECT format('CREATE TYPE workshop.%I AS ENUM (''x'')', name) FROM (SELECT DISTINCT unnest('{uuid,text,numeric,timestamptz,jsonb,regclass}'::text[]) AS name) AS t
     LOOP
@@ -59,7 +64,14 @@ $$;
 SELECT is(attack.trapped('authenticated', format(statement, :a)), '00000', '57 a user: ' || statement)
   FROM unnest(ARRAY['SELECT usage.consume_usage(%L, ''call'')', 'SELECT usage.consume_usage(%L, ''call'', idempotency_key => ''k'')', 'SELECT usage.require_usage(%L, ''call'')',
                     'SELECT usage.consume_usage(%L, ''call'', idempotency_key => ''k'')', 'SELECT usage.check_usage_limit(%L, ''call'')',
-                    'SELECT usage.current_user_id(), usage.is_admin(), usage.has_role(%L, ''admin'')', 'SELECT FROM usage.user_usage', 'SELECT plan FROM usage.user_subscriptions']) AS statement;
+                    'SELECT usage.current_user_id(), usage.is_admin(), usage.has_role(%L, ''admin'')', 'SELECT FROM usage.user_usage', 'SELECT plan FROM usage.user_subscriptions',
+                    'SELECT total_cost FROM usage.api_usage', 'SELECT name FROM usage.campaigns', 'SELECT cost FROM usage.usage_events', 'SELECT usage.calculate_llm_cost(''acme'', ''m1'', 1, 1)',
+                    'SELECT usage.calculate_llm_cost(''text-completion-acme'', ''secret alias'', 1, 1)', 'SELECT usage.calculate_openai_cost(1, 1, ''gpt-5'')',
+                    'SELECT usage.calculate_image_cost(''acme'', ''m1'', size => ''1x1'')', 'SELECT usage.calculate_video_cost(''acme'', ''m1'', 1)',
+                    'SELECT usage.usage_from_openai(''{"usage": {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}}}''), usage.usage_from_anthropic(''{"input_tokens": 1}''),'
+                    ' usage.usage_from_opentelemetry(''{"gen_ai.usage.input_tokens": 1}'')']) AS statement;
+SELECT is(c.total_cost, 0.75, '57 and what a session of a pool keeps of prices after him is right') FROM usage.calculate_llm_cost('acme', 'm1', 1, 1) AS c;
+SELECT is(input_tokens, 2::bigint, '57 and what he has read is what was told') FROM usage.usage_from_openai('{"usage": {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}}}');
 SELECT is(used, 5::numeric, '57 what he used is counted') FROM usage.check_usage_limit(:a, 'call');
 SELECT is(attack.trapped('authenticated', 'UPDATE usage.user_usage SET used = 0'), '42501 ' || told, '57 what he must not do is refused')
   FROM attack.run('authenticated', 'UPDATE usage.user_usage SET used = 0');
@@ -71,13 +83,15 @@ SELECT is(attack.trapped('authenticated', format(statement, :b)), '00000', '57 a
                     'SELECT usage.make_admin_by_email(''a@example.com'')', 'SELECT usage.adjust_usage(%L, ''calls_daily'', 9)', 'SELECT usage.reset_user_usage(%L, ''calls_daily'')',
                     'UPDATE usage.user_usage SET used = 4, max_usage = 8 WHERE limit_type OPERATOR(pg_catalog.=) ''calls_daily'' AND user_id OPERATOR(pg_catalog.=) %L',
                     'SELECT usage.reverse_usage(%L, ' || (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL) || ')',
+                    'SELECT usage.recost_usage(now() OPERATOR(pg_catalog.-) ''1 day''::pg_catalog.interval, now())', 'SELECT usage.define_campaign(%L, ''autumn'')',
                     'SELECT usage.export_user_data(%L)', 'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement;
 SELECT is((used, max_usage)::text, '(4,8)', '57 what the admin changed is changed') FROM usage.check_usage_limit(:b, 'calls_daily');
 SELECT is(attack.trapped('service_role', format(statement, :b)), '00000', '57 a server: ' || statement)
-  FROM unnest(ARRAY['SELECT usage.track_usage(%L, ''mail'')', 'SELECT usage.track_usage(%L, ''mail'', occurred_at => now() OPERATOR(pg_catalog.-) ''1 hour''::pg_catalog.interval, idempotency_key => ''k'')',
+  FROM unnest(ARRAY['SELECT usage.track_usage(%L, ''mail'')', 'SELECT usage.track_api_usage(%L, ''mail'', ''acme'', ''m1'', input_tokens => 2, status => ''failed'', metadata => ''{"Secret": 1}'')', 'SELECT usage.track_usage(%L, ''mail'', occurred_at => now() OPERATOR(pg_catalog.-) ''1 hour''::pg_catalog.interval, idempotency_key => ''k'')',
                     'SELECT usage.track_usage_batch(pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(''user_id'', %L::pg_catalog.text, ''usage_type'', ''mail'')))',
                     'SELECT usage.commit_usage(%1$L, (usage.reserve_usage(%1$L, ''mail'', idempotency_key => ''h'')).id)', 'SELECT usage.release_usage(%1$L, (usage.reserve_usage(%1$L, ''mail'')).id)',
                     'SELECT usage.commit_usage(%1$L, (SELECT 2::bigint))']) AS statement;
+SELECT results_eq('SELECT cost, metadata, status FROM usage.usage_events WHERE model = ''m1'' ORDER BY id DESC LIMIT 1', $$VALUES (1.0, '{"Secret": "[redacted]"}'::jsonb, 'failed')$$, '57 and costs what it costs');
 SELECT is(used, 4::numeric, '57 what the server recorded is counted') FROM usage.check_usage_limit(:b, 'mails');
 
 UPDATE usage.user_roles SET role = 'support' WHERE user_id = :a;    -- and is an attacker again
@@ -146,6 +160,47 @@ SELECT attack.fingerprint(but_of => :a) AS before, (SELECT count(*) FROM attack.
 SELECT is(state, '00000', '63 metadata of 100 MB, by ' || role || told) FROM attack.attackers, attack.run(role, format('SELECT usage.consume_usage(%L, ''film'', metadata => jsonb_build_object(''x'', repeat(''x'', 100000000)))', :a)) WHERE is_user;
 SELECT cmp_ok(max(pg_column_size(metadata)), '<=', 8200, '63 is cut before it is kept') FROM usage.usage_events;
 SELECT is(attack.fingerprint(but_of => :a) || (SELECT count(*) FROM attack.relations()), :'before' || :relations, '63 and nobody else has anything of it, nor is there a new partition');
+
+/* names of models: a session keeps the prices of so many, and no more */
+SELECT is(state, '00000', '63 names of models, by ' || role || told) FROM attack.attackers,
+       attack.run(role, 'SELECT count(*) FROM generate_series(1, 3000) AS n, usage.calculate_llm_cost(CASE n % 2 WHEN 0 THEN ''acme'' END, repeat(''m'', 200) || n, 1, 1) AS c WHERE c.priced') WHERE is_user;
+SELECT ok(count(*) BETWEEN 100 AND 1025 AND sum(total_bytes) < 16000000, format('63 which takes %s contexts of %s bytes', count(*), sum(total_bytes))) FROM pg_backend_memory_contexts WHERE name = 'usage_tracking prices';
+SELECT attack.by_all('63 as many tokens as there are', ARRAY[
+    'SELECT true FROM usage.calculate_llm_cost(''acme'', ''m1'', 9223372036854775807, 9223372036854775807, 9223372036854775807, 9223372036854775807, 9223372036854775807, 9223372036854775807, 9223372036854775807,'
+    ' 9223372036854775807, 9223372036854775807, 9223372036854775807, 9223372036854775807, 9223372036854775807) AS c WHERE c.total_cost <= 0 OR c.total_cost = ''NaN''',
+    'SELECT true FROM usage.calculate_openai_cost(9223372036854775807, 9223372036854775807, ''acme/m1'') AS c WHERE c.total_cost <= 0 OR c.total_cost = ''NaN'''], '00000', '00000 42501');
+SELECT attack.by_all('63 less than none', ARRAY['SELECT usage.calculate_llm_cost(''acme'', ''m1'', -1, 1)', 'SELECT usage.calculate_llm_cost(''acme'', ''m1'', 1, 1, requests => -1)', 'SELECT usage.calculate_image_cost(''acme'', ''m1'', -1)',
+    'SELECT usage.calculate_video_cost(''acme'', ''m1'', ''NaN'')', 'SELECT usage.calculate_video_cost(''acme'', ''m1'', ''Infinity'')', 'SELECT usage.calculate_video_cost(''acme'', ''m1'', -1)',
+    'SELECT usage.usage_from_openai(''{"prompt_tokens": -1}'')', 'SELECT usage.usage_from_openai(''{"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}}'')',
+    'SELECT usage.usage_from_anthropic(''{"input_tokens": 1.5}'')', 'SELECT usage.usage_from_anthropic(''{"cache_creation_input_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": 2}}'')',
+    'SELECT usage.usage_from_opentelemetry(''{"gen_ai.usage.input_tokens": 9999999999999999999}'')', 'SELECT usage.usage_from_openai(jsonb_build_object(''prompt_tokens'', repeat(''9'', 10000000)))'], '22023', '22023 42501');
+SELECT attack.by_all('63 deep and wide usage', ARRAY['SELECT usage.usage_from_openai((repeat(''{"usage":'', 1000) || ''1'' || repeat(''}'', 1000))::jsonb)', 'SELECT usage._token_count(''[1]'', ''{0}''), usage._token_count(NULL, NULL), usage._check_token_count(NULL, NULL)',
+    'SELECT usage.usage_from_anthropic((SELECT jsonb_object_agg(n::text, n) FROM generate_series(1, 100000) AS n))', 'SELECT usage._token_count(''{}'', array_fill(''a''::text, ARRAY[100000]))'], '00000', '00000 42501');
+SELECT attack.by_all('63 a server: ' || what, ARRAY[format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'', %s)', :a, what)]) FROM unnest(ARRAY['input_tokens => -1', 'quantity => ''NaN''']) AS what;
+SELECT is(state, code, format('63 a server cannot record %s: %s', what, told))
+  FROM (VALUES ('input_tokens => -1', '22023'), ('reasoning_tokens => -9223372036854775808', '22023'), ('quantity => ''NaN''', '22023'), ('quantity => -1', '22023'), ('quantity => ''Infinity''', '22023'), ('quantity => 1e29', '22003'),
+               ('status => ''correction''', '22023'), ('duration_ms => -1', '22023'), ('service_tier => ''free''', '22023'), ('service_tier => NULL', '22004'), ('input_tokens => NULL', '22004'), ('total_cost => -1', '42883'),
+               ('input_tokens => 9223372036854775807, output_tokens => 1', '22003')) AS v (what, code),
+       attack.run('service_role', format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'', %s)', :a, what));
+
+/* a price that was never true is not kept, by nobody's session */
+CREATE FUNCTION attack.cost_of(model text, change text DEFAULT '', OUT during numeric, OUT after numeric) LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        EXECUTE change;
+        during := (usage.calculate_llm_cost('acme', model, 1, 1)).total_cost;
+        RAISE 'undo' USING ERRCODE = 'UTEST';
+    EXCEPTION WHEN SQLSTATE 'UTEST' THEN
+        NULL;
+    END;
+    after := (usage.calculate_llm_cost('acme', model, 1, 1)).total_cost;
+END
+$$;
+SELECT results_eq(format('SELECT * FROM attack.cost_of(%L, %L)', model, change), format('VALUES (%s::numeric, %s::numeric)', during, after), '63 rolled back: ' || change)
+  FROM (VALUES ('m1', 'UPDATE usage.model_prices SET prices = ''{"input": 0, "output": 0}'' WHERE model = ''m1''', '0', '0.75'), ('m1', 'DELETE FROM usage.model_prices WHERE model = ''m1''', 'NULL', '0.75'),
+               ('m1', 'TRUNCATE usage.model_prices', 'NULL', '0.75'), ('new', 'INSERT INTO usage.model_aliases VALUES (''acme'', ''new'', ''acme'', ''m1'')', '0.75', 'NULL'),
+               ('secret alias', 'DELETE FROM usage.model_aliases', 'NULL', '0.75'), ('new', 'INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES (''acme'', ''new'', ''{"input": 1, "output": 1}'', ''2020-01-01'')', '2', 'NULL'))
+       AS v (model, change, during, after);
 
 /* ---- 64: news that are not ---- */
 

@@ -9,11 +9,12 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
+\set harmless '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count)$'
 
 SELECT cmp_ok((SELECT count(*) FROM attack.relations() WHERE relation::text LIKE 'usage.usage\_events\_20%')::int, '>=', 2,
               'partitions made after the default privileges are among what is attacked');
 SELECT is_empty(format('SELECT relation FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attname = ''user_id'''
-                       ' WHERE kind IN (''r'', ''p'') AND relation::text !~ ''_(20\d\d_\d\d|default|moving)$'''
+                       ' WHERE kind IN (''r'', ''p'', ''o'') AND relation::text !~ ''_(20\d\d_\d\d|default|moving)$'''
                        ' AND NOT (SELECT strpos(query_to_xml(format(''TABLE %%s'', relation), true, false, '''')::text, %L) > 0)', :b),
                 'every table that can name a user names B');
 SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,calls_daily,2,5)' || E'\n', role || ' reads his own usage')
@@ -21,48 +22,64 @@ SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,calls_daily,2,5)' || E'\n
 SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,active)' || E'\n', role || ' reads his own subscription')
   FROM attack.attackers, attack.run(role, 'SELECT user_id, status FROM usage.user_subscriptions') WHERE is_user;
 
-SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,2)' || E'\n', role || ' reads his own alerts')
-  FROM attack.attackers, attack.run(role, 'SELECT user_id, used FROM usage.usage_alerts') WHERE is_user;
 SELECT is(rows, '(film,2)' || E'\n', role || ' gets his own alerts')
   FROM attack.attackers, attack.run(role, 'SELECT usage_type, used FROM usage.get_usage_alerts(''aaaaaaaa-0000-4000-8000-00000000000a'')') WHERE is_user;
+SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,api.content,m1,r1,4,3,spring,192.0.2.1)' || E'\n', role || ' reads his own calls')
+  FROM attack.attackers, attack.run(role, 'SELECT user_id, service_type, model, request_id, input_tokens, total_cost, campaign_id, ip_address FROM usage.api_usage') WHERE is_user;
+SELECT ok(attack.names_b(query_to_xml(format('SELECT %s FROM %s', column_name, relation), true, false, '')::text) OR column_name NOT IN ('user_id', 'ip', 'user_agent', 'request_id', 'name'),
+          format('%s.%s tells about B, so his rows must not be seen', relation, column_name))
+  FROM attack.relations(), unnest(readable) AS column_name WHERE column_name IN ('user_id', 'ip', 'user_agent', 'request_id', 'name');
 
 /* 1-3 */
 SELECT attack.on_relations('1-3 SELECT *', 'SELECT * FROM %1$s', 'rpmSf');
 SELECT attack.on_relations('1-3 whether there is a row', 'SELECT EXISTS (SELECT 1 FROM ONLY %1$s)', 'mSf');
+SELECT attack.by_all('1-3 whether there is a row, of what users do not read', array_agg(format('SELECT count(*) FROM %s', relation)))
+  FROM attack.relations() WHERE readable = '{}';
 SELECT attack.on_relations('1-3 whole rows', 'SELECT to_jsonb(t) FROM %1$s AS t', 'rpmf');
 SELECT attack.on_relations('1-3 where a row is', 'SELECT ctid, xmin, tableoid FROM %1$s', 'rpmSf');
-SELECT attack.on_relations('1-3 locking rows', 'SELECT FROM %1$s FOR SHARE', 'rpmf');
+SELECT attack.on_relations('1-3 locking rows', 'SELECT FROM %1$s FOR SHARE', 'rpomf');
 SELECT attack.on_relations('1-3 copying the table', 'CREATE TABLE workshop.copy AS TABLE %1$s', 'rpmSf');
 SELECT attack.on_relations('1-3 through a view of his own',
     'CREATE VIEW pg_temp.mine AS SELECT * FROM %1$s; SELECT * FROM pg_temp.mine', 'rpmSf');
-SELECT attack.on_relations('1-3 inheriting it', 'CREATE TABLE workshop.child () INHERITS (%1$s)', 'rp', '42501 42809', '42501 42809');
+SELECT attack.on_relations('1-3 inheriting it', 'CREATE TABLE workshop.child () INHERITS (%1$s)', 'rpo', '42501 42809', '42501 42809');
 SELECT attack.by_all('1-3 every column but those of the list',
        array_agg(format('SELECT %I FROM %s', attname, relation)))
   FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attnum > 0 AND NOT attisdropped
- WHERE kind IN ('r', 'p', 'm', 'f') AND NOT (relation = 'usage.user_subscriptions'::regclass AND attname IN (
-       'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at', 'expires_at', 'time_zone', 'anchor'))
-   AND NOT (relation = 'usage.usage_alerts'::regclass AND attname IN (
-       'user_id', 'id', 'kind', 'limit_type', 'window_start', 'window_end', 'threshold', 'usage_type', 'day', 'used', 'max_usage', 'expected',
-       'event_id', 'raised_at', 'acknowledged_at'));
-SELECT attack.by_all('1 the columns of the list',
-       ARRAY['SELECT user_id, plan, status, billing_period_start, billing_period_end, started_at, expires_at, time_zone, anchor'
-             ' FROM usage.user_subscriptions',
-             'SELECT count(*) FROM usage.user_subscriptions WHERE user_id::text = ''bbbbbbbb-0000-4000-8000-00000000000b'' HAVING count(*) > 0',
-             'SELECT user_id FROM ONLY usage.user_subscriptions ORDER BY user_id DESC LIMIT 1',
-             'SELECT user_id, id, kind, limit_type, window_start, window_end, threshold, usage_type, day, used, max_usage, expected, event_id, raised_at,'
-             ' acknowledged_at FROM usage.usage_alerts',
-             'SELECT count(*) FROM usage.usage_alerts WHERE used = 31337 HAVING count(*) > 0'],
-       '00000', '00000 42501');
+ WHERE kind <> 'S' AND NOT attname = ANY (readable);
+SELECT attack.by_all('1 the columns of the list', array_agg(format(query, columns, relation, :b)), '00000', '00000 42501')
+  FROM attack.relations(), array_to_string(readable, ', ') AS columns,
+       unnest('{SELECT %1$s FROM %2$s,SELECT count(*) FROM %2$s WHERE user_id::text = %3$L HAVING count(*) > 0,SELECT user_id FROM ONLY %2$s ORDER BY user_id DESC LIMIT 1,
+                SELECT %1$s FROM %2$s WHERE user_id = %3$L OR true,SELECT %1$s FROM %2$s AS t WHERE user_id <> ALL (SELECT usage.current_user_id()),
+                SELECT %1$s FROM %2$s TABLESAMPLE SYSTEM (100),WITH RECURSIVE t AS (SELECT * FROM (SELECT %1$s FROM %2$s) AS x UNION SELECT * FROM t) SELECT * FROM t}'::text[]) AS query
+ WHERE readable <> '{}' AND (kind <> 'v' OR query !~ 'ONLY|TABLESAMPLE');
+SELECT attack.by_all('1 by a key of B', array_agg(format('SELECT user_id FROM %s WHERE %s = %L OR (user_id = %4$L AND %2$s <> '''')', relation, key, value, :b)), '00000', '00000 42501')
+  FROM (VALUES ('usage.usage_events', 'request_id', 'secret request'), ('usage.api_usage', 'request_id', 'secret request'), ('usage.api_usage', 'campaign_id', 'secret campaign'),
+               ('usage.campaigns', 'campaign_id', 'spring'), ('usage.campaigns', 'name', 'secret name')) AS v (relation, key, value) WHERE value <> 'spring';
+SELECT attack.by_all('1 rows under the same name as his own', ARRAY['SELECT c.* FROM usage.campaigns AS c WHERE c.campaign_id = ''spring''',
+    'SELECT d.* FROM usage.campaigns AS c JOIN usage.campaigns AS d USING (campaign_id)', 'SELECT e.cost FROM usage.campaigns AS c JOIN usage.usage_events AS e USING (campaign_id)',
+    'SELECT u.* FROM usage.campaigns AS c LEFT JOIN usage.api_usage AS u ON u.model = ''m1'''], '00000', '00000 42501');
+SELECT attack.by_all('1 partitions and copies, by the columns that are open in their parent', array_agg(format('SELECT %I FROM %s', c, p.relation)))
+  FROM attack.relations() AS p, attack.relations() AS e, unnest(e.readable) AS c
+ WHERE e.relation = 'usage.usage_events'::regclass AND p.relation::text ~ '^usage.usage_events_' AND p.kind <> 'S';
+SELECT attack.by_all('1 hidden columns, by other ways', array_agg(format(query, relation, hidden, CASE hidden WHEN 'reason' THEN '''x''' ELSE '''{}''::jsonb' END)))
+  FROM (VALUES ('usage.usage_events', 'metadata'), ('usage.usage_events', 'reason'), ('usage.user_subscriptions', 'metadata')) AS v (relation, hidden),
+       unnest(ARRAY['SELECT (e).%2$I FROM %1$s AS e', 'SELECT e FROM %1$s AS e', 'SELECT count(e) FROM %1$s AS e', 'SELECT count(e.*) FROM %1$s AS e', 'SELECT 1 FROM %1$s AS e WHERE e IS NULL',
+                    'SELECT 1 FROM %1$s NATURAL JOIN (SELECT %3$s AS %2$I, 1 AS one) AS x', 'SELECT 1 FROM %1$s AS e JOIN %1$s AS f USING (%2$I)', 'SELECT 1 FROM %1$s ORDER BY %2$I', 'SELECT count(*) FROM %1$s GROUP BY %2$I',
+                    'SELECT 1 FROM %1$s WHERE %2$I IS NULL', 'SELECT query_to_xml(''SELECT %2$I FROM %1$s'', true, false, '''')', 'SELECT table_to_xml(''%1$s'', true, false, '''')', 'SELECT row_to_json(e) FROM %1$s AS e',
+                    'SELECT x FROM %1$s AS e, LATERAL (SELECT e.%2$I AS x) AS l', 'SELECT (SELECT e.%2$I) FROM %1$s AS e', 'SELECT lag(%2$I) OVER () FROM %1$s', 'TABLE %1$s',
+                    'WITH e (id) AS (TABLE %1$s) SELECT id FROM e', 'DECLARE c CURSOR FOR SELECT %2$I FROM %1$s']) AS query;
+SELECT is_empty($$SELECT relation FROM attack.relations() AS r JOIN pg_class AS c ON c.oid = r.relation, unnest('{reason,metadata,corrected_status,corrected_events,corrected_limit,xact_id,stripe_customer_id}'::text[]) AS hidden
+                   WHERE hidden = ANY (readable)$$, '1 reasons, metadata and what corrections say are not among them');
 
 /* 4 */
-SELECT attack.on_relations('4 views', 'SELECT * FROM %1$s', 'v', '00000', '00000 42501');
-SELECT attack.on_relations('4 views, asked for B', 'SELECT * FROM %1$s WHERE user_id = %4$L', 'v', '00000', '00000 42501');
+SELECT attack.on_relations('4 views', 'SELECT * FROM %1$s', 'vo', '00000', '00000 42501');
+SELECT attack.on_relations('4 views, asked for B', 'SELECT * FROM %1$s WHERE user_id = %4$L', 'vo', '00000', '00000 42501');
 SELECT attack.on_relations('4 views, asked for anybody',
     'SELECT * FROM %1$s WHERE user_id IS NULL OR user_id = ANY (ARRAY[%4$L]::uuid[]) OR user_id::text LIKE ''%%''',
-    'v', '00000', '00000 42501');
+    'vo', '00000', '00000 42501');
 /* 12: what pages there are */
-SELECT attack.on_relations('12 views, the last page', 'SELECT * FROM %1$s ORDER BY 1 DESC LIMIT 1000000', 'v', '00000', '00000 42501');
-SELECT attack.on_relations('12 views, a page before the first', 'SELECT * FROM %1$s OFFSET -1', 'v', '2201X', '2201X 42501');
+SELECT attack.on_relations('12 views, the last page', 'SELECT * FROM %1$s ORDER BY 1 DESC LIMIT 1000000', 'vo', '00000', '00000 42501');
+SELECT attack.on_relations('12 views, a page before the first', 'SELECT * FROM %1$s OFFSET -1', 'vo', '2201X', '2201X 42501');
 
 /* 5, 6: whatever takes a user id refuses B's, and nobody's */
 SELECT attack.by_all('5 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))
@@ -75,7 +92,7 @@ SELECT attack.by_all('6 functions with ' || wild, array_agg(attack.call(function
   FROM attack.functions(), unnest('{"",*,%}'::text[]) AS wild WHERE of_user GROUP BY wild;
 SELECT attack.by_all('5 functions for nobody in particular', array_agg(attack.call(function, 'NULL')))
   FROM attack.functions() WHERE NOT of_user AND name NOT IN ('current_user_id', '_sees_all_users')
-   AND name !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count)$';
+   AND name !~ :'harmless';
 SELECT attack.by_all('5 what a call costs is no secret, what else is in the book is', ARRAY[
     'SELECT true FROM usage.calculate_llm_cost(''acme'', ''secret'', 1, 0) AS c, usage.usage_from_openai(''{}'') AS u WHERE c.priced OR u.model IS NOT NULL',
     'SELECT true FROM usage.calculate_image_cost(''acme'', ''secret'') AS c WHERE c.priced',
@@ -91,7 +108,7 @@ SELECT is(attack.run(role, attack.call(function, quote_literal(:b)))::text,
  WHERE of_user AND role = 'authenticated';
 
 /* 13 */
-SELECT attack.on_relations('13 COPY to a file', 'COPY %1$s TO ''/tmp/regress_ut_copy''', 'rpmf');
+SELECT attack.on_relations('13 COPY to a file', 'COPY %1$s TO ''/tmp/regress_ut_copy''', 'rpomf');
 SELECT attack.on_relations('13 COPY through a program', 'COPY (SELECT * FROM %1$s) TO PROGRAM ''cat''');
 
 /* 15 */
@@ -106,6 +123,8 @@ SELECT attack.by_all('15 pg_sequences', ARRAY['SELECT ''secret'' FROM pg_sequenc
 /* 40 */
 SELECT attack.by_all('40 row_security off', ARRAY[
     'SET LOCAL row_security = off; SELECT user_id FROM usage.user_subscriptions',
-    'SET LOCAL row_security = off; SELECT set_config(''x.y'', user_id::text, false) FROM usage.user_subscriptions']);
+    'SET LOCAL row_security = off; SELECT set_config(''x.y'', user_id::text, false) FROM usage.user_subscriptions',
+    'SET LOCAL row_security = off; SELECT cost FROM usage.usage_events', 'SET LOCAL row_security = off; SELECT * FROM usage.campaigns',
+    'SET LOCAL row_security = off; SELECT total_cost FROM usage.api_usage']);
 SELECT * FROM finish();
 ROLLBACK;

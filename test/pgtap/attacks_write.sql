@@ -11,7 +11,7 @@ BEGIN;
 SELECT no_plan();
 
 /* 18-25, by plain SQL on every relation */
-SELECT attack.on_relations('18 INSERT', 'INSERT INTO %1$s DEFAULT VALUES', 'rpf');
+SELECT attack.on_relations('18 INSERT', 'INSERT INTO %1$s DEFAULT VALUES', 'rpof');
 SELECT attack.on_relations('18 INSERT into a view', 'INSERT INTO %1$s DEFAULT VALUES', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('INSERT INTO usage.user_limits (user_id, limit_type, max_usage) VALUES (%L, ''calls_daily'', -1)', :a),
@@ -20,6 +20,9 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('INSERT INTO usage.user_roles (user_id, role) VALUES (%L, ''admin'')', :a),
     'UPDATE usage.usage_limits SET max_usage = -1', 'INSERT INTO usage.plan_limits VALUES (''free'', ''calls_daily'', -1)',
     'INSERT INTO usage.temporary_limits VALUES (''calls_daily'', NULL, now(), now() + ''1 day'', -1)', 'UPDATE usage.temporary_limits SET ends_at = ''2100-01-01''',
+    format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'', input_tokens => -1)', :a), format('SELECT usage.define_campaign(%L, ''spring'', ''mine'', 0)', :a),
+    format('UPDATE usage.campaigns SET budget = 0 WHERE user_id = %L', :a), format('INSERT INTO usage.campaigns (user_id, campaign_id) VALUES (%L, ''x'')', :a),
+    format('UPDATE usage.usage_events SET cost = 0 WHERE user_id = %L', :a),
     'INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES (''openai'', ''gpt-5'', ''{"input": 0}'', ''-infinity'')', 'UPDATE usage.model_prices SET prices = ''{}''',
     'SELECT * FROM usage.import_model_prices(''{"gpt-5": {"litellm_provider": "openai"}}'')', 'SELECT usage.install_seed_prices()', 'INSERT INTO usage.model_aliases VALUES (''openai'', ''gpt-5'', ''x'', ''y'')',
     'INSERT INTO usage.usage_alert_rules (threshold) VALUES (1e6)', 'UPDATE usage.usage_alert_rules SET is_active = false',
@@ -28,8 +31,8 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('SELECT usage._raise_unusual_use(%L, ''film'', ''2026-01-02'', 1, 1)', :a),
     'SET usage_tracking.alert_thresholds = ''''', 'SET usage_tracking.alert_channel = ''spy''', 'SET usage_tracking.alert_retention = 1',
     'SET usage_tracking.limit_overrides = ''calls_daily.free=-1''', 'SELECT set_config(''usage_tracking.limit_overrides'', ''calls_daily.free=-1'', true)']);
-SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
-SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v');
+SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpof');
+SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('19 his own counter back to 0', ARRAY[
     format('UPDATE usage.usage_counters SET used = 0 WHERE user_id = %L', :a),
     format('UPDATE usage.usage_events SET quantity = 0 WHERE user_id = %L', :a),
@@ -41,7 +44,7 @@ SELECT attack.by_all('19 his own counter back to 0', ARRAY[
     'MERGE INTO usage.user_usage AS u USING (VALUES (1)) AS v ON true WHEN MATCHED THEN UPDATE SET used = 0',
     'WITH w AS (UPDATE usage.user_usage SET used = 0 RETURNING *) SELECT * FROM w'], '42501 0A000', '42501 0A000');  -- MERGE knows no views before 17
 SELECT attack.on_relations('20 INSERT ON CONFLICT DO UPDATE',
-    'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT %3$s DO UPDATE SET %2$s = EXCLUDED.%2$s', 'r');
+    'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT %3$s DO UPDATE SET %2$s = EXCLUDED.%2$s', 'ro');
 SELECT attack.on_relations('20 the same on a parent', 'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT DO NOTHING', 'p');
 SELECT attack.by_all('20, 21 on B''s key', ARRAY[
     format('INSERT INTO usage.user_subscriptions (user_id) VALUES (%L) ON CONFLICT (user_id) DO UPDATE SET plan = ''free''', :b),
@@ -49,23 +52,23 @@ SELECT attack.by_all('20, 21 on B''s key', ARRAY[
            ' SET user_id = EXCLUDED.user_id RETURNING plan, status', :b),
     format('INSERT INTO usage.user_subscriptions (user_id) VALUES (%L) ON CONFLICT DO NOTHING RETURNING user_id', :b),
     format('INSERT INTO usage.usage_keys (user_id, idempotency_key) VALUES (%L, ''secret-key'') ON CONFLICT DO NOTHING', :b)]);
-SELECT attack.on_relations('22 MERGE, to delete', 'MERGE INTO %1$s USING (SELECT 1) AS s ON true WHEN MATCHED THEN DELETE', 'rp');
-SELECT attack.on_relations('22 MERGE, to insert', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN NOT MATCHED THEN INSERT DEFAULT VALUES', 'rp');
-SELECT attack.on_relations('22 MERGE, to change', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN MATCHED THEN UPDATE SET %2$s = DEFAULT', 'rp');
-SELECT attack.on_relations('23 INSERT RETURNING', 'INSERT INTO %1$s (%2$s) VALUES (DEFAULT) RETURNING *', 'rpf');
-SELECT attack.on_relations('24 DELETE', 'DELETE FROM %1$s', 'rpf');
+SELECT attack.on_relations('22 MERGE, to delete', 'MERGE INTO %1$s USING (SELECT 1) AS s ON true WHEN MATCHED THEN DELETE', 'rpo');
+SELECT attack.on_relations('22 MERGE, to insert', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN NOT MATCHED THEN INSERT DEFAULT VALUES', 'rpo');
+SELECT attack.on_relations('22 MERGE, to change', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN MATCHED THEN UPDATE SET %2$s = DEFAULT', 'rpo');
+SELECT attack.on_relations('23 INSERT RETURNING', 'INSERT INTO %1$s (%2$s) VALUES (DEFAULT) RETURNING *', 'rpof');
+SELECT attack.on_relations('24 DELETE', 'DELETE FROM %1$s', 'rpof');
 SELECT attack.on_relations('24 DELETE from a view', 'DELETE FROM %1$s RETURNING *', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('24 what is his own', array_agg(format('DELETE FROM %s WHERE user_id = %L', relation, :a)))
-  FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attname = 'user_id' WHERE kind IN ('r', 'p');
-SELECT attack.on_relations('25 TRUNCATE', 'TRUNCATE %1$s CASCADE', 'rpf');
-SELECT attack.on_relations('25 TRUNCATE with its sequences', 'TRUNCATE ONLY %1$s RESTART IDENTITY CASCADE', 'r');
+  FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attname = 'user_id' WHERE kind IN ('r', 'p', 'o');
+SELECT attack.on_relations('25 TRUNCATE', 'TRUNCATE %1$s CASCADE', 'rpof');
+SELECT attack.on_relations('25 TRUNCATE with its sequences', 'TRUNCATE ONLY %1$s RESTART IDENTITY CASCADE', 'ro');
 
 /* 18, 19 and 26 by every function: what takes a user id refuses his own too,
  * but for the few that use up or tell what he has. */
 SELECT attack.by_all('18 functions with his own id', array_agg(attack.call(function, quote_literal(:a))))
   FROM attack.functions()
  WHERE of_user
-   AND name NOT IN ('is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user',
+   AND name NOT IN ('is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user', '_calls_of_user',
                     'get_usage_alerts', 'acknowledge_usage_alert');
 SELECT attack.by_all('26 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))
   FROM attack.functions() WHERE of_user;
@@ -83,12 +86,15 @@ SELECT attack.by_all('26 a batch, granted by mistake', ARRAY[
     format('SELECT usage.track_usage_batch(%L)', jsonb_build_array(jsonb_build_object('user_id', :b, 'usage_type', 'call'))),
     format('SELECT usage.track_usage_batch(%L)', jsonb_build_array(jsonb_build_object('user_id', :a, 'usage_type', 'call'))),
     'SELECT usage.track_usage_batch(''[]'')']);
+SELECT attack.by_all('26 a call of an API, granted by mistake', ARRAY[
+    format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'')', :a), format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'')', :b)]);
 REVOKE EXECUTE ON FUNCTION :server_functions FROM PUBLIC;
 SELECT attack.by_all('24 what he used or reserved, given back', ARRAY[
     format('SELECT usage.release_usage(%L, %s)', :a, own.hold), format('SELECT usage.commit_usage(%L, %s, 0)', :a, own.hold),
     format('SELECT usage.reverse_usage(%L, %s)', :a, own.event), format('SELECT usage.reverse_usage(%L, %s, 0.000000001)', :a, own.event),
     format('SELECT usage.adjust_usage(%L, ''calls_daily'', 0)', :a), format('SELECT usage.adjust_usage(%L, ''calls_daily'', 2)', :a),
-    format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :a), format('SELECT usage.erase_user(%L)', :a)])
+    format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :a), format('SELECT usage.erase_user(%L)', :a),
+    'SELECT usage.recost_usage(now() - interval ''1 day'', now())', 'SELECT usage.recost_usage(now(), now())', 'SELECT usage.recost_usage(NULL, NULL)'])
   FROM (SELECT (SELECT id FROM usage.usage_reservations WHERE user_id = :a) AS hold,
                (SELECT id FROM usage.usage_events WHERE user_id = :a AND usage_type = 'call') AS event) AS own;
 
@@ -143,26 +149,27 @@ SELECT is(saw.state || replace(saw.told, id::text, 'N'), '22023' || replace(none
 SELECT is(attack.fingerprint(but_of => :a), :'before', '29 and nothing of B changed, by servers neither');
 
 /* 44 */
-SELECT attack.on_relations('44 ALTER: ' || what, 'ALTER TABLE %1$s ' || what, 'rpf')
+SELECT attack.on_relations('44 ALTER: ' || what, 'ALTER TABLE %1$s ' || what, 'rpof')
   FROM unnest(ARRAY['OWNER TO CURRENT_USER', 'DISABLE ROW LEVEL SECURITY', 'NO FORCE ROW LEVEL SECURITY', 'DISABLE TRIGGER ALL',
                     'DISABLE TRIGGER USER', 'ADD COLUMN x int', 'DROP COLUMN user_id', 'RENAME TO gone', 'SET SCHEMA workshop',
                     'SET (fillfactor = 10)', 'REPLICA IDENTITY NOTHING']) AS what;
 SELECT attack.on_relations('44 CREATE ' || what, replace('CREATE ' || what, '%1$s', '%1$s'), kinds)
-  FROM (VALUES ('POLICY mine ON %1$s USING (true)', 'rp'), ('RULE mine AS ON INSERT TO %1$s DO ALSO NOTHING', 'rpv'),
-               ('STATISTICS workshop.mine ON %2$s, (1) FROM %1$s', 'r'), ('INDEX mine ON %1$s (%2$s)', 'rp'),
-               ('TRIGGER mine BEFORE INSERT ON %1$s FOR EACH STATEMENT EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()', 'rp'),
-               ('TABLE workshop.referring (x uuid REFERENCES %1$s)', 'r')) AS v (what, kinds);
+  FROM (VALUES ('POLICY mine ON %1$s USING (true)', 'rpo'), ('RULE mine AS ON INSERT TO %1$s DO ALSO NOTHING', 'rpov'),
+               ('STATISTICS workshop.mine ON %2$s, (1) FROM %1$s', 'ro'), ('INDEX mine ON %1$s (%2$s)', 'rpo'),
+               ('TRIGGER mine BEFORE INSERT ON %1$s FOR EACH STATEMENT EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()', 'rpo'),
+               ('TABLE workshop.referring (x uuid REFERENCES %1$s)', 'ro')) AS v (what, kinds);
 SELECT attack.on_relations('44 a view', 'ALTER VIEW %1$s SET (security_invoker = false)', 'v');
 SELECT attack.on_relations('44 replacing a view', 'CREATE OR REPLACE VIEW %1$s AS SELECT 1 AS %2$s', 'v');
 SELECT attack.on_relations('44 a sequence', 'ALTER SEQUENCE %1$s RESTART', 'S');
-SELECT attack.on_relations('44 DROP TABLE', 'DROP TABLE %1$s CASCADE', 'rpf');
-SELECT attack.on_relations('44 LOCK TABLE', 'LOCK TABLE %1$s IN ACCESS EXCLUSIVE MODE', 'rp');
-SELECT attack.on_relations('62 LOCK TABLE ' || mode, 'LOCK TABLE %1$s IN ' || mode || ' MODE', 'rpv')
+SELECT attack.on_relations('44 DROP TABLE', 'DROP TABLE %1$s CASCADE', 'rpof');
+SELECT attack.on_relations('44 LOCK TABLE', 'LOCK TABLE %1$s IN ACCESS EXCLUSIVE MODE', 'rpo');
+/* who reads a whole table may hold the lock that reading it takes */
+SELECT attack.on_relations('62 LOCK TABLE ' || mode, 'LOCK TABLE %1$s IN ' || mode || ' MODE', CASE mode WHEN 'ACCESS SHARE' THEN 'rpv' ELSE 'rpov' END)
   FROM unnest('{ACCESS SHARE,ROW SHARE,ROW EXCLUSIVE,SHARE UPDATE EXCLUSIVE,SHARE,SHARE ROW EXCLUSIVE,EXCLUSIVE,ACCESS EXCLUSIVE}'::text[]) AS mode;
-SELECT attack.on_relations('62 locking rows', 'SELECT FROM %1$s FOR ' || strength, 'rp') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
-/* the view can be updated, so this is no error; it locks no row, see 010_attacks.pl */
-SELECT attack.on_relations('62 locking rows of a view', 'SELECT FROM %1$s FOR ' || strength, 'v', '00000', '00000 42501') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
-SELECT attack.on_relations('44 COMMENT', 'COMMENT ON TABLE %1$s IS ''mine''', 'rp');
+SELECT attack.on_relations('62 locking rows', 'SELECT FROM %1$s FOR ' || strength, 'rpo') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
+/* one of them can be updated, so this is no error; it locks no row, see 010_attacks.pl */
+SELECT attack.on_relations('62 locking rows of a view', 'SELECT FROM %1$s FOR ' || strength, 'v', '00000 42501', '00000 42501') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
+SELECT attack.on_relations('44 COMMENT', 'COMMENT ON TABLE %1$s IS ''mine''', 'rpo');
 SELECT attack.by_all('44 functions: ' || what, array_agg(format('ALTER FUNCTION %s %s', function, what)))
   FROM attack.functions(), unnest('{OWNER TO CURRENT_USER,SECURITY DEFINER,RESET ALL,RENAME TO gone}'::text[]) AS what GROUP BY what;
 SELECT attack.by_all('44 the schema and the extension', ARRAY[
@@ -172,7 +179,7 @@ SELECT attack.by_all('44 the schema and the extension', ARRAY[
     'ALTER EXTENSION usage_tracking DROP TABLE usage.plans', 'DROP OWNED BY ' || quote_ident(current_user)]);
 
 /* 45 */
-SELECT attack.on_relations('45 GRANT ON TABLE', 'GRANT ALL ON %1$s TO PUBLIC', 'rpvSf', '42501 00000', '42501 00000');
+SELECT attack.on_relations('45 GRANT ON TABLE', 'GRANT ALL ON %1$s TO PUBLIC', 'rpovSf', '42501 00000', '42501 00000');
 SELECT attack.by_all('45 GRANT ON FUNCTION', array_agg(format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', function)), '42501 00000', '42501 00000')
   FROM attack.functions();
 SELECT attack.by_all('45 GRANT ON SCHEMA', ARRAY['GRANT CREATE ON SCHEMA usage TO PUBLIC'], '42501 00000', '42501 00000');

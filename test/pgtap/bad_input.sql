@@ -36,6 +36,9 @@ SELECT reserve_usage(:'ann', 'video', 3), adjust_usage(:'ann', 'videos_daily', 2
 SELECT _raise_unusual_use(:'ann', 'video', '2026-03-09', 3, 1), define_usage_alert('videos_daily', 99);
 INSERT INTO usage_carried VALUES (:'ann', 'image', 'success', 0, '2025-01-01 00:00+00', 1, 1, 0, 0);
 SELECT install_seed_prices();
+SELECT define_campaign(:'ann', 'spring', 'Spring', 100);
+SELECT track_api_usage(:'ann', 'image', 'openai', 'gpt-4o', input_tokens => 1000, campaign_id => 'spring', ip => '192.0.2.1', metadata => '{"token": "x"}');
+SELECT track_api_usage(:'ann', 'image', 'openai', 'unpriced', input_tokens => 7);
 SELECT grant_role(:'ann', 'admin'), grant_role(:'ann', 'support'), grant_role('00000000-0000-0000-0000-00000000000b', 'admin');
 INSERT INTO deleted_users VALUES ('00000000-0000-0000-0000-00000000000c', 'erase', '2026-03-01');
 CREATE ROLE regress_ut_bad_input;
@@ -102,7 +105,7 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('define_usage_limit',                   'max_usage',       'maximum',      '10'),
     ('set_plan_limit set_temporary_limit set_user_limit',        'max_usage',       'maximum or none', '10'),
     ('define_usage_limit',                   'window_kind',     'word',         '''calendar'''),
-    ('define_usage_limit',                   'measure',         'word',         '''events'''),
+    ('define_usage_limit',                   'measure',         'measure',      '''events'''),
     ('define_usage_limit',                   'enforcement',     'word',         '''soft'''),
     ('attach_users',                         'on_delete',       'word',         '''erase'''),
     ('define_usage_limit',                   'period',          'period',       '''1 week'''),
@@ -141,6 +144,44 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('import_model_prices',                  'effective_from',  'time',         '''2026-03-01'''),
     ('import_model_prices',                  'source',          'text',         '''a list'''),
     ('usage_from_openai usage_from_anthropic usage_from_opentelemetry', 'usage', 'usage object', '''{}'''),
+    ('track_api_usage define_campaign',      'user_id',         'user',         '''00000000-0000-0000-0000-00000000000a'''),
+    ('track_api_usage',                      'service_type',    'known name',   '''image'''),
+    ('track_api_usage',                      'provider',        'text',         '''openai'''),
+    ('track_api_usage',                      'model',           'text',         '''gpt-4o'''),
+    ('track_api_usage',                      'endpoint',        'cut text',     '''/v1/images'''),
+    ('track_api_usage',                      'request_id',      'cut text',     '''req_1'''),
+    ('track_api_usage',                      'input_tokens',    'tokens',       '1000'),
+    ('track_api_usage',                      'output_tokens',   'tokens',       '10'),
+    ('track_api_usage',                      'cache_read_tokens', 'tokens',     '1'),
+    ('track_api_usage',                      'cache_write_tokens', 'tokens',    '1'),
+    ('track_api_usage',                      'cache_write_1h_tokens', 'tokens', '1'),
+    ('track_api_usage',                      'reasoning_tokens', 'tokens',      '1'),
+    ('track_api_usage',                      'audio_input_tokens', 'tokens',    '1'),
+    ('track_api_usage',                      'audio_cache_read_tokens', 'tokens', '1'),
+    ('track_api_usage',                      'audio_output_tokens', 'tokens',   '1'),
+    ('track_api_usage',                      'image_input_tokens', 'tokens',    '1'),
+    ('track_api_usage',                      'image_output_tokens', 'tokens',   '1'),
+    ('track_api_usage',                      'quantity',        'amount',       '1'),
+    ('track_api_usage',                      'status',          'status',       '''success'''),
+    ('track_api_usage',                      'duration_ms',     'count or none', '1500'),
+    ('track_api_usage',                      'error_message',   'cut text',     '''timeout'''),
+    ('track_api_usage',                      'error_code',      'text',         '''rate_limit'''),
+    ('track_api_usage',                      'campaign_id',     'text',         '''spring'''),
+    ('track_api_usage',                      'ip',              'address',      '''192.0.2.1'''),
+    ('track_api_usage',                      'user_agent',      'cut text',     '''curl'''),
+    ('track_api_usage',                      'metadata',        'metadata',     '''{}'''),
+    ('track_api_usage',                      'occurred_at',     'event time',   '''2026-03-10 11:00+00'''),
+    ('track_api_usage',                      'idempotency_key', 'text',         '''another key'''),
+    ('track_api_usage',                      'service_tier',    'word',         '''batch'''),
+    ('track_api_usage',                      'event_subtype',   'text',         '''hd'''),
+    ('track_api_usage',                      'resource_type',   'text',         '''film'''),
+    ('track_api_usage',                      'resource_id',     'text',         '''f/1'''),
+    ('recost_usage',                         'from_time',       'from',         '''2026-03-01'''),
+    ('recost_usage',                         'to_time',         'to',           '''2026-04-01'''),
+    ('define_campaign',                      'campaign_id',     'campaign',     '''spring'''),
+    ('define_campaign',                      'name',            'text',         '''Spring'''),
+    ('define_campaign',                      'budget',          'amount or none', '250'),
+    ('define_campaign',                      'description',     'free text',    '''what it is'''),
     ('usage_maintenance',                    'max_seconds',     'seconds',      '600')
     ) AS v (functions, argument, kind, good);
 
@@ -170,7 +211,7 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('part', '00000', ARRAY['2.5', '0.000000001']),
     ('reservation, event, alert', '22004', ARRAY['NULL']),
     ('reservation, event, alert', '22023', ARRAY['0', '-1', '9223372036854775807', '-9223372036854775808']),
-    ('event', '22023', ARRAY['(SELECT max(id) FROM usage.usage_events)', '(SELECT id FROM usage.usage_events WHERE quantity = 1)']),
+    ('event', '22023', ARRAY['(SELECT max(id) FROM usage.usage_events)', '(SELECT id FROM usage.usage_events WHERE quantity = 1 AND model IS NULL)']),
     ('reservation, event, alert', '22003', ARRAY['''9223372036854775808''']),
     ('any id', '00000', ARRAY['NULL', '0', '-9223372036854775808', '9223372036854775807']),
     ('rows', '22004', ARRAY['NULL']),
@@ -205,6 +246,16 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('count, count or none', '22003', ARRAY['''9223372036854775808''']),
     ('count, count or none', '00000', ARRAY['9223372036854775807']),
 
+    ('tokens', '22004', ARRAY['NULL']),
+    ('tokens', '22023', ARRAY['-1', '-9223372036854775808']),
+    ('tokens', '22003', ARRAY['9223372036854775807', '''9223372036854775808''']),
+    ('tokens', '00000', ARRAY['0', '9223372036854774000']),
+    ('address', '00000', ARRAY['NULL', '''255.255.255.255''', '''10.0.0.0/8''', '''::1''', '''fe80::/10''', '''::ffff:192.0.2.1''', '''0.0.0.0/0''']),
+    ('address', '22P02', ARRAY['''''', '''192.0.2''', '''192.0.2.256''', '''192.0.2.1/33''', '''::1%eth0''', '''localhost''', '''''''); DROP TABLE usage.plans; --''', 'repeat(''1'', 1000000)::inet']),
+
+    ('campaign', '22004', ARRAY['NULL']),
+    ('campaign', '22023', ARRAY['''''', 'repeat(''x'', 256)', 'repeat(''é'', 256)', 'repeat(''x'', 1000000)']),
+    ('campaign', '00000', ARRAY['repeat(''🎬'', 255)', ''' ''', '''%s%n''', '''''''); DROP TABLE usage.plans; --''']),
     ('text', '00000', ARRAY['NULL']),
     ('text', '22023', ARRAY['''''', 'repeat(''x'', 256)', 'repeat(''é'', 256)', 'repeat(''x'', 300)', 'repeat(''x'', 1000000)']),
     ('text', '00000', ARRAY['repeat(''x'', 255)', 'repeat(''é'', 255)', 'repeat(''🎬'', 255)']),
@@ -214,11 +265,16 @@ SELECT kind, sqlstate, value FROM (VALUES
         '''<script>alert(1)</script>''', '''=1+1''', '''%s%n''', '''\''']),
     ('metadata', '00000', ARRAY['NULL', '''null''', '''[]''', '''"text"''', '''{"a": 1, "a": 2}''', '''{"n": 1e400}''', '(repeat(''['', 900) || repeat('']'', 900))::jsonb',
         '(repeat(''{"a":'', 900) || ''1'' || repeat(''}'', 900))::jsonb', 'jsonb_build_object(''x'', repeat(''y'', 1000000))']),
+    ('metadata', '00000', ARRAY['''{"authorization": {"a": 1}}''', '''[{"token": [1, 2]}, "token"]''', '''{"": {"": ""}}''', '''"authorization"''', '''[["password"]]''',
+        '(repeat(''{"token":'', 900) || ''1'' || repeat(''}'', 900))::jsonb', 'jsonb_build_object(''token'', repeat(''y'', 1000000))',
+        '(SELECT jsonb_object_agg(''key'' || n, n) FROM generate_series(1, 20000) AS n)', 'jsonb_build_object(repeat(''k'', 100000), 1)']),
     ('metadata', '22P02', ARRAY['''''', '''{''', '''{"a": NaN}''']),
     ('metadata', '22P05', ARRAY['''{"a": "\u0000"}''']),
 
-    ('status, word, switch, statuses', '22004', ARRAY['NULL']),
-    ('status, word', '22023', ARRAY['''''', ''' ''', '''Success''', '''success ''', '''hard ''', '''HARD''', '''Calendar''', '''daily''', '''cost''', '''correction''', '''delete''',
+    ('status, word, measure, switch, statuses', '22004', ARRAY['NULL']),
+    ('status, word', '22023', ARRAY['''cost''']),
+    ('measure', '00000', ARRAY['''cost''', '''tokens''', '''quantity''']),
+    ('status, word, measure', '22023', ARRAY['''''', ''' ''', '''Success''', '''success ''', '''hard ''', '''HARD''', '''Calendar''', '''daily''', '''correction''', '''delete''',
         '''🎬''', '''''''); DROP TABLE usage.plans; --''', 'repeat(''x'', 300)', 'repeat(''x'', 1000000)']),
     ('status', '00000', ARRAY['''error''', '''failed''', '''cancelled''', '''rate_limited''']),
     ('statuses', '22023', ARRAY['''{}''', '''{NULL}''', '''{success,NULL}''', '''{ok}''', '''{success,""}''', '''{error}''', '''{Success}''', '''{{success},{failed}}''',
@@ -246,6 +302,13 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('event time', 'UT006', ARRAY['''4714-11-24 00:00:00+00 BC''', '''294276-12-31 23:59:59.999999+00''', '''epoch''', '''2026-02-02 12:00+00''',
         '''2026-02-03 11:59:59.999999+00''', '''2026-03-10 12:05:00.000001+00''', '''2026-03-10 12:06+00''']),
     ('event time', '00000', ARRAY['''2026-02-03 12:00+00''', '''2026-03-10 12:05+00''', '''2026-03-10 23:05+11''']),
+    ('from, to', '22004', ARRAY['NULL']),
+    ('from, to', '22008', ARRAY['''infinity''', '''-infinity''', '''2026-02-30''']),
+    ('from, to', '22007', ARRAY['''''', '''soon''']),
+    ('from', '22023', ARRAY['''2026-04-01 00:00:00.000001+00''', '''294276-12-31 23:59:59.999999+00''']),
+    ('from', '00000', ARRAY['''4714-11-24 00:00:00+00 BC''', '''2026-04-01 00:00+00''']),
+    ('to', '22023', ARRAY['''2026-02-28''', '''4714-11-24 00:00:00+00 BC''']),
+    ('to', '00000', ARRAY['''2026-03-01 00:00+00''', '''294276-12-31 23:59:59.999999+00''']),
     ('begin, end', '22004', ARRAY['NULL']),
     ('begin, end', '22008', ARRAY['''infinity''', '''-infinity''', '''2026-02-30''']),
     ('begin, end', '22007', ARRAY['''''', '''soon''']),
@@ -277,7 +340,7 @@ SELECT kind, sqlstate, value FROM (VALUES
 
     ('users table, column', '22004', ARRAY['NULL']),
     ('users table', '42P01', ARRAY['0', '4000000000', '''public.bad_input_nothing''']),
-    ('users table', '42809', ARRAY['''public.bad_input_view''', '''usage.user_usage''', '''usage.usage_events_id_seq''', '''usage.plans_pkey''']),
+    ('users table', '42809', ARRAY['''public.bad_input_view''', '''usage.user_usage''', '''usage.api_usage''', '''usage.usage_events_id_seq''', '''usage.plans_pkey''']),
     ('users table', '42703', ARRAY['''usage.plans''']),
     ('users table', '00000', ARRAY['''public.bad_input_more''']),
     ('column', '42703', ARRAY['''''', ''' ''', '''ID''', '''nothing''', '''ctid''', '''''''); DROP TABLE usage.plans; --''', '''🎬''', 'repeat(''x'', 300)']),
@@ -424,9 +487,81 @@ SELECT is(track_usage(:'ann', 'image', 99999999999999999999999999999.999999999, 
           'a key of 255 characters is found again');
 SELECT track_usage(:'ann', 'image', metadata => jsonb_build_object('x', repeat('y', 8176))) AS id \gset
 SELECT is(left(metadata::text, 60), '{"cut_from_bytes": 8193}', 'metadata of more than 8 kB is marked as cut') FROM usage_events WHERE id = :id;
+/* a call of an API: what it costs may have more digits than may be given as a cost */
+INSERT INTO model_prices (provider, model, prices, valid_from) VALUES ('dear', 'max', '{"input": 999999999.999999999999999999999999, "request": 999999999, "output_image": 999999999}', '2020-01-01');
+SELECT event_id AS id, input_cost, output_cost, total_cost, priced
+  FROM track_api_usage(:'ann', 'image', 'dear', 'max', repeat('é', 1001), repeat('🎬', 1001), 9223372036854775807, 0, quantity => 99999999999999999999999999999.999999999, status => 'failed',
+                       duration_ms => 9223372036854775807, error_message => repeat('x', 1001), campaign_id => repeat('🎬', 255), ip => 'fe80::1/10', user_agent => E'a\r\n\x01' || repeat('x', 1001),
+                       error_code => repeat('é', 255), service_tier => 'priority') \gset
+SELECT results_eq(
+    format($$SELECT e.cost, e.input_cost, e.output_cost, %L::numeric, %L::numeric, %L::numeric, e.price_id = p.id,
+                    (SELECT array_agg(length(t) < 1040 AND t ~ '\(cut from 100\d characters\)$') FROM unnest(ARRAY[e.endpoint, e.request_id, e.user_agent, e.error_message]) AS t), e.error_code, e.campaign_id, e.ip, e.model,
+                    e.service_tier, e.duration_ms, e.quantity
+               FROM usage_events AS e JOIN model_prices AS p USING (model) WHERE e.id = %s$$, :'total_cost', :'input_cost', :'output_cost', :id),
+    $$SELECT c, c, 0::numeric, c, c, 0::numeric, true, '{t,t,t,t}'::boolean[], repeat('é', 255), repeat('🎬', 255), inet 'fe80::1/10', 'max',
+             'priority', 9223372036854775807, 99999999999999999999999999999.999999999
+        FROM (SELECT 9223372036854775807 * 999999999.999999999999999999999999) AS v (c)$$, 'a call is stored as it was told, and its cost is exact');
+SELECT is(total_cost, 99999999999999999999999999999.999999999 * 999999999, 'the greatest quantity of the dearest image')
+  FROM track_api_usage(:'ann', 'image', 'dear', 'max', quantity => 99999999999999999999999999999.999999999);
+SELECT track_api_usage(:'ann', 'image', NULL, NULL) IS NULL AS ignored, track_api_usage(:'ann', 'image', 'dear', NULL, input_tokens => 7) \g /dev/null
+SELECT is_empty($$SELECT * FROM usage_events WHERE cost < 0 OR cost = 'NaN' OR input_cost < 0 OR output_cost < 0 OR (tokens > 0 AND cost <> input_cost + output_cost)$$, 'no cost is negative, not a number, or not the sum of its parts');
+SELECT throws_ok(format('SELECT track_api_usage(%L, ''image'', ''dear'', ''max'', input_tokens => %s, %s => %s)', :'ann', n, argument, 9223372036854775807 - n + 1), '22003', 'tokens are too many', '22003 for more tokens than there are: ' || argument)
+  FROM unnest('{1,9223372036854775807,4611686018427387904}'::bigint[]) AS n, unnest('{output_tokens,image_output_tokens}'::text[]) AS argument;
+
+/* prices are input too, of who may write them: none is negative, or no number */
+SELECT throws_ok(format('INSERT INTO model_prices (provider, model, prices, valid_from) VALUES (''acme'', ''bad'', %L, ''2020-01-01'')', '{"input": ' || price || '}'), code, NULL, 'no price of ' || price)
+  FROM (VALUES ('-1', '23514'), ('-0.000000000000000000000001', '23514'), ('"NaN"', '23514'), ('1e9', '23514'), ('1e400', '23514'), ('null', '23514'), ('1e-25', '23514'), ('NaN', '22P02'), ('Infinity', '22P02')) AS v (price, code);
+
+/* ---- what must not be kept of metadata ---- */
+
+CREATE FUNCTION pg_temp.kept(metadata jsonb, how text DEFAULT 'track_api_usage(%L, ''image'', NULL, ''m'', metadata => %L)') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found text;
+BEGIN
+    EXECUTE format('SELECT ' || how, '00000000-0000-0000-0000-00000000000a', metadata);
+    SELECT e.metadata::text INTO found FROM usage_events AS e ORDER BY id DESC LIMIT 1;
+    RETURN found;
+END $$;
+SELECT is(pg_temp.kept(metadata::jsonb), kept, 'of ' || metadata)
+  FROM (VALUES ('{"authorization": "x"}', '{"authorization": "[redacted]"}'), ('{"Authorization": "x", "AUTHORIZATION": 7}', '{"AUTHORIZATION": "[redacted]", "Authorization": "[redacted]"}'),
+               ('{"x-api-key": "x", "X_Api-Key": "x", "api-key": null}', '{"api-key": "[redacted]", "X_Api-Key": "[redacted]", "x-api-key": "[redacted]"}'),
+               ('{"secret": 1, "secret": {"a": 2}}', '{"secret": "[redacted]"}'), ('{"\u0073ecret": 1}', '{"secret": "[redacted]"}'),
+               ('{"secret": {"a": [1, {"b": 2}]}, "z": 1}', '{"z": 1, "secret": "[redacted]"}'), ('{"secret": [[1], [2]], "z": [1]}', '{"z": [1], "secret": "[redacted]"}'),
+               ('{"secret": {}, "cvv": []}', '{"cvv": "[redacted]", "secret": "[redacted]"}'), ('{"secret": {"secret": {"secret": 1}}}', '{"secret": "[redacted]"}'),
+               ('[{"ssn": 1}, [{"ssn": {"a": 1}}, 2], "ssn"]', '[{"ssn": "[redacted]"}, [{"ssn": "[redacted]"}, 2], "ssn"]'),
+               ('{"a": {"b": {"c": {"password": "p", "d": 1}}}, "e": null}', '{"a": {"b": {"c": {"d": 1, "password": "[redacted]"}}}, "e": null}'),
+               ('{"password": "p", "Password": "q", "PASSWORD": {"r": 1}}', '{"PASSWORD": "[redacted]", "Password": "[redacted]", "password": "[redacted]"}'),
+               ('"authorization"', '"authorization"'), ('"secret=7"', '"secret=7"'), ('7', '7'), ('null', 'null'), ('true', 'true'), ('[]', '[]'), ('{}', '{}'), ('["password", "p"]', '["password", "p"]'),
+               ('{"": 1}', '{"": 1}'), ('{",": 1}', '{",": 1}'), ('{"secret, cvv": 1}', '{"secret, cvv": 1}'), ('{"passwords": 1}', '{"passwords": 1}'), ('{"passwor": 1}', '{"passwor": 1}'), ('{" password": 1}', '{" password": 1}'),
+               ('{"password ": 1}', '{"password ": 1}'), ('{"coo\u212Aie": 1}', '{"coo' || U&'\212A' || 'ie": 1}'), ('{"pass\u00ADword": 1}', '{"pass' || U&'\00AD' || 'word": 1}')) AS v (metadata, kept);
+SELECT is(pg_temp.kept('{"Password": "p"}', how), '{"Password": "[redacted]"}', 'by ' || how)
+  FROM unnest(ARRAY['consume_usage(%L, ''image'', metadata => %L)', 'require_usage(%L, ''image'', metadata => %L)', 'track_usage(%L, ''image'', metadata => %L)',
+                    'track_usage_batch(jsonb_build_array(jsonb_build_object(''user_id'', %L::text, ''usage_type'', ''image'', ''metadata'', %L::jsonb)))',
+                    'commit_usage(%1$L, (reserve_usage(%1$L, ''image'')).id, metadata => %2$L)']) AS how;
+/* deep, wide and long: what is kept is short and has no secret, or it is an error that PostgreSQL has for what is too deep */
+CREATE FUNCTION pg_temp.kept_or_refused(metadata text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN CASE WHEN octet_length(k) > 8300 THEN 'too long' WHEN k ~ 'my own' THEN 'a secret' ELSE 'fine' END FROM pg_temp.kept(metadata::jsonb) AS k;
+EXCEPTION WHEN statement_too_complex THEN
+    RETURN 'fine';
+END $$;
+SELECT is(pg_temp.kept_or_refused(metadata), 'fine', format('%s of %s bytes', left(metadata, 20), length(metadata)))
+  FROM (VALUES (repeat('{"a":', 10000) || '{"secret": "my own"}' || repeat('}', 10000)), (repeat('[', 10000) || '{"secret": "my own"}' || repeat(']', 10000)),
+               (repeat('{"secret":', 10000) || '"my own"' || repeat('}', 10000)), (repeat('{"a":[', 3000) || '{"secret": "my own"}' || repeat(']}', 3000)),
+               (repeat('[', 1000) || '{"secret": "my own"}' || repeat(']', 1000)), (repeat('{"a":', 500) || '{"secret": "my own"}' || repeat('}', 500)),
+               (repeat('[', 100000)), ('{"secret": "' || repeat('my own', 1000000) || '"}'), ('{"' || repeat('k', 1000000) || '": {"secret": "my own"}}'),
+               ((SELECT jsonb_object_agg('key' || n, jsonb_build_object('secret', 'my own')) FROM generate_series(1, 20000) AS n)::text),
+               ((SELECT jsonb_agg(jsonb_build_object('secret', 'my own')) FROM generate_series(1, 300) AS n)::text)) AS v (metadata);
+SET usage_tracking.redacted_keys = '';
+SELECT is(pg_temp.kept('{"password": "p", "": 1}'), '{"": 1, "password": "p"}', 'no keys to redact');
+SET usage_tracking.redacted_keys = ' , ,a ,, B,-,';
+SELECT is(pg_temp.kept('{"A": 1, "b": 2, "_": 3, "": 4, ",": 5, "c": {"a": 6}}'), '{"": 4, ",": 5, "A": "[redacted]", "_": "[redacted]", "b": "[redacted]", "c": {"a": "[redacted]"}}', 'an untidy list of keys');
+RESET usage_tracking.redacted_keys;
+
 SELECT consume_usage(:'ann', 'image', 0.000000001, 9223372036854775807), consume_usage(:'ann', 'image', 1e28, 9223372036854775807) \g /dev/null
-SELECT is((check_usage_limit(:'ann', 'tokens_total', 0)).used, 3 * 9223372036854775807.0 + 7, 'tokens add up beyond bigint');
-SELECT is((check_usage_limit(:'ann', 'units_monthly', 0)).used, 10000000000000000000000000001.000000001, 'quantities add up exactly');
+SELECT is((check_usage_limit(:'ann', 'tokens_total', 0)).used, 3 * 9223372036854775807.0 + 7 + 1007 + 7, 'tokens add up beyond bigint');
+SELECT is((check_usage_limit(:'ann', 'units_monthly', 0)).used, sum(quantity), 'quantities add up exactly') FROM usage_events
+ WHERE usage_type = 'image' AND status = 'success' AND occurred_at > '2026-02-10 12:00+00';
 SELECT is_empty('SELECT * FROM reconcile_usage()', 'counters agree with events');
 
 SELECT define_usage_limit('a' || repeat('z', 62), 'b' || repeat('z', 62), 99999999999999999999999999999.999999999, description => E'é\n🎬');

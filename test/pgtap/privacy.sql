@@ -52,6 +52,9 @@ END $$;
 CREATE FUNCTION privacy.totals() RETURNS SETOF text LANGUAGE sql AS $$
     SELECT concat_ws(' ', tableoid::regclass, usage_type, status, occurred_at, count(*), sum(quantity), sum(tokens), sum(cost), sum(corrected_events), count(corrects))
       FROM usage.usage_events GROUP BY tableoid, usage_type, status, occurred_at
+     UNION ALL SELECT concat_ws(' ', 'model', provider, model, service_tier, status, sum(cost), sum(input_cost), sum(output_cost), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
+                                count(price_id), max(price_id)) FROM usage.usage_events GROUP BY provider, model, service_tier, status
+     UNION ALL SELECT concat_ws(' ', 'calls', model, count(*), sum(total_cost), sum(input_tokens)) FROM usage.api_usage GROUP BY model
      UNION ALL SELECT concat_ws(' ', usage_type, status, limit_id, month, events, quantity, tokens, cost) FROM usage.usage_carried
      UNION ALL SELECT concat_ws(' ', limit_id, window_start, window_end, used) FROM usage.usage_counters
      UNION ALL SELECT r::text FROM usage.reconcile_usage() AS r
@@ -70,6 +73,10 @@ BEGIN
             track_usage(id, 'video', 99), set_user_limit(id, 'daily', 4, reason => own), set_user_plan(id, 'pro'), grant_role(id, 'support'),
             reserve_usage(id, 'video', idempotency_key => 'hold ' || own);
     PERFORM _raise_unusual_use(id, 'clip', '2026-03-01', 1, 0.5);
+    PERFORM track_api_usage(id, 'clip', 'acme', 'm1', own, own, 7, 8, cache_read_tokens => 9, status => 'failed', error_message => own, campaign_id => own,
+                            ip => '192.0.2.77', user_agent => own, error_code => own, resource_id => own, metadata => to_jsonb(own)),
+            track_api_usage(id, 'clip', 'acme', 'm2', own, own, 7, ip => '2001:db8::77', user_agent => own, campaign_id => own),
+            define_campaign(id, own, own, 77, own);
     hold := (reserve_usage(id, 'clip')).id;
     PERFORM commit_usage(id, hold, metadata => to_jsonb(own));
     UPDATE user_subscriptions SET stripe_customer_id = own, stripe_subscription_id = own, metadata = to_jsonb(own) WHERE user_id = id;
@@ -82,9 +89,12 @@ BEGIN
     EXECUTE format('CREATE EXTENSION %I SCHEMA usage', extension);
     EXECUTE format('CREATE TABLE public.people (id %s PRIMARY KEY, email text)', pg_typeof(gone));
     INSERT INTO public.people VALUES (gone, 'gone@example.com'), (other, 'other@example.com');
+    INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm1', '{"input": 0.5, "output": 0.25}', '2020-01-01');
     PERFORM usage.install_default_plans(), usage.create_usage_partition('2026-02-01'), usage.define_usage_type('clip'),
             usage.define_usage_limit('daily', 'video', 50), usage.define_usage_limit('ever', 'video', 50, 'lifetime', measure => 'events', statuses => '{success,failed}');
     PERFORM privacy.live(gone), privacy.live(other);
+    INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm2', '{"input": 2}', '2020-01-01');  -- too late
+    PERFORM usage.recost_usage('2026-03-01', '2026-04-01');
     UPDATE usage.user_roles SET granted_by = gone WHERE user_id = other;
     PERFORM usage._copy_default_rows('infinity');  -- half way to a partition
 END $$;
@@ -112,7 +122,11 @@ BEGIN
     END IF;
     INSERT INTO usage.deleted_users VALUES (gone, 'anonymize') ON CONFLICT DO NOTHING;
     RETURN NEXT set_eq('SELECT privacy.traces(''' || gone || ''')', 'SELECT privacy.can_name_users()', title || ': before, every table that can names him');
-    RETURN NEXT is(jsonb_array_length(usage.export_user_data(gone) -> 'usage_events'), 6, title || ': before, the export shows his events');
+    RETURN NEXT is(jsonb_array_length(usage.export_user_data(gone) -> 'usage_events'), 9, title || ': before, the export shows his events');
+    RETURN NEXT is((SELECT concat_ws(' ', count(*), count(e ->> 'ip'), count(e ->> 'user_agent'), count(e ->> 'request_id'), count(e ->> 'endpoint'), count(e ->> 'error_code'), count(e ->> 'campaign_id'),
+                                     sum((e ->> 'cost')::numeric)) FROM jsonb_array_elements(usage.export_user_data(gone) -> 'usage_events') AS e WHERE e ->> 'provider' = 'acme'),
+                   '3 2 2 2 2 1 3 24', title || ': before, the export shows his calls whole');
+    RETURN NEXT is((SELECT array_agg(c ->> 'name') FROM jsonb_array_elements(usage.export_user_data(gone) -> 'campaigns') AS c), ARRAY['of ' || gone], title || ': before, the export shows his campaigns');
     RETURN NEXT is(strpos(usage.export_user_data(gone)::text, other::text), 0, title || ': and nobody else');
     DELETE FROM usage.deleted_users;
 
@@ -126,14 +140,16 @@ BEGIN
     RETURN NEXT bag_eq('SELECT regexp_replace(total, ''usage.usage_events_\w+'', '''') FROM privacy.totals() AS total', 'TABLE totals', title || ': totals are as they were');
     RETURN NEXT bag_eq('SELECT row FROM privacy.rows_of(''' || other || ''') AS row WHERE row !~ ''^usage.usage_(events_(default|2026_03)|reservations|keys)''', 'TABLE other_rows',
                        title || ': another user''s rows are as they were');
-    RETURN NEXT is(jsonb_array_length(usage.export_user_data(other) -> 'usage_events'), 6, title || ': his events too');
+    RETURN NEXT is(jsonb_array_length(usage.export_user_data(other) -> 'usage_events'), 9, title || ': his events too');
     RETURN NEXT is((SELECT count(*) FROM jsonb_each(usage.export_user_data(gone)) WHERE value <> '[]' AND key <> 'user_id'), 0::bigint, title || ': the export is empty');
     RETURN NEXT is((SELECT count(DISTINCT user_id) || ' ' || bool_and(user_id::text ~ looks) FROM (SELECT user_id FROM usage.usage_events WHERE user_id <> other
                      UNION ALL SELECT user_id FROM usage.usage_counters WHERE user_id <> other UNION ALL SELECT user_id FROM usage.usage_carried WHERE user_id <> other) AS u),
                    '1 true', title || ': his totals stand under one id that is nobody''s');
     RETURN NEXT is((SELECT concat_ws(' ', count(event_subtype), count(error_message), count(resource_type), count(resource_id), count(parent_resource_id), count(metadata), count(reason),
+                                     count(ip) + count(user_agent) + count(request_id) + count(endpoint) + count(error_code) + count(campaign_id),
                                      count(duration_ms) + count(overage)) FROM usage.usage_events WHERE user_id <> other),
-                   '0 0 0 0 0 0 0 ' || CASE how WHEN 'anonymize' THEN 2 ELSE 0 END, title || ': without what he wrote');
+                   '0 0 0 0 0 0 0 0 ' || CASE how WHEN 'anonymize' THEN 2 ELSE 0 END, title || ': without what he wrote');
+    RETURN NEXT is((SELECT count(*) FROM usage.campaigns WHERE user_id <> other), 0::bigint, title || ': and without campaigns');
 
     DROP TABLE other_rows, totals, public.people CASCADE;
     EXECUTE format('DROP EXTENSION %I', extension);

@@ -37,25 +37,25 @@ CREATE TABLE rights.functions (function text, audience text);
 INSERT INTO rights.functions VALUES
     ('current_user_id', 'user'), ('is_admin', 'user'), ('has_role', 'user'),
     ('check_usage_limit', 'user'), ('consume_usage', 'user'), ('require_usage', 'user'),
-    ('_sees_all_users', 'user'), ('_usage_of_user', 'user'),
+    ('_sees_all_users', 'user'), ('_usage_of_user', 'user'), ('_calls_of_user', 'user'), ('_recorded_calls', 'owner'),
     /* each of these asks for an admin itself */
     ('grant_role', 'user'), ('revoke_role', 'user'), ('make_admin_by_email', 'user'),
     ('set_user_plan', 'user'), ('set_user_clock', 'user'), ('set_user_limit', 'user'), ('set_plan_limit', 'user'), ('set_temporary_limit', 'user'),
     ('define_usage_type', 'user'), ('define_usage_limit', 'user'), ('define_usage_alert', 'user'),
     ('get_usage_alerts', 'user'), ('acknowledge_usage_alert', 'user'),
     ('reverse_usage', 'user'), ('adjust_usage', 'user'), ('reset_user_usage', 'user'),
-    ('erase_user', 'user'), ('export_user_data', 'user'),
+    ('erase_user', 'user'), ('export_user_data', 'user'), ('define_campaign', 'user'), ('recost_usage', 'user'),
     ('calculate_openai_cost', 'user'), ('calculate_llm_cost', 'user'), ('calculate_image_cost', 'user'), ('calculate_video_cost', 'user'),
     ('usage_from_openai', 'user'), ('usage_from_anthropic', 'user'), ('usage_from_opentelemetry', 'user'),
     ('_usage_object', 'user'), ('_token_count', 'user'), ('_check_token_count', 'user'),
-    ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_usage_batch', 'server'),
+    ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_api_usage', 'server'), ('track_usage_batch', 'server'),
     ('reserve_usage', 'server'), ('commit_usage', 'server'), ('release_usage', 'server'),
     ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'), ('install_default_limits', 'owner'),
     ('install_seed_prices', 'owner'), ('import_model_prices', 'owner'), ('_are_prices', 'owner'), ('_prices_have_one_currency', 'owner'),
     ('_provider_name', 'owner'), ('_find_model', 'owner'), ('_read_price_entry', 'owner'),
     ('create_usage_partition', 'owner'), ('reconcile_usage', 'owner'), ('usage_maintenance', 'owner'),
     ('grant_usage_access', 'owner'), ('usage_security_check', 'owner'),
-    ('_audience', 'owner'), ('_usage_window', 'owner'), ('_billing_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),
+    ('_audience', 'owner'), ('_readable', 'owner'), ('_usage_window', 'owner'), ('_billing_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),
     ('_revoke_all_on', 'owner'), ('_revoke_all_on_function', 'owner'), ('_version', 'owner'),
     ('_record_change', 'owner'), ('_forget_changes', 'owner'), ('_may_update_usage', 'owner'), ('_update_usage', 'owner'), ('_furnish_partition', 'owner'), ('_prepare_partitions', 'owner'),
     ('_close_partitions', 'owner'), ('_check_id_column', 'owner'), ('_canonical_zone', 'owner'),
@@ -75,14 +75,16 @@ INSERT INTO rights.functions VALUES
  * for an admin or a server. */
 CREATE TABLE rights.relations (relation text, kind "char", audience text, columns text[]);
 INSERT INTO rights.relations VALUES
-    ('user_usage', 'v', 'user', '{""}'),
+    ('user_usage', 'v', 'user', '{""}'), ('api_usage', 'v', 'user', '{""}'), ('campaigns', 'r', NULL, '{}'),
     ('user_subscriptions', 'r', 'user', '{user_id,plan,status,billing_period_start,billing_period_end,started_at,expires_at,time_zone,anchor}'),
-    ('usage_alerts', 'r', 'user', '{user_id,id,kind,limit_type,window_start,window_end,threshold,usage_type,day,used,max_usage,expected,event_id,raised_at,acknowledged_at}'),
+    ('usage_alerts', 'r', NULL, '{}'),
     ('usage_alerts_id_seq', 'S', NULL, '{}'), ('usage_alert_rules', 'r', NULL, '{}'), ('usage_alert_rules_id_seq', 'S', NULL, '{}'),
     ('user_roles', 'r', NULL, '{}'), ('plans', 'r', NULL, '{}'), ('usage_types', 'r', NULL, '{}'),
     ('usage_limits', 'r', NULL, '{}'), ('usage_limits_limit_id_seq', 'S', NULL, '{}'), ('plan_limits', 'r', NULL, '{}'), ('temporary_limits', 'r', NULL, '{}'), ('temporary_limits_id_seq', 'S', NULL, '{}'),
     ('model_prices', 'r', NULL, '{}'), ('model_prices_id_seq', 'S', NULL, '{}'), ('model_aliases', 'r', NULL, '{}'),
-    ('user_limits', 'r', NULL, '{}'), ('usage_events', 'p', NULL, '{}'), ('usage_events_default', 'r', NULL, '{}'),
+    ('user_limits', 'r', NULL, '{}'),
+    ('usage_events', 'p', NULL, '{}'),
+    ('usage_events_default', 'r', NULL, '{}'),
     ('usage_events_YYYY_MM', 'r', NULL, '{}'), ('usage_events_id_seq', 'S', NULL, '{}'), ('usage_keys', 'r', NULL, '{}'),
     ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}'),
     ('usage_events_moving', 'p', NULL, '{}'), ('usage_partition_log', 'r', NULL, '{}'), ('usage_carried', 'r', NULL, '{}'),
@@ -162,7 +164,7 @@ CREATE EXTENSION usage_tracking SCHEMA usage;
 SELECT usage.create_usage_partition('2031-02-03'), rights.grant_access() \g /dev/null
 SELECT rights.check('in a plain database');
 SELECT bag_eq('SELECT polrelid::regclass::text, polname, polcmd FROM pg_policy WHERE polrelid IN (SELECT oid FROM rights.actual_relations)',
-              $$VALUES ('usage.user_subscriptions', 'own_or_all'::name, 'r'::"char"), ('usage.usage_alerts', 'own_or_all', 'r')$$, 'policies are the listed ones');
+              $$VALUES ('usage.user_subscriptions', 'own_or_all'::name, 'r'::"char")$$, 'policies are the listed ones');
 SELECT is_empty('SELECT oid::regclass FROM rights.actual_relations WHERE relkind IN (''r'', ''p'') AND NOT relrowsecurity', 'every table has row security');
 SELECT is_empty('SELECT c.oid::regclass FROM rights.actual_relations JOIN pg_class c USING (oid) WHERE c.relkind = ''v'''
                 ' AND NOT COALESCE(reloptions @> ''{security_invoker=true,security_barrier=true}'', false)', 'views run with the rights of their reader');

@@ -76,7 +76,7 @@ SELECT is(test.refusal(format('SELECT %s(%s)', p.oid::regproc,
   FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass
   JOIN pg_extension AS x ON x.oid = d.refobjid AND x.extname = :'extension' AND d.refclassid = 'pg_extension'::regclass
  WHERE p.proargnames[1] = 'user_id' AND p.pronargs > 0
-   AND (p.proname !~ '^_' OR p.proname = ANY ('{_usage_of_user,_record_signup}'));  -- the others are called by ours
+   AND (p.proname !~ '^_' OR p.proname = ANY ('{_usage_of_user,_calls_of_user,_record_signup}'));  -- the others are called by ours
 SELECT is(test.as_user('ann', format('SELECT %s(repeat(%L, 1000000), ''call'')', function, letter)), '42501', format('%s%s() for an end user: %s', :'title', function, letter))
   FROM unnest('{consume_usage,require_usage,check_usage_limit,has_role}'::text[]) AS function, unnest('{x,🎬}'::text[]) AS letter;
 CREATE TABLE test.users (id text, email text);
