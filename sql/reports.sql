@@ -141,3 +141,202 @@ CREATE VIEW @extschema@.api_usage WITH (security_invoker = true, security_barrie
 COMMENT ON VIEW @extschema@.api_usage IS
 'Every call of an API you may see, with what it cost';
 COMMENT ON COLUMN @extschema@.api_usage.total_cost IS 'NULL if nobody knows';
+
+/* ---- what was used ----
+ *
+ * Each question has two functions: one for those who ask, in C, which decides
+ * whether they may (src/reports_usage.c), and one with the answer, for the owner.
+ * Days are in the zone of the sums; "at" is the present instant. */
+
+CREATE FUNCTION @extschema@._get_user_usage(
+    user_id @user_id@, first_day date, last_day date, at timestamptz,
+    OUT usage_type text, OUT events bigint, OUT failed bigint, OUT quantity numeric, OUT tokens numeric,
+    OUT input_tokens numeric, OUT output_tokens numeric, OUT cost numeric, OUT unpriced bigint,
+    OUT duration_ms_mean numeric, OUT duration_ms_max bigint) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT d.usage_type, pg_catalog.sum(d.events)::bigint,
+           COALESCE(pg_catalog.sum(d.events) FILTER (WHERE d.status <> 'success'), 0)::bigint,
+           pg_catalog.sum(d.quantity), pg_catalog.sum(d.tokens), pg_catalog.sum(d.input_tokens), pg_catalog.sum(d.output_tokens),
+           pg_catalog.sum(d.cost), pg_catalog.sum(d.unpriced)::bigint,
+           CASE WHEN pg_catalog.sum(d.duration_count) > 0
+                THEN pg_catalog.round(pg_catalog.sum(d.duration_ms_sum) / pg_catalog.sum(d.duration_count), 3) END,
+           pg_catalog.max(d.duration_ms_max)
+      FROM @extschema@._rollup_progress() AS p
+     CROSS JOIN LATERAL @extschema@._days_of_user($1,
+           COALESCE($2, pg_catalog.date_trunc('month', at AT TIME ZONE p.zone)::date),
+           COALESCE($3, (at AT TIME ZONE p.zone)::date)) AS d
+     GROUP BY d.usage_type ORDER BY d.usage_type;
+END;
+COMMENT ON FUNCTION @extschema@._get_user_usage(@user_id@, date, date, timestamptz) IS
+'Internal: the answer of get_user_usage()';
+
+CREATE FUNCTION @extschema@.get_user_usage(
+    user_id @user_id@, first_day date DEFAULT NULL, last_day date DEFAULT NULL,
+    OUT usage_type text, OUT events bigint, OUT failed bigint, OUT quantity numeric, OUT tokens numeric,
+    OUT input_tokens numeric, OUT output_tokens numeric, OUT cost numeric, OUT unpriced bigint,
+    OUT duration_ms_mean numeric, OUT duration_ms_max bigint) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 10
+AS 'MODULE_PATHNAME', 'ut_get_user_usage';
+COMMENT ON FUNCTION @extschema@.get_user_usage(@user_id@, date, date) IS
+'What a user used of each type, from one day to another; by default this month';
+
+/* Retention keeps the cost of what it drops in usage_carried, since before there
+ * were sums by day. */
+CREATE FUNCTION @extschema@._get_user_costs(
+    user_id @user_id@, at timestamptz, OUT this_month numeric, OUT lifetime numeric, OUT unpriced bigint) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT COALESCE(s.this_month, 0),
+           COALESCE(s.lifetime, 0) + COALESCE((SELECT pg_catalog.sum(c.cost) FROM @extschema@.usage_carried AS c
+                                                WHERE c.user_id = $1), 0),
+           COALESCE(s.unpriced, 0)
+      FROM (SELECT pg_catalog.sum(d.cost) FILTER (WHERE d.day >= m.first_day
+                                                    AND d.day < (m.first_day + '1 month'::interval)::date) AS this_month,
+                   pg_catalog.sum(d.cost) FILTER (WHERE NOT d.is_final) AS lifetime,
+                   pg_catalog.sum(d.unpriced)::bigint AS unpriced
+              FROM @extschema@._rollup_progress() AS p
+             CROSS JOIN LATERAL (SELECT pg_catalog.date_trunc('month', at AT TIME ZONE p.zone)::date) AS m (first_day)
+             CROSS JOIN LATERAL @extschema@._days_of_user($1, '4000-01-01 BC', '290000-01-01') AS d) AS s;
+END;
+COMMENT ON FUNCTION @extschema@._get_user_costs(@user_id@, timestamptz) IS
+'Internal: the answer of get_user_costs()';
+
+CREATE FUNCTION @extschema@.get_user_costs(
+    user_id @user_id@, OUT this_month numeric, OUT lifetime numeric, OUT unpriced bigint) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 1
+AS 'MODULE_PATHNAME', 'ut_get_user_costs';
+COMMENT ON FUNCTION @extschema@.get_user_costs(@user_id@) IS
+'What a user cost this month and ever, and how many of his uses have no price; one row';
+
+CREATE FUNCTION @extschema@._get_user_usage_history(
+    user_id @user_id@, before_time timestamptz, before_id bigint, max_rows integer,
+    OUT id bigint, OUT occurred_at timestamptz, OUT usage_type text, OUT event_subtype text, OUT status text,
+    OUT quantity numeric, OUT tokens bigint, OUT cost numeric, OUT provider text, OUT model text, OUT endpoint text,
+    OUT request_id text, OUT input_tokens bigint, OUT output_tokens bigint, OUT cache_read_tokens bigint,
+    OUT cache_write_tokens bigint, OUT input_cost numeric, OUT output_cost numeric, OUT duration_ms bigint,
+    OUT error_code text, OUT error_message text, OUT resource_type text, OUT resource_id text, OUT campaign_id text,
+    OUT corrects bigint) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT e.id, e.occurred_at, e.usage_type, e.event_subtype, e.status, e.quantity, e.tokens, e.cost, e.provider, e.model,
+           e.endpoint, e.request_id, e.input_tokens, e.output_tokens, e.cache_read_tokens, e.cache_write_tokens, e.input_cost,
+           e.output_cost, e.duration_ms, e.error_code, e.error_message, e.resource_type, e.resource_id, e.campaign_id, e.corrects
+      FROM @extschema@.usage_events AS e
+     WHERE e.user_id = $1 AND e.occurred_at <= $2 AND (e.occurred_at, e.id) < ($2, $3)
+     ORDER BY e.occurred_at DESC, e.id DESC LIMIT $4;
+END;
+COMMENT ON FUNCTION @extschema@._get_user_usage_history(@user_id@, timestamptz, bigint, integer) IS
+'Internal: the answer of get_user_usage_history()';
+
+CREATE FUNCTION @extschema@.get_user_usage_history(
+    user_id @user_id@, before_time timestamptz DEFAULT NULL, before_id bigint DEFAULT NULL, max_rows integer DEFAULT 50,
+    OUT id bigint, OUT occurred_at timestamptz, OUT usage_type text, OUT event_subtype text, OUT status text,
+    OUT quantity numeric, OUT tokens bigint, OUT cost numeric, OUT provider text, OUT model text, OUT endpoint text,
+    OUT request_id text, OUT input_tokens bigint, OUT output_tokens bigint, OUT cache_read_tokens bigint,
+    OUT cache_write_tokens bigint, OUT input_cost numeric, OUT output_cost numeric, OUT duration_ms bigint,
+    OUT error_code text, OUT error_message text, OUT resource_type text, OUT resource_id text, OUT campaign_id text,
+    OUT corrects bigint) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 50
+AS 'MODULE_PATHNAME', 'ut_get_user_usage_history';
+COMMENT ON FUNCTION @extschema@.get_user_usage_history(@user_id@, timestamptz, bigint, integer) IS
+'A user''s events, the latest first; occurred_at and id of the last row ask for the next page';
+
+CREATE FUNCTION @extschema@._get_user_aggregations(
+    user_id @user_id@, granularity text, first_day date, last_day date, at timestamptz,
+    OUT period date, OUT usage_type text, OUT provider text, OUT model text, OUT campaign_id text, OUT status text,
+    OUT events bigint, OUT quantity numeric, OUT tokens numeric, OUT input_tokens numeric, OUT output_tokens numeric,
+    OUT cost numeric, OUT unpriced bigint, OUT duration_ms_mean numeric, OUT duration_ms_max bigint) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.date_trunc($2, (d.day + '00:00'::time))::date AS period, d.usage_type, NULLIF(d.provider, ''),
+           NULLIF(d.model, ''), NULLIF(d.campaign_id, ''), d.status, pg_catalog.sum(d.events)::bigint, pg_catalog.sum(d.quantity),
+           pg_catalog.sum(d.tokens), pg_catalog.sum(d.input_tokens), pg_catalog.sum(d.output_tokens), pg_catalog.sum(d.cost),
+           pg_catalog.sum(d.unpriced)::bigint,
+           CASE WHEN pg_catalog.sum(d.duration_count) > 0
+                THEN pg_catalog.round(pg_catalog.sum(d.duration_ms_sum) / pg_catalog.sum(d.duration_count), 3) END,
+           pg_catalog.max(d.duration_ms_max)
+      FROM @extschema@._rollup_progress() AS p
+     CROSS JOIN LATERAL @extschema@._days_of_user($1, COALESCE($3, (at AT TIME ZONE p.zone)::date - 29),
+                                                  COALESCE($4, (at AT TIME ZONE p.zone)::date)) AS d
+     GROUP BY pg_catalog.date_trunc($2, (d.day + '00:00'::time))::date, d.usage_type, d.provider, d.model, d.campaign_id, d.status
+     ORDER BY period, d.usage_type, d.provider, d.model, d.campaign_id, d.status;
+END;
+COMMENT ON FUNCTION @extschema@._get_user_aggregations(@user_id@, text, date, date, timestamptz) IS
+'Internal: the answer of get_user_aggregations()';
+
+CREATE FUNCTION @extschema@.get_user_aggregations(
+    user_id @user_id@, granularity text DEFAULT 'day', first_day date DEFAULT NULL, last_day date DEFAULT NULL,
+    OUT period date, OUT usage_type text, OUT provider text, OUT model text, OUT campaign_id text, OUT status text,
+    OUT events bigint, OUT quantity numeric, OUT tokens numeric, OUT input_tokens numeric, OUT output_tokens numeric,
+    OUT cost numeric, OUT unpriced bigint, OUT duration_ms_mean numeric, OUT duration_ms_max bigint) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 100
+AS 'MODULE_PATHNAME', 'ut_get_user_aggregations';
+COMMENT ON FUNCTION @extschema@.get_user_aggregations(@user_id@, text, date, date) IS
+'What a user used by day, week or month, type, provider, model, campaign and status; by default the last 30 days';
+
+CREATE FUNCTION @extschema@._get_usage_totals(
+    first_day date, last_day date, granularity text, at timestamptz,
+    OUT period date, OUT usage_type text, OUT provider text, OUT model text, OUT status text,
+    OUT events bigint, OUT quantity numeric, OUT tokens numeric, OUT input_tokens numeric, OUT output_tokens numeric,
+    OUT cost numeric, OUT unpriced bigint, OUT duration_ms_mean numeric, OUT duration_ms_max bigint) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.date_trunc($3, (d.day + '00:00'::time))::date AS period, d.usage_type, NULLIF(d.provider, ''),
+           NULLIF(d.model, ''), d.status, pg_catalog.sum(d.events)::bigint, pg_catalog.sum(d.quantity),
+           pg_catalog.sum(d.tokens), pg_catalog.sum(d.input_tokens), pg_catalog.sum(d.output_tokens), pg_catalog.sum(d.cost),
+           pg_catalog.sum(d.unpriced)::bigint,
+           CASE WHEN pg_catalog.sum(d.duration_count) > 0
+                THEN pg_catalog.round(pg_catalog.sum(d.duration_ms_sum) / pg_catalog.sum(d.duration_count), 3) END,
+           pg_catalog.max(d.duration_ms_max)
+      FROM @extschema@._rollup_progress() AS p
+     CROSS JOIN LATERAL @extschema@._days_of_all(COALESCE($1, (at AT TIME ZONE p.zone)::date - 29),
+                                                 COALESCE($2, (at AT TIME ZONE p.zone)::date)) AS d
+     GROUP BY pg_catalog.date_trunc($3, (d.day + '00:00'::time))::date, d.usage_type, d.provider, d.model, d.status
+     ORDER BY period, d.usage_type, d.provider, d.model, d.status;
+END;
+COMMENT ON FUNCTION @extschema@._get_usage_totals(date, date, text, timestamptz) IS
+'Internal: the answer of get_usage_totals()';
+
+CREATE FUNCTION @extschema@.get_usage_totals(
+    first_day date DEFAULT NULL, last_day date DEFAULT NULL, granularity text DEFAULT 'day',
+    OUT period date, OUT usage_type text, OUT provider text, OUT model text, OUT status text,
+    OUT events bigint, OUT quantity numeric, OUT tokens numeric, OUT input_tokens numeric, OUT output_tokens numeric,
+    OUT cost numeric, OUT unpriced bigint, OUT duration_ms_mean numeric, OUT duration_ms_max bigint) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 1000
+AS 'MODULE_PATHNAME', 'ut_get_usage_totals';
+COMMENT ON FUNCTION @extschema@.get_usage_totals(date, date, text) IS
+'What all users together used, by day, week or month, type, provider, model and status; for admins and servers';
+
+CREATE FUNCTION @extschema@._get_user_stats(user_id @user_id@, days integer, at timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    WITH used AS MATERIALIZED (
+        SELECT d.day, d.usage_type, pg_catalog.sum(d.events) AS events
+          FROM @extschema@._rollup_progress() AS p
+         CROSS JOIN LATERAL @extschema@._days_of_user($1, (at AT TIME ZONE p.zone)::date - days,
+                                                      (at AT TIME ZONE p.zone)::date) AS d
+         GROUP BY d.day, d.usage_type
+    ), recent AS (
+        SELECT h.* FROM @extschema@._get_user_usage_history($1, 'infinity', 0, 100) AS h
+         WHERE h.occurred_at >= at - pg_catalog.make_interval(days => days)
+    )
+    SELECT pg_catalog.jsonb_build_object(
+        'daily', COALESCE((SELECT pg_catalog.jsonb_object_agg(d.day, d.types)
+                             FROM (SELECT pg_catalog.to_char((u.day + '00:00'::time), 'YYYY-MM-DD') AS day,
+                                          pg_catalog.jsonb_object_agg(u.usage_type, u.events) AS types
+                                     FROM used AS u GROUP BY u.day) AS d), '{}'),
+        'totals', COALESCE((SELECT pg_catalog.jsonb_object_agg(t.usage_type, t.events)
+                              FROM (SELECT u.usage_type, pg_catalog.sum(u.events) AS events
+                                      FROM used AS u GROUP BY u.usage_type) AS t), '{}'),
+        'recentEvents', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(r) ORDER BY r.occurred_at DESC, r.id DESC)
+                                    FROM recent AS r), '[]'));
+END;
+COMMENT ON FUNCTION @extschema@._get_user_stats(@user_id@, integer, timestamptz) IS
+'Internal: the answer of get_user_stats()';
+
+CREATE FUNCTION @extschema@.get_user_stats(user_id @user_id@, days integer DEFAULT 30) RETURNS jsonb
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_get_user_stats';
+COMMENT ON FUNCTION @extschema@.get_user_stats(@user_id@, integer) IS
+'A user''s events by day and type, their totals, and the last 100 of them, as one JSON object';

@@ -183,6 +183,7 @@ DECLARE
     gone  @user_id@ := $1;
     fresh @user_id@;
 BEGIN
+    PERFORM @extschema@._lock_rollups();  -- before he is locked out: a long count may be under way
     LOCK TABLE ONLY @extschema@.usage_events_moving IN ROW EXCLUSIVE MODE;  -- nobody makes copies
     DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;  -- as a commit does, before the next lock
     PERFORM @extschema@._lock_out_user(gone);
@@ -190,6 +191,7 @@ BEGIN
     fresh := @extschema@._forget_events(gone, erase);
     UPDATE @extschema@.usage_counters AS c SET user_id = fresh WHERE c.user_id = gone;
     UPDATE @extschema@.usage_carried AS c SET user_id = fresh WHERE c.user_id = gone;
+    PERFORM @extschema@._forget_days(gone, fresh, erase);
     DELETE FROM @extschema@.usage_keys AS k WHERE k.user_id = gone;
     DELETE FROM @extschema@.campaigns AS c WHERE c.user_id = gone;
     DELETE FROM @extschema@.usage_alerts AS a WHERE a.user_id = gone;

@@ -195,10 +195,12 @@ BEGIN
         ' ON CONFLICT (user_id, month, usage_type, status, limit_id) DO UPDATE'
         ' SET events = c.events + EXCLUDED.events, quantity = c.quantity + EXCLUDED.quantity,'
         ' tokens = c.tokens + EXCLUDED.tokens, cost = c.cost + EXCLUDED.cost', '@extschema@', partition);
+    PERFORM @extschema@._finish_days(m.first_instant, m.end_instant)
+       FROM @extschema@._months() AS m WHERE m.partition = $1;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._carry_month(regclass) IS
-'Internal: adds up the events of a partition in usage_carried';
+'Internal: adds up the events of a partition in usage_carried, and makes the sums of its days final';
 
 /* The months are carried.  Whether they may go is asked once more, now that
  * nobody is at work; then there is no counter left that they alone explain. */
@@ -327,15 +329,15 @@ $$;
 COMMENT ON FUNCTION @extschema@._check_maintenance(integer) IS
 'Internal: checks how usage_maintenance() is called';
 
-/* Of the time, keys, counters, reservations, alerts and copying have a seventh each at
- * most, so that the rest is never without. */
+/* Of the time, keys, counters, reservations, alerts, sums and copying have an eighth
+ * each at most, so that the rest is never without. */
 CREATE FUNCTION @extschema@.usage_maintenance(
     max_seconds integer DEFAULT 10, OUT task text, OUT done bigint, OUT "left" bigint) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
 AS $$
 DECLARE
-    tasks   text[] := '{deleted_users,keys,counters,reservations,alerts,default_rows,retention,partitions,rights}';
+    tasks   text[] := '{deleted_users,keys,counters,reservations,alerts,aggregations,default_rows,retention,partitions,rights}';
     began   timestamptz := clock_timestamp();
     share   interval;
     stop_at timestamptz;
@@ -346,6 +348,7 @@ DECLARE
     dead    record;
     holds   record;
     alerts  record;
+    sums    record;
     retired record;
     closed  record;
     users   record;
@@ -360,7 +363,7 @@ BEGIN
         RETURN QUERY SELECT t, 0::bigint, 1::bigint FROM unnest(tasks) AS t;
         RETURN;
     END;
-    share := make_interval(secs => max_seconds) / 7;
+    share := make_interval(secs => max_seconds) / 8;
     stop_at := began + make_interval(secs => max_seconds);
     horizon := @extschema@._usage_horizons();
 
@@ -371,9 +374,10 @@ BEGIN
     holds := @extschema@._sweep('@extschema@.usage_reservations', 'COALESCE(s.settled_at, s.expires_at) < $3',
                 horizon.keys, began + 3 * share);
     alerts := @extschema@._sweep_old_alerts(horizon.late, began + 4 * share);
+    sums := @extschema@._refresh_aggregations(began + 5 * share);
     BEGIN
         IF EXISTS (SELECT FROM @extschema@.usage_events_default) THEN
-            SELECT c.settled INTO settled FROM @extschema@._copy_default_rows(began + 5 * share) AS c WHERE c.complete;
+            SELECT c.settled INTO settled FROM @extschema@._copy_default_rows(began + 6 * share) AS c WHERE c.complete;
         END IF;
     EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
         settled := NULL;  -- in use, or a month began meanwhile
@@ -394,10 +398,9 @@ BEGIN
 
     RETURN QUERY VALUES ('deleted_users', users.done, users."left"), ('keys', keys.done, keys."left"),
         ('counters', dead.done + closed.done, dead."left" + closed."left"), ('reservations', holds.done, holds."left"),
-        ('alerts', alerts.done, alerts."left"),
-        ('default_rows', moved.done, moved."left"), ('retention', retired.done, retired."left"),
+        ('alerts', alerts.done, alerts."left"), ('aggregations', sums.done, sums."left"), ('default_rows', moved.done, moved."left"), ('retention', retired.done, retired."left"),
         ('partitions', made.done, made."left"), ('rights', rights.done, rights."left");
 END
 $$;
 COMMENT ON FUNCTION @extschema@.usage_maintenance(integer) IS
-'Does the most urgent upkeep in bounded steps, and says what it did and what is left: deleted users, rows that nobody asks for any more, retention, partitions, rights; what is in use is left for a later call';
+'Does the most urgent upkeep in bounded steps, and says what it did and what is left: deleted users, rows that nobody asks for any more, sums by day, retention, partitions, rights; what is in use is left for a later call';

@@ -7,6 +7,7 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "errors.h"
@@ -43,9 +44,15 @@ check_event_time(TimestampTz occurred_at)
 				 errdetail("Events may lie ahead %d seconds, which is usage_tracking.max_event_lead.", setting_max_event_lead)));
 }
 
+/*
+ * The transaction has its own id first, and what has counted events relies on it:
+ * a transaction that got its id after an instant has no event with a number that
+ * was taken before (sql/rollups.sql).
+ */
 int64
 next_event_id(const Installation *home)
 {
+	(void) GetTopFullTransactionId();
 	return nextval_internal(get_relname_relid("usage_events_id_seq", home->schema), false);
 }
 

@@ -30,6 +30,7 @@ char	   *setting_worker_databases = NULL;
 int			setting_worker_interval = SECS_PER_MINUTE;
 char	   *setting_alert_thresholds = NULL;
 char	   *setting_alert_channel = NULL;
+int			setting_unusual_use_floor = 100;
 
 static int	setting_alert_retention = 400 * SECS_PER_DAY;	/* read by SQL only */
 static char *setting_time_zone = NULL;
@@ -328,6 +329,11 @@ define_periods(void)
 							"Zero keeps them for ever.",
 							&setting_event_retention, 0, 0, INT_MAX,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("usage_tracking.unusual_use_floor",
+							"Sets how much of a type a user may use on a day without upkeep asking whether it is unusual.",
+							"-1 never asks.",
+							&setting_unusual_use_floor, 100, -1, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 /* The worker belongs to the server, not to a session. */

@@ -22,6 +22,7 @@ extern int	setting_max_event_lead;
 extern int	setting_event_retention;	/* 0: for ever */
 extern char *setting_alert_thresholds;
 extern char *setting_alert_channel;
+extern int	setting_unusual_use_floor;	/* -1: never */
 
 extern char *setting_worker_databases;
 extern int	setting_worker_interval;	/* seconds */

@@ -141,6 +141,13 @@ check_may_act_for_or_admin(const Installation *home, FunctionCallInfo fcinfo)
 }
 
 void
+check_sees_all_users(const Installation *home)
+{
+	if (!is_server_role(home) && !is_app_admin(home))
+		refuse_caller("must be an admin or a server role to do this");
+}
+
+void
 check_is_server(const Installation *home)
 {
 	if (!is_server_role(home))

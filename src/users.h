@@ -15,6 +15,7 @@ extern Datum user_id_argument(const Installation *home, FunctionCallInfo fcinfo)
 extern void check_may_act_for(const Installation *home, FunctionCallInfo fcinfo);
 extern void check_may_see(const Installation *home, FunctionCallInfo fcinfo);
 extern void check_may_act_for_or_admin(const Installation *home, FunctionCallInfo fcinfo);
+extern void check_sees_all_users(const Installation *home);
 extern void check_is_server(const Installation *home);
 extern void check_is_admin(const Installation *home);
 extern void check_is_admin_or_server(const Installation *home);

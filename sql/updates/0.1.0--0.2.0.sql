@@ -40,15 +40,58 @@ COMMENT ON COLUMN @extschema@.usage_events.price_id IS
 @new events define_campaign@
 @new usage track_api_usage@
 @new usage recost_usage@
-@changed signups _forget_user@
 @changed signups _export_user@
-@changed upkeep _carry_month@
 @new upkeep _sweep_old_alerts@
-@changed upkeep usage_maintenance@
-@changed rollups reconcile_usage@
-@new reports _recorded_calls@
-@new reports _calls_of_user@
 @new reports api_usage@
+
+/* rollups, reports: how was it over time? */
+@new rollups _system_identifier@
+@new rollups _default_time_zone@
+@new rollups _next_xact_id@
+@new rollups usage_aggregations@
+@new rollups usage_daily_totals@
+@new rollups usage_rollup_state@
+@new rollups _rollup_progress@
+@new rollups _is_uncounted@
+@new rollups _event_amounts@
+@new rollups _lock_rollups@
+@new rollups _add_to_days@
+@new rollups _begin_rollups@
+@new rollups _begin_pass@
+@new rollups _continue_pass@
+@new rollups _refresh_step@
+@new rollups refresh_usage_aggregations@
+@new rollups _refresh_aggregations@
+@new rollups _finish_days@
+@new rollups _forget_days@
+@new rollups _days_of_user@
+@new rollups _days_of_all@
+@new rollups _find_unusual_use@
+@new rollups _report_unusual_use@
+@new rollups _first_difference@
+@new rollups _reconcile_days@
+@changed rollups reconcile_usage@
+@new reports _get_user_usage@
+@new reports get_user_usage@
+@new reports _get_user_costs@
+@new reports get_user_costs@
+@new reports _get_user_usage_history@
+@new reports get_user_usage_history@
+@new reports _get_user_aggregations@
+@new reports get_user_aggregations@
+@new reports _get_usage_totals@
+@new reports get_usage_totals@
+@new reports _get_user_stats@
+@new reports get_user_stats@
+COMMENT ON FUNCTION @extschema@.reconcile_usage() IS
+'Compares every counter, and the sums of every day, with the events they stand for; a row for each difference, so none is good';
+@changed signups _forget_user@
+@changed upkeep _carry_month@
+COMMENT ON FUNCTION @extschema@._carry_month(regclass) IS
+'Internal: adds up the events of a partition in usage_carried, and makes the sums of its days final';
+@changed upkeep usage_maintenance@
+COMMENT ON FUNCTION @extschema@.usage_maintenance(integer) IS
+'Does the most urgent upkeep in bounded steps, and says what it did and what is left: deleted users, rows that nobody asks for any more, sums by day, retention, partitions, rights; what is in use is left for a later call';
 @changed access _audience@
 @new access _readable@
 @changed access grant_usage_access@

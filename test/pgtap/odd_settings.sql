@@ -22,7 +22,7 @@ DECLARE
     place oid;
 BEGIN
     INSERT INTO usage.usage_events (id, user_id, usage_type, status, quantity, tokens, cost, occurred_at)
-    VALUES (0, md5('nobody')::uuid, 'call', 'success', 0, 0, 0, at) RETURNING tableoid INTO place;
+    VALUES (nextval('usage.usage_events_id_seq'), md5('nobody')::uuid, 'call', 'success', 0, 0, 0, at) RETURNING tableoid INTO place;
     RETURN (SELECT relname FROM pg_class WHERE oid = place);
 END
 $$;

@@ -56,6 +56,8 @@ CREATE FUNCTION privacy.totals() RETURNS SETOF text LANGUAGE sql AS $$
                                 count(price_id), max(price_id)) FROM usage.usage_events GROUP BY provider, model, service_tier, status
      UNION ALL SELECT concat_ws(' ', 'calls', model, count(*), sum(total_cost), sum(input_tokens)) FROM usage.api_usage GROUP BY model
      UNION ALL SELECT concat_ws(' ', usage_type, status, limit_id, month, events, quantity, tokens, cost) FROM usage.usage_carried
+     UNION ALL SELECT concat_ws(' ', day, usage_type, status, is_final, sum(events), sum(quantity), sum(tokens), sum(cost)) FROM usage.usage_aggregations GROUP BY day, usage_type, status, is_final
+     UNION ALL SELECT d::text FROM usage.usage_daily_totals AS d
      UNION ALL SELECT concat_ws(' ', limit_id, window_start, window_end, used) FROM usage.usage_counters
      UNION ALL SELECT r::text FROM usage.reconcile_usage() AS r
 $$;
@@ -81,6 +83,7 @@ BEGIN
     PERFORM commit_usage(id, hold, metadata => to_jsonb(own));
     UPDATE user_subscriptions SET stripe_customer_id = own, stripe_subscription_id = own, metadata = to_jsonb(own) WHERE user_id = id;
     INSERT INTO usage_carried VALUES (id, 'clip', 'success', 0, '2025-01-01', 1, 2, 3, 4);
+    INSERT INTO usage_aggregations VALUES (id, '2025-01-01', 'clip', '', '', '', 'success', true, 1, 2, 3, 0, 0, 4, 0, 5, 1, 5);
 END $$;
 
 CREATE FUNCTION privacy.prepare(extension text, gone anyelement, other anyelement) RETURNS void LANGUAGE plpgsql AS $$
@@ -96,6 +99,7 @@ BEGIN
     INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm2', '{"input": 2}', '2020-01-01');  -- too late
     PERFORM usage.recost_usage('2026-03-01', '2026-04-01');
     UPDATE usage.user_roles SET granted_by = gone WHERE user_id = other;
+    PERFORM usage.refresh_usage_aggregations();
     PERFORM usage._copy_default_rows('infinity');  -- half way to a partition
 END $$;
 
@@ -143,13 +147,16 @@ BEGIN
     RETURN NEXT is(jsonb_array_length(usage.export_user_data(other) -> 'usage_events'), 9, title || ': his events too');
     RETURN NEXT is((SELECT count(*) FROM jsonb_each(usage.export_user_data(gone)) WHERE value <> '[]' AND key <> 'user_id'), 0::bigint, title || ': the export is empty');
     RETURN NEXT is((SELECT count(DISTINCT user_id) || ' ' || bool_and(user_id::text ~ looks) FROM (SELECT user_id FROM usage.usage_events WHERE user_id <> other
-                     UNION ALL SELECT user_id FROM usage.usage_counters WHERE user_id <> other UNION ALL SELECT user_id FROM usage.usage_carried WHERE user_id <> other) AS u),
+                     UNION ALL SELECT user_id FROM usage.usage_counters WHERE user_id <> other UNION ALL SELECT user_id FROM usage.usage_carried WHERE user_id <> other
+                     UNION ALL SELECT user_id FROM usage.usage_aggregations WHERE user_id <> other) AS u),
                    '1 true', title || ': his totals stand under one id that is nobody''s');
     RETURN NEXT is((SELECT concat_ws(' ', count(event_subtype), count(error_message), count(resource_type), count(resource_id), count(parent_resource_id), count(metadata), count(reason),
                                      count(ip) + count(user_agent) + count(request_id) + count(endpoint) + count(error_code) + count(campaign_id),
                                      count(duration_ms) + count(overage)) FROM usage.usage_events WHERE user_id <> other),
                    '0 0 0 0 0 0 0 0 ' || CASE how WHEN 'anonymize' THEN 2 ELSE 0 END, title || ': without what he wrote');
     RETURN NEXT is((SELECT count(*) FROM usage.campaigns WHERE user_id <> other), 0::bigint, title || ': and without campaigns');
+    RETURN NEXT is((SELECT sum(duration_count) FROM usage.usage_aggregations WHERE user_id <> other), CASE how WHEN 'anonymize' THEN 2 ELSE 0 END::numeric,
+                   title || ': and where he is erased, without how long it took');
 
     DROP TABLE other_rows, totals, public.people CASCADE;
     EXECUTE format('DROP EXTENSION %I', extension);

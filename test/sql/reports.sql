@@ -126,3 +126,48 @@ UPDATE user_usage SET max_usage = 1 WHERE user_id = :'bob';
 UPDATE user_usage SET max_usage = 1 WHERE false;
 SELECT max_usage FROM user_usage WHERE limit_type = 'a_daily';
 ROLLBACK;
+
+-- ---- what was used ----
+BEGIN;
+ALTER SEQUENCE usage_events_id_seq RESTART;
+CREATE ROLE regress_ut_reader;
+SELECT grant_usage_access('regress_ut_reader');
+SELECT define_usage_type('video'), define_usage_type('clip');
+SELECT track_usage(:'ann', 'video', 2, 10, 0.5, duration_ms => 100), track_usage(:'ann', 'clip', 1, occurred_at => '2026-03-08 12:00+00', status => 'failed'),
+       track_usage(:'ann', 'video', 3, occurred_at => '2026-02-10 12:00+00'), track_usage(:'bob', 'video', 4, occurred_at => '2026-03-09 12:00+00');
+SELECT usage_type, events, failed, quantity, tokens, trim_scale(cost), duration_ms_mean FROM get_user_usage(:'ann');
+SELECT usage_type, events, quantity FROM get_user_usage(:'ann', '2026-02-10', '2026-02-10');
+-- Weeks begin on Monday
+SELECT period, usage_type, status, events, quantity FROM get_user_aggregations(:'ann', 'week');
+SELECT period, usage_type, status, events, quantity FROM get_user_aggregations(:'ann', 'month');
+SELECT period, usage_type, status, events, quantity FROM get_usage_totals(granularity => 'month');
+SELECT period, usage_type, status, events, quantity FROM get_usage_totals('2026-03-09', '2026-03-09');
+-- Pages
+SELECT id, occurred_at, usage_type, status, quantity FROM get_user_usage_history(:'ann', max_rows => 2);
+SELECT id, occurred_at, usage_type, status, quantity FROM get_user_usage_history(:'ann', '2026-03-08 12:00+00', 2);
+SELECT id FROM get_user_usage_history(:'ann', '2026-03-08 12:00+00', 3);
+SELECT count(*) FROM get_user_usage_history(:'ann', '2026-03-10 12:00+00');
+SELECT get_user_usage_history(:'ann', NULL, 5);
+-- As JSON
+SELECT s -> 'daily', s -> 'totals', jsonb_path_query_array(s, '$.recentEvents[*].quantity') FROM get_user_stats(:'ann') AS s;
+SELECT get_user_stats(:'cat');
+-- For himself
+SET usage_tracking.user_id = :'ann';
+SET ROLE regress_ut_reader;
+SELECT count(*) FROM get_user_usage(:'ann');
+SELECT trim_scale(this_month), trim_scale(lifetime), unpriced FROM get_user_costs(:'ann');
+SELECT get_user_usage(:'bob');
+SELECT get_user_costs(:'bob');
+SELECT get_user_usage_history(:'bob');
+SELECT get_user_aggregations(:'bob');
+SELECT get_user_stats(:'bob');
+SELECT get_usage_totals();
+TABLE usage_aggregations;
+SELECT _get_user_usage(:'ann', NULL, NULL, now());
+-- An admin, for all
+RESET ROLE;
+SELECT grant_role(:'ann', 'admin');
+SET ROLE regress_ut_reader;
+SELECT usage_type, quantity FROM get_user_usage(:'bob');
+SELECT usage_type, status, sum(quantity) FROM get_usage_totals() GROUP BY 1, 2 ORDER BY 1, 2;
+ROLLBACK;

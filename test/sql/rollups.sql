@@ -1,7 +1,8 @@
 /* rollups: how was it over time?
  *
- * So far the proof that counters and events agree: none after any mix of
- * operations, a row for each difference when somebody has meddled.
+ * The proof that counters, sums by day and events agree: no row after any mix of
+ * operations, a row for each difference when somebody has meddled.  Then sums by
+ * day: small figures, to be checked by hand.
  */
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO, YMD';
@@ -50,4 +51,110 @@ VALUES (nextval('usage_events_id_seq'), :'ann', 'video', 'failed', 0.25, 7, 0, '
 :differences;
 UPDATE usage_counters SET limit_id = -1 WHERE user_id = :'ann';
 :differences;
+ROLLBACK;
+
+-- ---- sums by day ----
+BEGIN;
+ALTER SEQUENCE usage_events_id_seq RESTART;
+\set days 'SELECT right(user_id::text, 1), day, usage_type, provider, model, campaign_id, status, is_final, events, quantity, tokens, input_tokens, output_tokens, trim_scale(cost), unpriced, duration_ms_sum, duration_count, duration_ms_max FROM usage_aggregations ORDER BY user_id, day, usage_type, status, provider, is_final'
+\set totals 'SELECT day, usage_type, status, is_final, events, quantity, trim_scale(cost), unpriced, duration_ms_max FROM usage_daily_totals ORDER BY day, usage_type, status, is_final'
+SELECT define_usage_type('video'), define_usage_limit('ever', 'video', -1, 'lifetime');
+SELECT * FROM refresh_usage_aggregations();
+SELECT track_usage(:'ann', 'video', 2, 10, 0.5, duration_ms => 100);
+SELECT track_usage(:'ann', 'video', 3, 20, 0.25, duration_ms => 300);
+SELECT track_usage(:'ann', 'video', 1, status => 'failed');
+SELECT track_usage(:'bob', 'video', 7, 1, 0.125, occurred_at => '2026-03-09 23:59:59.999999+00');
+INSERT INTO usage_events (id, user_id, usage_type, status, quantity, tokens, occurred_at, provider, model, campaign_id, input_tokens, output_tokens)
+SELECT nextval('usage_events_id_seq'), :'bob', 'chat', 'success', 1, 30, '2026-03-10 00:00+00', 'acme', 'Large', 'spring', 10, 20;
+-- Not of a transaction that is over: for answers only.  So of one's own; what counting begins with is the exception
+:days;
+SELECT * FROM refresh_usage_aggregations();
+:days;
+DELETE FROM usage_rollup_state;
+SELECT * FROM refresh_usage_aggregations(2);
+SELECT * FROM refresh_usage_aggregations(2);
+SELECT * FROM refresh_usage_aggregations(2);
+:days;
+:totals;
+-- A reversal is in the sums of what it takes back, an adjustment of a limit in none; a call that is taken back is not unpriced any more
+SELECT reverse_usage(:'ann', min(id), 1) FROM usage_events WHERE user_id = :'ann';
+SELECT reverse_usage(:'ann', min(id)) FROM usage_events WHERE user_id = :'ann';
+SELECT reverse_usage(:'bob', id) FROM usage_events WHERE model = 'Large' AND status = 'success';
+SELECT adjust_usage(:'ann', 'ever', 50);
+SELECT usage_type, events, failed, quantity, tokens, trim_scale(cost), unpriced, duration_ms_mean, duration_ms_max FROM get_user_usage(:'ann');
+SELECT provider, model, campaign_id, status, events, quantity, trim_scale(cost), unpriced FROM get_user_aggregations(:'bob', 'month');
+DELETE FROM usage_rollup_state;
+SELECT * FROM refresh_usage_aggregations();
+SELECT usage_type, events, failed, quantity, tokens, trim_scale(cost), unpriced, duration_ms_mean, duration_ms_max FROM get_user_usage(:'ann');
+SELECT provider, model, campaign_id, status, events, quantity, trim_scale(cost), unpriced FROM get_user_aggregations(:'bob', 'month');
+:differences;
+
+-- A row that is wrong, one too many, one too few; of totals as well
+SAVEPOINT s;
+UPDATE usage_aggregations SET cost = cost + 1 WHERE day = '2026-03-09';
+DELETE FROM usage_aggregations WHERE status = 'failed';
+UPDATE usage_daily_totals SET unpriced = 5 WHERE day = '2026-03-09';
+INSERT INTO usage_daily_totals VALUES ('2026-03-01', 'x', '', '', 'success', false, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1);
+:differences;
+ROLLBACK TO s;
+
+-- In another zone counting begins again: 23:59 in UTC is the next day in Kolkata.  Until it does, days are as they were
+SET usage_tracking.time_zone = 'Asia/Kolkata';
+SELECT DISTINCT period FROM get_user_aggregations(:'bob', first_day => '2026-03-01', last_day => '2026-03-11') ORDER BY 1;
+SELECT * FROM refresh_usage_aggregations();
+SELECT DISTINCT period FROM get_user_aggregations(:'bob', first_day => '2026-03-01', last_day => '2026-03-11') ORDER BY 1;
+:differences;
+RESET usage_tracking.time_zone;
+
+-- In another cluster nothing is counted, but what is final
+UPDATE usage_rollup_state SET system_identifier = 1;
+INSERT INTO usage_aggregations VALUES (:'bob', '2026-03-09', 'video', '', '', '', 'success', true, 100, 1, 1, 1, 1, 0, 0, 0, 0);
+SELECT period, events FROM get_user_aggregations(:'bob', first_day => '2026-03-09', last_day => '2026-03-09');
+SELECT * FROM refresh_usage_aggregations();
+SELECT period, events FROM get_user_aggregations(:'bob', first_day => '2026-03-09', last_day => '2026-03-09');
+ROLLBACK;
+
+-- ---- a month is dropped in the middle of a day in New York ----
+BEGIN;
+ALTER SEQUENCE usage_events_id_seq RESTART;
+SET usage_tracking.time_zone = 'America/New_York';
+SET usage_tracking.max_event_age = '400d';
+SELECT define_usage_type('video'), create_usage_partition('2026-01-01'), create_usage_partition('2026-02-01');
+SELECT track_usage(:'ann', 'video', 1, 0, 0.1, duration_ms => 9, occurred_at => '2026-01-20 12:00+00'), track_usage(:'ann', 'video', 2, 0, 0.2, duration_ms => 8, occurred_at => '2026-01-31 23:00+00'),
+       track_usage(:'ann', 'video', 4, 0, 0.4, duration_ms => 7, occurred_at => '2026-02-01 01:00+00');
+SELECT * FROM refresh_usage_aggregations();
+SELECT track_usage(:'ann', 'video', 8, 0, 0.8, occurred_at => '2026-01-25 12:00+00');
+SELECT period, events, quantity, trim_scale(cost), duration_ms_max FROM get_user_aggregations(:'ann', first_day => '2026-01-01', last_day => '2026-02-28');
+SELECT trim_scale(this_month), trim_scale(lifetime), unpriced FROM get_user_costs(:'ann');
+RESET usage_tracking.max_event_age;
+SET usage_tracking.event_retention = '37d';
+SELECT task, done FROM usage_maintenance(600) WHERE task = 'retention';
+:days;
+SELECT period, events, quantity, trim_scale(cost), duration_ms_max FROM get_user_aggregations(:'ann', first_day => '2026-01-01', last_day => '2026-02-28');
+SELECT trim_scale(this_month), trim_scale(lifetime), unpriced FROM get_user_costs(:'ann');
+:differences;
+ROLLBACK;
+
+-- ---- unusual use: more than the mean and three times the deviation of 28 days ----
+BEGIN;
+ALTER SEQUENCE usage_events_id_seq RESTART;
+SET usage_tracking.time_zone = 'UTC';
+SELECT define_usage_type('video'), define_usage_type('clip');
+SELECT count(track_usage(u::uuid, 'video', q, occurred_at => timestamptz '2026-03-10 12:00+00' - d * interval '1 day'))
+  FROM (VALUES (:'ann', 10), (:'bob', 10)) AS v (u, q), generate_series(1, 28) AS d;
+SELECT track_usage(:'ann', 'video', 10), track_usage(:'bob', 'video', 10.000000001), track_usage(:'bob', 'clip', 1000);
+SELECT * FROM refresh_usage_aggregations();
+-- Ten on each of 28 days: eleven is unusual; who never did it before is not
+SELECT right(user_id::text, 1), usage_type, day, used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 5);
+SELECT right(user_id::text, 1), usage_type, day, used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 11);
+SELECT right(user_id::text, 1), usage_type, day, used, expected FROM _find_unusual_use(1000, 2000, '2026-03-10 12:00+00', 5);
+-- On 7 of 28 days 20: mean 5, deviation √75 = 8.66...; 30.98 is below 5 + 3·8.66..., 30.99 above
+DELETE FROM usage_aggregations;
+INSERT INTO usage_aggregations SELECT :'bob', date '2026-03-10' - 4 * d, 'video', '', '', '', 'success', false, 1, 20, 0, 0, 0, 0, 0, 0, 0 FROM generate_series(1, 7) AS d;
+INSERT INTO usage_aggregations VALUES (:'bob', '2026-03-10', 'video', '', '', '', 'success', false, 1, 30.98, 0, 0, 0, 0, 0, 0, 0);
+SELECT used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 5);
+UPDATE usage_aggregations SET quantity = 30.99 WHERE day = '2026-03-10';
+SELECT used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 5);
+DELETE FROM usage_aggregations WHERE day = '2026-03-06';
+SELECT used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 5);
 ROLLBACK;

@@ -78,6 +78,7 @@ SELECT usage.track_api_usage(:a, 'api.content', 'acme', 'm1', input_tokens => 4,
 SELECT usage.track_api_usage(:b, 'api.content', 'acme', 'm1', 'secret endpoint', 'secret request', 666666, 666666, 666666, 666666, status => 'failed',
     error_message => 'secret error', campaign_id => 'secret campaign', ip => '192.0.2.66', user_agent => 'secret agent', error_code => 'secret code',
     resource_id => 'secret resource', metadata => '{"note": "secret"}');
+INSERT INTO usage.usage_aggregations VALUES (:b, '2020-01-01', 'film', '', '', '', 'success', true, 1, 1, 0, 0, 0, 0, 0, 0, 0);
 INSERT INTO usage.usage_carried VALUES (:b, 'film', 'success', 0, '2020-01-01 00:00+00', 1, 1, 0, 0);
 
 /* The attackers' own workshop; pgTAP and the functions below run as superuser. */
@@ -247,7 +248,7 @@ CREATE FUNCTION attack.call(function regprocedure, user_id text) RETURNS text LA
                   (SELECT string_agg(CASE WHEN proargnames[n] = 'user_id' THEN user_id ELSE CASE format_type(t, NULL)
                        WHEN 'text' THEN '''call''' WHEN 'name' THEN '''anon''' WHEN 'regclass' THEN '''app.users'''
                        WHEN 'jsonb' THEN '''{}''' WHEN 'boolean' THEN 'true' WHEN 'text[]' THEN '''{success}'''
-                       WHEN 'interval' THEN '''1 day''' WHEN 'date' THEN 'current_date'
+                       WHEN 'interval' THEN '''1 day''' WHEN 'date' THEN 'current_date' WHEN 'uuid' THEN quote_literal(gen_random_uuid())
                        WHEN 'timestamp with time zone' THEN 'now()' WHEN 'inet' THEN '''1.2.3.4''' ELSE '1' END END || '::' || format_type(t, NULL), ', ' ORDER BY n)
                      FROM unnest(proargtypes::oid[]) WITH ORDINALITY AS a (t, n)))
       FROM pg_proc WHERE oid = function

@@ -1,0 +1,278 @@
+/*
+ * reports_usage.c -- who may ask what was used, and rows of the answer.
+ *
+ * What is asked is in sql/reports.sql, for the owner; whether the caller may ask
+ * it is decided here, before anything is read.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "arguments.h"
+#include "catalog/pg_type.h"
+#include "errors.h"
+#include "events.h"
+#include "funcapi.h"
+#include "settings.h"
+#include "users.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datum.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#define MAX_ROWS 1000
+#define MAX_DAYS 3660
+#define MAX_RESULT_COLUMNS 32
+
+/* ---- looking where the events are ---- */
+
+/*
+ * Events that were moved or dropped since the snapshot of the calling query are
+ * not found by it (see events_amend.c): then what is answered is the present.
+ */
+static bool
+must_look_again(void)
+{
+	if (!events_have_moved())
+		return false;
+	if (IsolationUsesXactSnapshot())
+		refuse_old_snapshot();
+	return true;
+}
+
+static void
+put_results(ReturnSetInfo *result, uint64 rows)
+{
+	int			columns = result->setDesc->natts;
+	Datum		values[MAX_RESULT_COLUMNS];
+	bool		nulls[MAX_RESULT_COLUMNS];
+
+	Assert(columns <= MAX_RESULT_COLUMNS);
+	for (uint64 row = 0; row < rows; row++)
+	{
+		for (int i = 0; i < columns; i++)
+			values[i] = result_datum(row, i + 1, &nulls[i]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+static Datum
+answer_rows(const Installation *home, FunctionCallInfo fcinfo, Statement *statement, Datum *args, const char *nulls)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Disguise	before;
+
+	InitMaterializedSRF(fcinfo, 0);
+	become_owner(home, &before);
+	put_results(result, statement_look(statement, args, nulls));
+	if (must_look_again())
+	{
+		tuplestore_clear(result->setResult);
+		put_results(result, statement_look_afresh(statement, args, nulls));
+	}
+	become_caller(&before);
+	return (Datum) 0;
+}
+
+/* ---- arguments ---- */
+
+static const DateADT first_possible_day = -(POSTGRES_EPOCH_JDATE - 1721426);	/* 0001-01-01 */
+static const DateADT last_possible_day = 5373484 - POSTGRES_EPOCH_JDATE;	/* 9999-12-31 */
+
+/* NULL is the default, which depends on the day. */
+static Datum
+day_argument(FunctionCallInfo fcinfo, int n, const char *argument, char *null)
+{
+	*null = PG_ARGISNULL(n) ? 'n' : ' ';
+	if (PG_ARGISNULL(n))
+		return (Datum) 0;
+	if (PG_GETARG_DATEADT(n) < first_possible_day || PG_GETARG_DATEADT(n) > last_possible_day)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"%s\" is out of range", argument)));
+	return PG_GETARG_DATUM(n);
+}
+
+static void
+check_order(FunctionCallInfo fcinfo, int first, int last)
+{
+	if (!PG_ARGISNULL(first) && !PG_ARGISNULL(last) && PG_GETARG_DATEADT(first) > PG_GETARG_DATEADT(last))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"first_day\" must not be after \"last_day\"")));
+}
+
+static Datum
+granularity_argument(FunctionCallInfo fcinfo, int n)
+{
+	char	   *value = required_text_argument(fcinfo, n, "granularity");
+
+	if (strcmp(value, "day") != 0 && strcmp(value, "week") != 0 && strcmp(value, "month") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"granularity\" must be day, week, or month")));
+	return CStringGetTextDatum(value);
+}
+
+static Datum
+number_argument(FunctionCallInfo fcinfo, int n, const char *argument, int most)
+{
+	check_not_null(PG_ARGISNULL(n), argument);
+	if (PG_GETARG_INT32(n) < 1 || PG_GETARG_INT32(n) > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be between 1 and %d", argument, most)));
+	return PG_GETARG_DATUM(n);
+}
+
+static Datum
+user_to_see(const Installation *home, FunctionCallInfo fcinfo)
+{
+	check_may_see(home, fcinfo);
+	return user_id_argument(home, fcinfo);
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+static Statement usage_of_user = {
+	"SELECT * FROM @extschema@._get_user_usage($1, $2, $3, $4)", 4, {USER_ID, DATEOID, DATEOID, TIMESTAMPTZOID}
+};
+
+PG_FUNCTION_INFO_V1(ut_get_user_usage);
+Datum
+ut_get_user_usage(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	char		nulls[5] = "    ";
+	Datum		args[] = {
+		user_to_see(home, fcinfo),
+		day_argument(fcinfo, 1, "first_day", &nulls[1]),
+		day_argument(fcinfo, 2, "last_day", &nulls[2]),
+		TimestampTzGetDatum(usage_now())
+	};
+
+	check_order(fcinfo, 1, 2);
+	return answer_rows(home, fcinfo, &usage_of_user, args, nulls);
+}
+
+static Statement costs_of_user = {
+	"SELECT * FROM @extschema@._get_user_costs($1, $2)", 2, {USER_ID, TIMESTAMPTZOID}
+};
+
+PG_FUNCTION_INFO_V1(ut_get_user_costs);
+Datum
+ut_get_user_costs(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[] = {user_to_see(home, fcinfo), TimestampTzGetDatum(usage_now())};
+
+	return answer_rows(home, fcinfo, &costs_of_user, args, NULL);
+}
+
+static Statement history_of_user = {
+	"SELECT * FROM @extschema@._get_user_usage_history($1, $2, $3, $4)", 4, {USER_ID, TIMESTAMPTZOID, INT8OID, INT4OID}
+};
+
+PG_FUNCTION_INFO_V1(ut_get_user_usage_history);
+Datum
+ut_get_user_usage_history(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[] = {
+		user_to_see(home, fcinfo),
+		PG_ARGISNULL(1) ? TimestampTzGetDatum(DT_NOEND) : time_argument(fcinfo, 1, "before_time"),
+		Int64GetDatum(PG_ARGISNULL(2) ? PG_INT64_MIN : PG_GETARG_INT64(2)),
+		number_argument(fcinfo, 3, "max_rows", MAX_ROWS)
+	};
+
+	if (PG_ARGISNULL(1) && !PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"before_id\" requires \"before_time\"")));
+	return answer_rows(home, fcinfo, &history_of_user, args, NULL);
+}
+
+static Statement aggregations_of_user = {
+	"SELECT * FROM @extschema@._get_user_aggregations($1, $2, $3, $4, $5)",
+	5, {USER_ID, TEXTOID, DATEOID, DATEOID, TIMESTAMPTZOID}
+};
+
+PG_FUNCTION_INFO_V1(ut_get_user_aggregations);
+Datum
+ut_get_user_aggregations(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	char		nulls[6] = "     ";
+	Datum		args[] = {
+		user_to_see(home, fcinfo),
+		granularity_argument(fcinfo, 1),
+		day_argument(fcinfo, 2, "first_day", &nulls[2]),
+		day_argument(fcinfo, 3, "last_day", &nulls[3]),
+		TimestampTzGetDatum(usage_now())
+	};
+
+	check_order(fcinfo, 2, 3);
+	return answer_rows(home, fcinfo, &aggregations_of_user, args, nulls);
+}
+
+static Statement totals = {
+	"SELECT * FROM @extschema@._get_usage_totals($1, $2, $3, $4)", 4, {DATEOID, DATEOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+PG_FUNCTION_INFO_V1(ut_get_usage_totals);
+Datum
+ut_get_usage_totals(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	char		nulls[5] = "    ";
+	Datum		args[4];
+
+	check_sees_all_users(home);
+	args[0] = day_argument(fcinfo, 0, "first_day", &nulls[0]);
+	args[1] = day_argument(fcinfo, 1, "last_day", &nulls[1]);
+	args[2] = granularity_argument(fcinfo, 2);
+	args[3] = TimestampTzGetDatum(usage_now());
+	check_order(fcinfo, 0, 1);
+	return answer_rows(home, fcinfo, &totals, args, nulls);
+}
+
+static Statement stats_of_user = {
+	"SELECT @extschema@._get_user_stats($1, $2, $3)", 3, {USER_ID, INT4OID, TIMESTAMPTZOID}
+};
+
+static Datum
+copied_result(MemoryContext context)
+{
+	MemoryContext before = MemoryContextSwitchTo(context);
+	bool		isnull;
+	Datum		copy = datumCopy(result_datum(0, 1, &isnull), false, -1);
+
+	MemoryContextSwitchTo(before);
+	return copy;
+}
+
+PG_FUNCTION_INFO_V1(ut_get_user_stats);
+Datum
+ut_get_user_stats(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		args[] = {
+		user_to_see(home, fcinfo),
+		number_argument(fcinfo, 1, "days", MAX_DAYS),
+		TimestampTzGetDatum(usage_now())
+	};
+	Disguise	before;
+	Datum		stats;
+
+	become_owner(home, &before);
+	statement_look(&stats_of_user, args, NULL);
+	stats = copied_result(caller);
+	if (must_look_again())
+	{
+		statement_look_afresh(&stats_of_user, args, NULL);
+		stats = copied_result(caller);
+	}
+	become_caller(&before);
+	PG_RETURN_DATUM(stats);
+}
