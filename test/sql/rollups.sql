@@ -139,6 +139,7 @@ ROLLBACK;
 BEGIN;
 ALTER SEQUENCE usage_events_id_seq RESTART;
 SET usage_tracking.time_zone = 'UTC';
+SET usage_tracking.unusual_use_floor = 5;
 SELECT define_usage_type('video'), define_usage_type('clip');
 SELECT count(track_usage(u::uuid, 'video', q, occurred_at => timestamptz '2026-03-10 12:00+00' - d * interval '1 day'))
   FROM (VALUES (:'ann', 10), (:'bob', 10)) AS v (u, q), generate_series(1, 28) AS d;
@@ -148,6 +149,12 @@ SELECT * FROM refresh_usage_aggregations();
 SELECT right(user_id::text, 1), usage_type, day, used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 5);
 SELECT right(user_id::text, 1), usage_type, day, used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 11);
 SELECT right(user_id::text, 1), usage_type, day, used, expected FROM _find_unusual_use(1000, 2000, '2026-03-10 12:00+00', 5);
+-- Upkeep has an alert raised, once
+DELETE FROM usage_rollup_state;
+SELECT count(*) FROM usage_maintenance();
+DELETE FROM usage_rollup_state;
+SELECT count(*) FROM usage_maintenance();
+SELECT right(user_id::text, 1), kind, usage_type, day, used, expected FROM usage_alerts;
 -- On 7 of 28 days 20: mean 5, deviation √75 = 8.66...; 30.98 is below 5 + 3·8.66..., 30.99 above
 DELETE FROM usage_aggregations;
 INSERT INTO usage_aggregations SELECT :'bob', date '2026-03-10' - 4 * d, 'video', '', '', '', 'success', false, 1, 20, 0, 0, 0, 0, 0, 0, 0 FROM generate_series(1, 7) AS d;

@@ -23,7 +23,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $seed = $ENV{UT_SEED} || int(rand(2**31));
-my $steps = $ENV{UT_ROLLUP_STEPS} || 250;
+my $steps = $ENV{UT_ROLLUP_STEPS} || 200;
 
 diag("seed $seed");
 srand($seed);
@@ -35,7 +35,7 @@ usage_tracking.event_retention = '0'
 max_prepared_transactions = 5
 timezone = 'UTC'
 autovacuum = off
-lock_timeout = '300ms'
+lock_timeout = '100ms'
 CONF
 
 my $node = PostgreSQL::Test::Cluster->new('rollups');
@@ -241,7 +241,7 @@ foreach my $step (1 .. $steps)
     last;
 }
 ok($good, "answers are the sums of events after each of $steps steps");
-is_deeply([ grep { !$seen{ $_->[1] } } @happenings ], [], 'everything happened') if $steps >= 250;
+is_deeply([ grep { !$seen{ $_->[1] } } @happenings ], [], 'everything happened') if $steps >= 200;
 
 # ---- at the end ----
 
