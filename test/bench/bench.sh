@@ -11,13 +11,16 @@
 #   BENCH_RUNS (7)          how often each side runs; the median counts
 #   BENCH_CLIENTS ("1 4 16")
 #   BENCH_KEYS (10000)      users, besides one hot user
-#   BENCH_ONLY              some of: check write cost wal layout
+#   BENCH_ONLY              some of: check write cost wal layout; rollups, only if
+#                           asked for
+#   BENCH_EVENTS ("1000000 10000000")  of rollups
 #   BENCH_DOC=1             writes the tables into doc/performance.md as well
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 : "${BENCH_SECONDS:=0.5}" "${BENCH_RUNS:=7}" "${BENCH_CLIENTS:=1 4 16}" "${BENCH_KEYS:=10000}"
 : "${BENCH_ONLY:=check write cost wal layout}" "${BENCH_DOC:=}"
+: "${BENCH_EVENTS:=1000000 10000000}"
 
 # shellcheck source=test/lib/server.sh
 . "$root/test/lib/server.sh"
@@ -103,6 +106,15 @@ race_costs() {
     race cost_1000 "$BENCH_KEYS" 1 off ours_cost_1000 hand_cost_1000
 }
 
+# weigh_rollups prints sums by day beside the same from events; not into the page.
+weigh_rollups() {
+    for events in $BENCH_EVENTS; do
+        tell -c 'CREATE DATABASE rollups'
+        tell -d rollups -v events="$events" -v runs="$BENCH_RUNS" -f - <"$root/test/bench/rollups.sql"
+        tell -c 'DROP DATABASE rollups'
+    done
+}
+
 configuration() {
     tell -At -c "SELECT 'PostgreSQL ' || current_setting('server_version_num')::integer / 10000 || '.'
                      || current_setting('server_version_num')::integer % 10000"
@@ -141,9 +153,10 @@ for kind in $BENCH_ONLY; do
     write) race_writes ;;
     layout) weigh_layout ;;
     cost) race_costs ;;
+    rollups) weigh_rollups ;;
     wal) ;;
     *)
-        echo "bench.sh: BENCH_ONLY is some of: check write cost wal layout" >&2
+        echo "bench.sh: BENCH_ONLY is some of: check write cost wal layout rollups" >&2
         exit 2
         ;;
     esac
