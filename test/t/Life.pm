@@ -75,6 +75,7 @@ SELECT \@.acknowledge_usage_alert($cyd, max(id)) FROM \@.usage_alerts WHERE user
 SELECT \@._raise_unusual_use($ada, 'visit', '2026-02-09', 9, 2.5);
 SELECT \@.reserve_usage($cyd, 'call', 4, idempotency_key => 'held');
 SELECT \@.reverse_usage($ada, \@.track_usage($ada, 'visit', 2), 1, 'counted twice');
+SELECT \@.refresh_usage_aggregations();
 SET usage_tracking.max_event_lead = '60d';
 SELECT \@.track_usage($ada, 'visit', 4, 100, occurred_at => '2026-03-15 10:00+00');
 SQL
