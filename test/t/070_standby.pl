@@ -135,6 +135,7 @@ my %writes = (
     set_user_limit => "usage.set_user_limit($who, 'units_ever', 9)",
     set_user_plan => "usage.set_user_plan($who, 'pro')",
     track_usage => "usage.track_usage($who, 'unit')",
+    refresh_usage_aggregations => 'usage.refresh_usage_aggregations()',
     usage_maintenance => 'usage.usage_maintenance()',
 );
 my $volatile = $primary->safe_psql('postgres', q{
