@@ -42,6 +42,8 @@ COMMENT ON COLUMN @extschema@.usage_events.price_id IS
 @new usage recost_usage@
 @changed signups _export_user@
 @new upkeep _sweep_old_alerts@
+@new reports _recorded_calls@
+@new reports _calls_of_user@
 @new reports api_usage@
 
 /* rollups, reports: how was it over time? */
