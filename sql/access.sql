@@ -18,7 +18,7 @@ BEGIN ATOMIC
                     'calculate_openai_cost', 'calculate_llm_cost', 'calculate_image_cost', 'calculate_video_cost',
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
                     '_usage_object', '_token_count', '_check_token_count',
-                    'get_user_usage', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
+                    'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
                     'get_usage_totals'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',

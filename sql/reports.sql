@@ -340,3 +340,38 @@ LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
 AS 'MODULE_PATHNAME', 'ut_get_user_stats';
 COMMENT ON FUNCTION @extschema@.get_user_stats(@user_id@, integer) IS
 'A user''s events by day and type, their totals, and the last 100 of them, as one JSON object';
+
+/* Those that were defined, and those that events name. */
+CREATE FUNCTION @extschema@._get_campaigns(
+    user_id @user_id@,
+    OUT campaign_id text, OUT name text, OUT description text, OUT budget numeric,
+    OUT events bigint, OUT tokens numeric, OUT cost numeric, OUT unpriced bigint, OUT percent numeric) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    WITH used AS (
+        SELECT d.campaign_id, pg_catalog.sum(d.events)::bigint AS events, pg_catalog.sum(d.tokens) AS tokens,
+               pg_catalog.sum(d.cost) AS cost, pg_catalog.sum(d.unpriced)::bigint AS unpriced
+          FROM @extschema@._days_of_user($1, '0001-01-01', '9999-12-31') AS d
+         WHERE d.campaign_id <> ''
+         GROUP BY d.campaign_id
+    ), defined AS (
+        SELECT c.campaign_id, c.name, c.description, c.budget FROM @extschema@.campaigns AS c WHERE c.user_id = $1
+    )
+    SELECT campaign_id, d.name, d.description, d.budget, COALESCE(u.events, 0), COALESCE(u.tokens, 0),
+           pg_catalog.trim_scale(COALESCE(u.cost, 0)), COALESCE(u.unpriced, 0),
+           CASE WHEN d.budget > 0 THEN pg_catalog.round(COALESCE(u.cost, 0) * 100 / d.budget, 1)
+                WHEN d.budget = 0 THEN 100.0 END
+      FROM defined AS d FULL JOIN used AS u USING (campaign_id)
+     ORDER BY campaign_id;
+END;
+COMMENT ON FUNCTION @extschema@._get_campaigns(@user_id@) IS
+'Internal: the answer of get_campaigns()';
+
+CREATE FUNCTION @extschema@.get_campaigns(
+    user_id @user_id@,
+    OUT campaign_id text, OUT name text, OUT description text, OUT budget numeric,
+    OUT events bigint, OUT tokens numeric, OUT cost numeric, OUT unpriced bigint, OUT percent numeric) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 10
+AS 'MODULE_PATHNAME', 'ut_get_campaigns';
+COMMENT ON FUNCTION @extschema@.get_campaigns(@user_id@) IS
+'A user''s campaigns with what they used and cost, of all times, and how much of their budget that is';

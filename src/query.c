@@ -177,10 +177,10 @@ statement_run(Statement *statement, Datum *args, const char *nulls,
 
 /*
  * Reads what the calling query sees as the rows of a set-returning function, which
- * may be more than memory holds.  No argument is NULL.
+ * may be more than memory holds.
  */
 void
-statement_answer(Statement *statement, Datum *args, ReturnSetInfo *result)
+statement_answer(Statement *statement, Datum *args, const char *nulls, ReturnSetInfo *result)
 {
 	int			nest = begin_run(statement);
 	SPIExecuteOptions options = {
@@ -191,7 +191,7 @@ statement_answer(Statement *statement, Datum *args, ReturnSetInfo *result)
 	for (int i = 0; i < statement->nargs; i++)
 	{
 		options.params->params[i].value = args[i];
-		options.params->params[i].isnull = false;
+		options.params->params[i].isnull = nulls != NULL && nulls[i] == 'n';
 		options.params->params[i].pflags = PARAM_FLAG_CONST;
 		options.params->params[i].ptype = SPI_getargtypeid(statement->plan, i);
 	}

@@ -47,7 +47,7 @@ extern void become_caller(const Disguise *before);
 extern uint64 statement_look(Statement *statement, Datum *args, const char *nulls);
 extern void begin_fresh_view(void);
 extern void end_fresh_view(void);
-extern void statement_answer(Statement *statement, Datum *args, ReturnSetInfo *result);
+extern void statement_answer(Statement *statement, Datum *args, const char *nulls, ReturnSetInfo *result);
 extern uint64 statement_look_afresh(Statement *statement, Datum *args, const char *nulls);
 extern uint64 statement_write(Statement *statement, Datum *args, const char *nulls);
 

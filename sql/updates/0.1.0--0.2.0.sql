@@ -85,6 +85,8 @@ COMMENT ON COLUMN @extschema@.usage_events.price_id IS
 @new reports get_usage_totals@
 @new reports _get_user_stats@
 @new reports get_user_stats@
+@new reports _get_campaigns@
+@new reports get_campaigns@
 COMMENT ON FUNCTION @extschema@.reconcile_usage() IS
 'Compares every counter, and the sums of every day, with the events they stand for; a row for each difference, so none is good';
 @changed signups _forget_user@

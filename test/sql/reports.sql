@@ -170,4 +170,17 @@ SELECT grant_role(:'ann', 'admin');
 SET ROLE regress_ut_reader;
 SELECT usage_type, quantity FROM get_user_usage(:'bob');
 SELECT usage_type, status, sum(quantity) FROM get_usage_totals() GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- Campaigns, defined or only named; what was taken back costs nothing, what is counted by day is counted once
+RESET ROLE;
+SELECT install_seed_prices() > 0 AS prices, define_campaign(:'ann', 'spring', 'Spring', 0.02), define_campaign(:'ann', 'idle', budget => 0) \g /dev/null
+SELECT track_api_usage(:'ann', 'video', 'openai', 'gpt-5', input_tokens => 1000, output_tokens => n, campaign_id => CASE n WHEN 3 THEN 'unheard of' ELSE 'spring' END)
+  FROM generate_series(1, 4) AS n \g /dev/null
+SELECT track_api_usage(:'ann', 'video', 'openai', 'gpt-unknown', input_tokens => 7, campaign_id => 'spring'), define_campaign(:'bob', 'spring', 'Of Bob') \g /dev/null
+SELECT * FROM get_campaigns(:'ann');
+SELECT done > 0 AS counted FROM refresh_usage_aggregations();
+SELECT reverse_usage(:'ann', max(id)) FROM usage_events WHERE tokens = 1004;
+SELECT * FROM get_campaigns(:'ann');
+SELECT * FROM get_campaigns(:'cat');
+SELECT get_campaigns(NULL);
 ROLLBACK;
