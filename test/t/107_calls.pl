@@ -126,6 +126,21 @@ COPY call FROM stdin;
     is(pico(ask("SELECT sum(cost) FROM usage.usage_events WHERE usage_type = 'call'")), $total, 'all together');
     is_deeply({ map { my ($name, $cost) = split /\|/; $name => pico($cost) } split /\n/, ask("SELECT model, sum(total_cost) FROM usage.api_usage WHERE service_type = 'call' GROUP BY 1") },
         \%of_model, 'by model, as the view says');
+    # sums by day: none counted yet, all counted, and some of each
+    my $wanted = ask(q{SELECT model, count(*), sum(tokens), trim_scale(sum(cost)) FROM usage.usage_events WHERE usage_type = 'call' GROUP BY 1 ORDER BY 1});
+    my $days = q{SELECT model, sum(events), sum(tokens), trim_scale(sum(cost)) FROM %s WHERE usage_type = 'call' GROUP BY 1 ORDER BY 1};
+    my $totals = sprintf $days, 'usage.get_usage_totals()';
+    my $of_users = sprintf $days, '(SELECT DISTINCT user_id FROM call) AS u, LATERAL usage.get_user_aggregations(u.user_id)';
+    is(ask($totals), $wanted, 'the last 30 days, none of it counted');
+    is(ask($of_users), $wanted, 'and of each user');
+    ask('SELECT usage.refresh_usage_aggregations(10000)');
+    is(ask($totals), $wanted, 'some of it counted');
+    is(ask($of_users), $wanted, 'and of each user');
+    my $left = 1;
+    $left = ask('SELECT "left" FROM usage.refresh_usage_aggregations()') while $left;
+    is(ask($totals), $wanted, 'all of it counted');
+    is(ask($of_users), $wanted, 'and of each user');
+    is(pico(ask('SELECT sum(c.lifetime) FROM (SELECT DISTINCT user_id FROM call) AS u, LATERAL usage.get_user_costs(u.user_id) AS c')), $total, 'lifetime costs');
     my %marked = map { my ($n, $cost) = split /\|/; $n => pico($cost) } split /\n/, ask("SELECT request_id, overage ->> 'budget' FROM usage.usage_events WHERE overage IS NOT NULL");
     is_deeply(\%marked, \%mark, scalar(keys %mark) . ' calls are beyond a budget, by so much');
     my @over = sort { $a <=> $b } grep { $used{$_} >= $budget } keys %used;
