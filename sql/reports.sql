@@ -96,18 +96,17 @@ BEGIN ATOMIC
     SELECT e.id, e.usage_type, e.provider, e.model, e.endpoint, e.request_id,
            COALESCE(e.input_tokens, 0), COALESCE(e.output_tokens, 0),
            COALESCE(e.cache_read_tokens, 0), COALESCE(e.cache_write_tokens, 0), e.tokens, e.quantity,
-           pg_catalog.trim_scale(COALESCE(e.input_cost + c.input_cost, e.input_cost, c.input_cost)),
-           pg_catalog.trim_scale(COALESCE(e.output_cost + c.output_cost, e.output_cost, c.output_cost)),
-           pg_catalog.trim_scale(COALESCE(e.cost + c.cost, e.cost, CASE WHEN c.priced THEN c.cost END)),
-           e.cost IS NOT NULL OR COALESCE(c.priced, false),
+           pg_catalog.trim_scale(e.input_cost_left), pg_catalog.trim_scale(e.output_cost_left),
+           CASE WHEN e.priced THEN pg_catalog.trim_scale(e.cost_left) END, e.priced,
            e.duration_ms, e.status, e.error_code, e.error_message, e.campaign_id, e.ip, e.user_agent, e.occurred_at
-      FROM @extschema@.usage_events AS e
-      LEFT JOIN LATERAL (
-           SELECT pg_catalog.sum(v.cost) AS cost, pg_catalog.sum(v.input_cost) AS input_cost,
-                  pg_catalog.sum(v.output_cost) AS output_cost, pg_catalog.count(v.price_id) > 0 AS priced
-             FROM @extschema@.usage_events AS v
-            WHERE v.user_id = $1 AND v.occurred_at = e.occurred_at AND v.corrects = e.id) AS c ON true
-     WHERE e.user_id = $1 AND e.status <> 'correction' AND (e.provider IS NOT NULL OR e.model IS NOT NULL);
+      FROM (SELECT v.*, pg_catalog.sum(v.cost) OVER call AS cost_left,
+                   pg_catalog.sum(v.input_cost) OVER call AS input_cost_left,
+                   pg_catalog.sum(v.output_cost) OVER call AS output_cost_left,
+                   v.cost IS NOT NULL OR pg_catalog.count(v.price_id) FILTER (WHERE v.corrects IS NOT NULL) OVER call > 0 AS priced
+              FROM @extschema@.usage_events AS v
+             WHERE v.user_id = $1 AND (v.provider IS NOT NULL OR v.model IS NOT NULL)
+            WINDOW call AS (PARTITION BY COALESCE(v.corrects, v.id))) AS e
+     WHERE e.status <> 'correction';
 END;
 COMMENT ON FUNCTION @extschema@._recorded_calls(@user_id@) IS
 'Internal: every call of an API of one user, for _calls_of_user()';

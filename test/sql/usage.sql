@@ -561,6 +561,13 @@ SELECT adjust_usage(:'kim', 'budget', 0.25);
 SELECT used FROM check_usage_limit(:'kim', 'budget');
 SELECT * FROM reconcile_usage();
 
+-- A price for some of what was used is none
+INSERT INTO model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm-half', '{"input": 1}', '2026-01-01 00:00+00');
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-half', input_tokens => 2, output_tokens => 1);
+SELECT total_cost, priced, input_cost FROM api_usage WHERE model = 'm-half';
+SELECT unpriced FROM recost_usage('2026-03-10', '2026-03-11');
+SELECT unpriced FROM get_user_costs(:'kim');
+
 -- Campaigns are named by events, whether they are there or not
 SELECT define_campaign(:'kim', 'spring', 'Spring', 5);
 SELECT define_campaign(:'kim', 'spring', 'Spring 2026', 7.5, 'until May');
