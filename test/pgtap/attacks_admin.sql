@@ -109,14 +109,14 @@ SELECT is(state, '00000', 'an admin may: ' || statement || told)
                     format('SELECT usage.reverse_usage(%L, %s)', :b, (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL)),
                     format('UPDATE usage.user_usage SET used = 2, max_usage = 9 WHERE user_id = %L AND limit_type = ''calls_daily''', :b),
                     'SELECT usage.recost_usage(now() - interval ''1 day'', now())', format('SELECT usage.define_campaign(%L, ''autumn'')', :b),
-                    format('SELECT id, user_id, cost FROM usage.usage_events WHERE user_id = %L', :b),
+                    format('SELECT id, user_id, total_cost FROM usage.api_usage WHERE user_id = %L', :b), format('SELECT * FROM usage._calls_of_user(%L)', :b),
                     'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement, attack.run('authenticated', statement);
 SELECT is(state, '42501', 'an admin may not: ' || statement)
   FROM unnest(ARRAY[format('SELECT usage.track_usage(%L, ''call'')', :b), format('SELECT usage.consume_usage(%L, ''call'')', :b),
                     'SELECT usage.grant_usage_access(''anon'', true)', 'SELECT * FROM usage.usage_events', 'SELECT usage.create_usage_partition(now()::date)',
                     format('SELECT usage.reserve_usage(%L, ''call'')', :b), format('SELECT usage.commit_usage(%L, 1)', :b), format('SELECT usage.release_usage(%L, 1)', :b),
                     'SELECT usage.track_usage_batch(''[]'')', format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'')', :b),
-                    'SELECT metadata FROM usage.usage_events', 'SELECT reason FROM usage.usage_events', 'SELECT * FROM usage.usage_events_default', 'SELECT * FROM usage.model_prices',
+                    format('SELECT id, user_id, cost FROM usage.usage_events WHERE user_id = %L', :b), 'SELECT name FROM usage.campaigns', 'SELECT used FROM usage.usage_alerts', 'SELECT metadata FROM usage.usage_events', 'SELECT reason FROM usage.usage_events', 'SELECT * FROM usage.usage_events_default', 'SELECT * FROM usage.model_prices',
                     'DELETE FROM usage.campaigns', 'SELECT usage.usage_maintenance()', 'SELECT * FROM usage.usage_changes',
                     'DELETE FROM usage.usage_changes', 'SELECT * FROM usage.usage_carried', 'SELECT * FROM usage.usage_reservations',
                     'SELECT usage.detach_users()', 'SET usage_tracking.enabled = off']) AS statement, attack.run('authenticated', statement);

@@ -71,8 +71,8 @@ SELECT attack.by_all('49, 50 boasting in the token', array_agg(attack.call(funct
                     'get_usage_alerts', 'acknowledge_usage_alert')
    AND name !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count)$';
 SELECT attack.by_all('49, 50 is not believed', ARRAY['SELECT true WHERE usage.is_admin() OR usage._sees_all_users()',
-                                                     'SELECT * FROM usage.user_usage', 'SELECT * FROM usage.api_usage', 'SELECT * FROM usage.campaigns',
-                                                     'SELECT id, user_id, ip FROM usage.usage_events'], '00000', '00000 42501');
+                                                     'SELECT * FROM usage.user_usage', 'SELECT * FROM usage.api_usage'], '00000', '00000 42501');
+SELECT attack.by_all('49, 50 nor does it open a table', ARRAY['SELECT * FROM usage.campaigns', 'SELECT id, user_id, ip FROM usage.usage_events', 'SELECT id, user_id, used FROM usage.usage_alerts']);
 SELECT attack.by_all('46 claiming to be ' || claimed, ARRAY[
     format('SELECT set_config(''request.jwt.claims'', ''{"role": "%s", "sub": "%s"}'', true), usage.track_usage(%2$L, ''call'')', claimed, :a),
     format('SELECT set_config(''request.jwt.claims'', ''{"role": "%s", "sub": "%s"}'', true), usage.consume_usage(%L, ''call'')', claimed, :a, :b),
@@ -100,8 +100,9 @@ SELECT is(attack.identity_of(''), 'nobody', '47 setting alone: a setting there i
 SET LOCAL usage_tracking.identity = 'user_id';
 SELECT is(attack.identity_of(claims), 'nobody', '46 user_id alone: ' || story || ' counts for nothing')
   FROM attack.claims WHERE claims LIKE '%sub%' AND length(claims) < 1000;
-SELECT is(rows, '', '46 user_id alone: nobody sees nothing, with a token for A: ' || source)
-  FROM unnest('{user_usage,api_usage,campaigns}'::text[]) AS source, attack.run('authenticated', 'SELECT * FROM usage.' || source);
+SELECT is(state || rows, expected, '46 user_id alone: nobody sees nothing, with a token for A: ' || source)
+  FROM (VALUES ('user_usage', '00000'), ('api_usage', '00000'), ('campaigns', '42501'), ('usage_events', '42501'), ('usage_alerts', '42501'), (format('_calls_of_user(%L)', :a), '42501'), (format('get_usage_alerts(%L)', :a), '42501'))
+       AS v (source, expected), attack.run('authenticated', 'SELECT * FROM usage.' || source);
 SELECT is(state, '42501', '46 user_id alone: nobody consumes nothing, with a token for A')
   FROM attack.run('authenticated', format('SELECT usage.consume_usage(%L, ''call'')', :a));
 SELECT is(rows, '(t)' || E'\n', '46 user_id alone: whom the gateway named does')

@@ -65,11 +65,13 @@ SELECT is(attack.trapped('authenticated', format(statement, :a)), '00000', '57 a
   FROM unnest(ARRAY['SELECT usage.consume_usage(%L, ''call'')', 'SELECT usage.consume_usage(%L, ''call'', idempotency_key => ''k'')', 'SELECT usage.require_usage(%L, ''call'')',
                     'SELECT usage.consume_usage(%L, ''call'', idempotency_key => ''k'')', 'SELECT usage.check_usage_limit(%L, ''call'')',
                     'SELECT usage.current_user_id(), usage.is_admin(), usage.has_role(%L, ''admin'')', 'SELECT FROM usage.user_usage', 'SELECT plan FROM usage.user_subscriptions',
-                    'SELECT total_cost FROM usage.api_usage', 'SELECT name FROM usage.campaigns', 'SELECT cost FROM usage.usage_events', 'SELECT usage.calculate_llm_cost(''acme'', ''m1'', 1, 1)',
+                    'SELECT total_cost FROM usage.api_usage', 'SELECT kind FROM usage.get_usage_alerts(%L)', 'SELECT usage.calculate_llm_cost(''acme'', ''m1'', 1, 1)',
                     'SELECT usage.calculate_llm_cost(''text-completion-acme'', ''secret alias'', 1, 1)', 'SELECT usage.calculate_openai_cost(1, 1, ''gpt-5'')',
                     'SELECT usage.calculate_image_cost(''acme'', ''m1'', size => ''1x1'')', 'SELECT usage.calculate_video_cost(''acme'', ''m1'', 1)',
                     'SELECT usage.usage_from_openai(''{"usage": {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}}}''), usage.usage_from_anthropic(''{"input_tokens": 1}''),'
                     ' usage.usage_from_opentelemetry(''{"gen_ai.usage.input_tokens": 1}'')']) AS statement;
+SELECT matches(attack.trapped('authenticated', 'SELECT * FROM usage.' || source), '^42501 permission denied for table ' || source, '57 nor is there another way to ' || source)
+  FROM unnest('{campaigns,usage_events,usage_alerts}'::text[]) AS source;
 SELECT is(c.total_cost, 0.75, '57 and what a session of a pool keeps of prices after him is right') FROM usage.calculate_llm_cost('acme', 'm1', 1, 1) AS c;
 SELECT is(input_tokens, 2::bigint, '57 and what he has read is what was told') FROM usage.usage_from_openai('{"usage": {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1}}}');
 SELECT is(used, 5::numeric, '57 what he used is counted') FROM usage.check_usage_limit(:a, 'call');
@@ -83,7 +85,7 @@ SELECT is(attack.trapped('authenticated', format(statement, :b)), '00000', '57 a
                     'SELECT usage.make_admin_by_email(''a@example.com'')', 'SELECT usage.adjust_usage(%L, ''calls_daily'', 9)', 'SELECT usage.reset_user_usage(%L, ''calls_daily'')',
                     'UPDATE usage.user_usage SET used = 4, max_usage = 8 WHERE limit_type OPERATOR(pg_catalog.=) ''calls_daily'' AND user_id OPERATOR(pg_catalog.=) %L',
                     'SELECT usage.reverse_usage(%L, ' || (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL) || ')',
-                    'SELECT usage.recost_usage(now() OPERATOR(pg_catalog.-) ''1 day''::pg_catalog.interval, now())', 'SELECT usage.define_campaign(%L, ''autumn'')',
+                    'SELECT usage.recost_usage(now() OPERATOR(pg_catalog.-) ''1 day''::pg_catalog.interval, now())', 'SELECT usage.define_campaign(%L, ''autumn'')', 'SELECT total_cost FROM usage.api_usage WHERE user_id OPERATOR(pg_catalog.=) %L',
                     'SELECT usage.export_user_data(%L)', 'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement;
 SELECT is((used, max_usage)::text, '(4,8)', '57 what the admin changed is changed') FROM usage.check_usage_limit(:b, 'calls_daily');
 SELECT is(attack.trapped('service_role', format(statement, :b)), '00000', '57 a server: ' || statement)

@@ -14,7 +14,7 @@ SELECT no_plan();
 SELECT cmp_ok((SELECT count(*) FROM attack.relations() WHERE relation::text LIKE 'usage.usage\_events\_20%')::int, '>=', 2,
               'partitions made after the default privileges are among what is attacked');
 SELECT is_empty(format('SELECT relation FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attname = ''user_id'''
-                       ' WHERE kind IN (''r'', ''p'', ''o'') AND relation::text !~ ''_(20\d\d_\d\d|default|moving)$'''
+                       ' WHERE kind IN (''r'', ''p'') AND relation::text !~ ''_(20\d\d_\d\d|default|moving)$'''
                        ' AND NOT (SELECT strpos(query_to_xml(format(''TABLE %%s'', relation), true, false, '''')::text, %L) > 0)', :b),
                 'every table that can name a user names B');
 SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,calls_daily,2,5)' || E'\n', role || ' reads his own usage')
@@ -26,9 +26,9 @@ SELECT is(rows, '(film,2)' || E'\n', role || ' gets his own alerts')
   FROM attack.attackers, attack.run(role, 'SELECT usage_type, used FROM usage.get_usage_alerts(''aaaaaaaa-0000-4000-8000-00000000000a'')') WHERE is_user;
 SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,api.content,m1,r1,4,3,spring,192.0.2.1)' || E'\n', role || ' reads his own calls')
   FROM attack.attackers, attack.run(role, 'SELECT user_id, service_type, model, request_id, input_tokens, total_cost, campaign_id, ip_address FROM usage.api_usage') WHERE is_user;
-SELECT ok(attack.names_b(query_to_xml(format('SELECT %s FROM %s', column_name, relation), true, false, '')::text) OR column_name NOT IN ('user_id', 'ip', 'user_agent', 'request_id', 'name'),
+SELECT ok(attack.names_b(query_to_xml(format('SELECT %s FROM %s', column_name, relation), true, false, '')::text),
           format('%s.%s tells about B, so his rows must not be seen', relation, column_name))
-  FROM attack.relations(), unnest(readable) AS column_name WHERE column_name IN ('user_id', 'ip', 'user_agent', 'request_id', 'name');
+  FROM attack.relations(), unnest(readable) AS column_name WHERE column_name IN ('user_id', 'ip_address', 'user_agent', 'request_id');
 
 /* 1-3 */
 SELECT attack.on_relations('1-3 SELECT *', 'SELECT * FROM %1$s', 'rpmSf');
@@ -37,11 +37,11 @@ SELECT attack.by_all('1-3 whether there is a row, of what users do not read', ar
   FROM attack.relations() WHERE readable = '{}';
 SELECT attack.on_relations('1-3 whole rows', 'SELECT to_jsonb(t) FROM %1$s AS t', 'rpmf');
 SELECT attack.on_relations('1-3 where a row is', 'SELECT ctid, xmin, tableoid FROM %1$s', 'rpmSf');
-SELECT attack.on_relations('1-3 locking rows', 'SELECT FROM %1$s FOR SHARE', 'rpomf');
+SELECT attack.on_relations('1-3 locking rows', 'SELECT FROM %1$s FOR SHARE', 'rpmf');
 SELECT attack.on_relations('1-3 copying the table', 'CREATE TABLE workshop.copy AS TABLE %1$s', 'rpmSf');
 SELECT attack.on_relations('1-3 through a view of his own',
     'CREATE VIEW pg_temp.mine AS SELECT * FROM %1$s; SELECT * FROM pg_temp.mine', 'rpmSf');
-SELECT attack.on_relations('1-3 inheriting it', 'CREATE TABLE workshop.child () INHERITS (%1$s)', 'rpo', '42501 42809', '42501 42809');
+SELECT attack.on_relations('1-3 inheriting it', 'CREATE TABLE workshop.child () INHERITS (%1$s)', 'rp', '42501 42809', '42501 42809');
 SELECT attack.by_all('1-3 every column but those of the list',
        array_agg(format('SELECT %I FROM %s', attname, relation)))
   FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attnum > 0 AND NOT attisdropped
@@ -52,15 +52,22 @@ SELECT attack.by_all('1 the columns of the list', array_agg(format(query, column
                 SELECT %1$s FROM %2$s WHERE user_id = %3$L OR true,SELECT %1$s FROM %2$s AS t WHERE user_id <> ALL (SELECT usage.current_user_id()),
                 SELECT %1$s FROM %2$s TABLESAMPLE SYSTEM (100),WITH RECURSIVE t AS (SELECT * FROM (SELECT %1$s FROM %2$s) AS x UNION SELECT * FROM t) SELECT * FROM t}'::text[]) AS query
  WHERE readable <> '{}' AND (kind <> 'v' OR query !~ 'ONLY|TABLESAMPLE');
-SELECT attack.by_all('1 by a key of B', array_agg(format('SELECT user_id FROM %s WHERE %s = %L OR (user_id = %4$L AND %2$s <> '''')', relation, key, value, :b)), '00000', '00000 42501')
+SELECT attack.by_all('1 by a key of B, in ' || relation, array_agg(format('SELECT user_id FROM %s WHERE %s = %L OR (user_id = %4$L AND %2$s <> '''')', relation, key, value, :b)),
+                     CASE relation WHEN 'usage.api_usage' THEN '00000' ELSE '42501' END, CASE relation WHEN 'usage.api_usage' THEN '00000 42501' ELSE '42501' END)
   FROM (VALUES ('usage.usage_events', 'request_id', 'secret request'), ('usage.api_usage', 'request_id', 'secret request'), ('usage.api_usage', 'campaign_id', 'secret campaign'),
-               ('usage.campaigns', 'campaign_id', 'spring'), ('usage.campaigns', 'name', 'secret name')) AS v (relation, key, value) WHERE value <> 'spring';
-SELECT attack.by_all('1 rows under the same name as his own', ARRAY['SELECT c.* FROM usage.campaigns AS c WHERE c.campaign_id = ''spring''',
+               ('usage.campaigns', 'campaign_id', 'spring'), ('usage.campaigns', 'name', 'secret name'), ('usage.usage_alerts', 'kind', 'unusual')) AS v (relation, key, value) GROUP BY relation;
+SELECT attack.by_all('1 calls under the same name as his own', ARRAY['SELECT u.* FROM usage.api_usage AS u WHERE u.campaign_id = ''spring''',
+    'SELECT v.* FROM usage.api_usage AS u JOIN usage.api_usage AS v USING (model)', 'SELECT v.* FROM usage.api_usage AS u LEFT JOIN usage.api_usage AS v ON v.user_id <> u.user_id'], '00000', '00000 42501');
+SELECT attack.by_all('1 campaigns under the same name as his own', ARRAY['SELECT c.* FROM usage.campaigns AS c WHERE c.campaign_id = ''spring''',
     'SELECT d.* FROM usage.campaigns AS c JOIN usage.campaigns AS d USING (campaign_id)', 'SELECT e.cost FROM usage.campaigns AS c JOIN usage.usage_events AS e USING (campaign_id)',
-    'SELECT u.* FROM usage.campaigns AS c LEFT JOIN usage.api_usage AS u ON u.model = ''m1'''], '00000', '00000 42501');
-SELECT attack.by_all('1 partitions and copies, by the columns that are open in their parent', array_agg(format('SELECT %I FROM %s', c, p.relation)))
-  FROM attack.relations() AS p, attack.relations() AS e, unnest(e.readable) AS c
- WHERE e.relation = 'usage.usage_events'::regclass AND p.relation::text ~ '^usage.usage_events_' AND p.kind <> 'S';
+    'SELECT u.* FROM usage.campaigns AS c LEFT JOIN usage.api_usage AS u ON u.model = ''m1''', 'SELECT u.* FROM usage.api_usage AS u LEFT JOIN usage.campaigns AS c USING (campaign_id)']);
+SELECT attack.by_all('1 what functions tell, from the tables, partitions and copies themselves', array_agg(format(query, attname, relation, id)))
+  FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attnum > 0 AND NOT attisdropped,
+       unnest('{SELECT %1$I FROM ONLY %2$s,SELECT count(%1$I) FROM %2$s WHERE user_id = %3$L}'::text[]) AS query, unnest(ARRAY[:a, :b]) AS id
+ WHERE relation::text ~ '^usage[.](usage_events|campaigns$|usage_alerts$)' AND kind IN ('r', 'p') AND (query LIKE '%WHERE%' OR id = :a);
+SELECT attack.by_all('1 calls of B, by the function behind the view', array_agg(format(query, :b)))
+  FROM unnest(ARRAY['SELECT count(*) FROM usage._calls_of_user(%L)', 'SELECT (usage._calls_of_user(%L)).ip_address', 'SELECT EXISTS (SELECT FROM usage._calls_of_user(%L))', 'SELECT c.id FROM (VALUES (%L::uuid)) AS v (id), LATERAL usage._calls_of_user(v.id) AS c',
+                    'SELECT c.* FROM usage.api_usage AS u RIGHT JOIN usage._calls_of_user(%L) AS c ON c.id = u.id', 'SELECT usage._recorded_calls(%L)', 'SELECT count(*) FROM usage.get_usage_alerts(%L)']) AS query;
 SELECT attack.by_all('1 hidden columns, by other ways', array_agg(format(query, relation, hidden, CASE hidden WHEN 'reason' THEN '''x''' ELSE '''{}''::jsonb' END)))
   FROM (VALUES ('usage.usage_events', 'metadata'), ('usage.usage_events', 'reason'), ('usage.user_subscriptions', 'metadata')) AS v (relation, hidden),
        unnest(ARRAY['SELECT (e).%2$I FROM %1$s AS e', 'SELECT e FROM %1$s AS e', 'SELECT count(e) FROM %1$s AS e', 'SELECT count(e.*) FROM %1$s AS e', 'SELECT 1 FROM %1$s AS e WHERE e IS NULL',
@@ -72,14 +79,14 @@ SELECT is_empty($$SELECT relation FROM attack.relations() AS r JOIN pg_class AS 
                    WHERE hidden = ANY (readable)$$, '1 reasons, metadata and what corrections say are not among them');
 
 /* 4 */
-SELECT attack.on_relations('4 views', 'SELECT * FROM %1$s', 'vo', '00000', '00000 42501');
-SELECT attack.on_relations('4 views, asked for B', 'SELECT * FROM %1$s WHERE user_id = %4$L', 'vo', '00000', '00000 42501');
+SELECT attack.on_relations('4 views', 'SELECT * FROM %1$s', 'v', '00000', '00000 42501');
+SELECT attack.on_relations('4 views, asked for B', 'SELECT * FROM %1$s WHERE user_id = %4$L', 'v', '00000', '00000 42501');
 SELECT attack.on_relations('4 views, asked for anybody',
     'SELECT * FROM %1$s WHERE user_id IS NULL OR user_id = ANY (ARRAY[%4$L]::uuid[]) OR user_id::text LIKE ''%%''',
-    'vo', '00000', '00000 42501');
+    'v', '00000', '00000 42501');
 /* 12: what pages there are */
-SELECT attack.on_relations('12 views, the last page', 'SELECT * FROM %1$s ORDER BY 1 DESC LIMIT 1000000', 'vo', '00000', '00000 42501');
-SELECT attack.on_relations('12 views, a page before the first', 'SELECT * FROM %1$s OFFSET -1', 'vo', '2201X', '2201X 42501');
+SELECT attack.on_relations('12 views, the last page', 'SELECT * FROM %1$s ORDER BY 1 DESC LIMIT 1000000', 'v', '00000', '00000 42501');
+SELECT attack.on_relations('12 views, a page before the first', 'SELECT * FROM %1$s OFFSET -1', 'v', '2201X', '2201X 42501');
 
 /* 5, 6: whatever takes a user id refuses B's, and nobody's */
 SELECT attack.by_all('5 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))
@@ -108,7 +115,7 @@ SELECT is(attack.run(role, attack.call(function, quote_literal(:b)))::text,
  WHERE of_user AND role = 'authenticated';
 
 /* 13 */
-SELECT attack.on_relations('13 COPY to a file', 'COPY %1$s TO ''/tmp/regress_ut_copy''', 'rpomf');
+SELECT attack.on_relations('13 COPY to a file', 'COPY %1$s TO ''/tmp/regress_ut_copy''', 'rpmf');
 SELECT attack.on_relations('13 COPY through a program', 'COPY (SELECT * FROM %1$s) TO PROGRAM ''cat''');
 
 /* 15 */

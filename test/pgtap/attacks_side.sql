@@ -21,10 +21,10 @@ BEGIN
 END
 $$;
 CREATE OPERATOR workshop.!! (RIGHTARG = anyelement, FUNCTION = workshop.leak);
-CREATE TABLE attack.leaks (query text);
-INSERT INTO attack.leaks
+CREATE TABLE attack.leaks (query text, is_closed boolean GENERATED ALWAYS AS (query ~ 'usage[.](usage_events|campaigns|usage_alerts)') STORED);
+INSERT INTO attack.leaks (query)
 SELECT format('SELECT count(*) FROM usage.%s WHERE %s', source, replace(condition, 'plan', of_text))
-  FROM (VALUES ('user_usage', 'plan'), ('user_subscriptions', 'plan'), ('api_usage', 'request_id'), ('campaigns', 'name'), ('usage_events', 'user_agent')) AS v (source, of_text),
+  FROM (VALUES ('user_usage', 'plan'), ('user_subscriptions', 'plan'), ('api_usage', 'request_id'), ('campaigns', 'name'), ('usage_events', 'user_agent'), ('usage_alerts', 'kind')) AS v (source, of_text),
        unnest(ARRAY['workshop.leak(user_id)', 'OPERATOR(workshop.!!) user_id', 'workshop.leak(plan) AND workshop.leak(user_id)',
                     'workshop.leak(user_id) AND user_id::text LIKE ''b%''', 'user_id::text LIKE ''b%'' AND workshop.leak(user_id)',
                     'workshop.leak(user_id) OR user_id = ''bbbbbbbb-0000-4000-8000-00000000000b''',
@@ -58,7 +58,8 @@ SELECT alike(attack.leaked(NULL, query), '%' || :b || '%', '30 it does tell who 
 SELECT is(string_agg(query, '; '), NULL, format('30 functions that tell, in %s queries, by %s', (SELECT count(*) FROM attack.leaks), role))
   FROM attack.attackers LEFT JOIN attack.leaks ON attack.leaked(role, query) ~* 'secret|pro|bbbbbbbb-0000-4000-8000-00000000000b|666666|192\.0\.2\.66' GROUP BY role;
 SELECT is(count(*) FILTER (WHERE attack.leaked(role, query) ~ :a)::int, count(*)::int, '30 they do tell ' || role || ' what is his own')
-  FROM attack.attackers, attack.leaks WHERE is_user AND query !~ 'LIKE ''b|\(s\)$|s.user_id <> ' GROUP BY role;
+  FROM attack.attackers, attack.leaks WHERE is_user AND NOT is_closed AND query !~ 'LIKE ''b|\(s\)$|s.user_id <> ' GROUP BY role;
+SELECT attack.by_all('30 functions that tell, of tables nobody reads', array_agg(query)) FROM attack.leaks WHERE is_closed;
 /* in plans of other shapes too */
 SELECT is(string_agg(setting || ': ' || query, '; ') FILTER (WHERE attack.leaked(role, query, setting) ~* 'secret|pro|bbbbbbbb-0000-4000-8000-00000000000b|666666|192\.0\.2\.66'), NULL,
           format('30 functions that tell, other plans, by %s', role))
@@ -67,50 +68,96 @@ SELECT is(string_agg(setting || ': ' || query, '; ') FILTER (WHERE attack.leaked
 SELECT attack.by_all('30 behind a view that could be opened', ARRAY[
     format('SELECT usage._usage_of_user(%L)', :b), format('SELECT w.* FROM (VALUES (%L::uuid)) AS v (id), LATERAL usage._usage_of_user(id) AS w', :b)]);
 
-CREATE TABLE attack.oracles (query text, state text);
-INSERT INTO attack.oracles
+CREATE TABLE attack.oracles (query text, state text, is_closed boolean GENERATED ALWAYS AS (query ~ 'usage[.](usage_events|campaigns|usage_alerts)') STORED);
+INSERT INTO attack.oracles (query, state)
 SELECT replace(replace(format(query, source), 'plan', of_text), '''pro''', quote_literal(of_b)), state
   FROM (VALUES ('user_usage', 'plan', 'pro'), ('user_subscriptions', 'plan', 'pro'), ('api_usage', 'request_id', 'secret request'), ('campaigns', 'name', 'secret name'),
-               ('usage_events', 'user_agent', 'secret agent')) AS s (source, of_text, of_b),
+               ('usage_events', 'user_agent', 'secret agent'), ('usage_alerts', 'kind', 'unusual')) AS s (source, of_text, of_b),
        (VALUES ('SELECT count(1 / strpos(''aaaaaaaa-0000-4000-8000-00000000000a'', user_id::text)) FROM usage.%s', '22012'),
                ('SELECT count(*) FROM usage.%s WHERE 1 / strpos(''aaaaaaaa-0000-4000-8000-00000000000a'', user_id::text) > 0', '22012'),
                ('SELECT count(*) FROM usage.%s WHERE CASE WHEN plan = ''pro'' THEN (''x'' || user_id::text)::int END = 1', '22P02'),
                ('SELECT count(*) FROM usage.%s WHERE CASE plan WHEN ''pro'' THEN sqrt(-length(plan)) END > 0', '2201F')) AS v (query, state);
 SELECT throws_ok(query, state, NULL, '31 it does fail for who sees everything: ' || query) FROM attack.oracles;
-SELECT attack.by_all('31 errors that tell', array_agg(query), '00000', '00000 42501') FROM attack.oracles;
+SELECT attack.by_all('31 errors that tell', array_agg(query), '00000', '00000 42501') FROM attack.oracles WHERE NOT is_closed;
+SELECT attack.by_all('31 errors that tell, of tables nobody reads', array_agg(query)) FROM attack.oracles WHERE is_closed;
 
 /* ---- 32: estimates and statistics ---- */
 
 INSERT INTO usage.user_subscriptions (user_id) SELECT gen_random_uuid() FROM generate_series(1, 300) ON CONFLICT DO NOTHING;
 CREATE STATISTICS usage.of_plans ON plan, (status || 'x'), anchor FROM usage.user_subscriptions;
-ANALYZE usage.user_subscriptions, usage.usage_events, usage.usage_counters, usage.usage_reservations, usage.usage_carried, usage.usage_changes, usage.campaigns;
+ANALYZE usage.user_subscriptions, usage.usage_events, usage.usage_counters, usage.usage_reservations, usage.usage_carried, usage.usage_changes, usage.campaigns, usage.usage_alerts;
 SELECT cmp_ok((SELECT count(*) FROM pg_stats WHERE schemaname = 'usage')::int, '>', 30, '32 there are statistics');
 SELECT ok(EXISTS (SELECT FROM pg_stats_ext JOIN pg_stats_ext_exprs USING (statistics_name) WHERE statistics_name = 'of_plans'), '32 and extended ones');
 SELECT attack.on_relations('32 EXPLAIN', 'EXPLAIN SELECT * FROM %1$s', 'rpmSf');
-SELECT attack.on_relations('32 EXPLAIN of changes', 'EXPLAIN DELETE FROM %1$s', 'rpo');
+SELECT attack.on_relations('32 EXPLAIN of changes', 'EXPLAIN DELETE FROM %1$s', 'rp');
 SELECT attack.by_all('32 statistics', ARRAY[
     'SELECT ''secret'' FROM pg_stats WHERE schemaname = ''usage''', 'SELECT ''secret'' FROM pg_stats_ext WHERE schemaname = ''usage''',
     'SELECT ''secret'' FROM pg_stats_ext_exprs WHERE schemaname = ''usage'''], '00000', '00000');
 SELECT attack.by_all('32 statistics themselves', ARRAY['SELECT * FROM pg_statistic', 'SELECT * FROM pg_statistic_ext_data']);
-/* of what a user has many, PostgreSQL's own estimates tell how many (see doc/access.md); nothing else does */
 SELECT is(replace(told, id, 'X'), replace(not_told, :nobody, 'X'), format('32 EXPLAIN says the same of B and of nobody, to %s: %s', role, query))
   FROM attack.attackers, (VALUES (:b)) AS v (id),
        unnest('{EXPLAIN SELECT user_id FROM usage.user_usage WHERE user_id = %L,EXPLAIN SELECT plan FROM usage.user_subscriptions WHERE user_id = %L,EXPLAIN SELECT total_cost FROM usage.api_usage WHERE user_id = %L,
-                EXPLAIN (COSTS off) SELECT ip FROM usage.usage_events WHERE user_id = %L,EXPLAIN (COSTS off) SELECT name FROM usage.campaigns WHERE user_id = %L}'::text[]) AS query,
+                EXPLAIN SELECT ip_address FROM usage._calls_of_user(%L),EXPLAIN SELECT used FROM usage.get_usage_alerts(%L)}'::text[]) AS query,
        LATERAL (SELECT concat(a.*) AS told FROM attack.run(role, format(query, id)) AS a) AS his,
        LATERAL (SELECT concat(a.*) AS not_told FROM attack.run(role, format(query, :nobody)) AS a) AS none;
 
-/* with ANALYZE, a filter behind an index says how many rows it held back */
+/* With ANALYZE, a filter behind an index says how many rows it held back, and
+ * costs tell what statistics know.  So there is nothing to be read behind one. */
+CREATE TABLE attack.plans (query text);
+INSERT INTO attack.plans VALUES ('SELECT 1 FROM usage.campaigns WHERE user_id = %L AND campaign_id = ''spring'''), ('SELECT 1 FROM usage.campaigns WHERE user_id = %L AND campaign_id >= ''spri'''),
+    ('SELECT 1 FROM usage.usage_events WHERE user_id = %L'), ('SELECT ip FROM usage.usage_events WHERE user_id = %L'), ('SELECT name FROM usage.campaigns WHERE user_id = %L'),
+    ('SELECT 1 FROM usage.usage_alerts WHERE user_id = %L'), ('SELECT count(*) FROM usage.usage_alerts WHERE user_id >= %L AND raised_at > ''2000-01-01'''), ('SELECT 1 FROM usage.usage_counters WHERE user_id = %L');
 SET LOCAL enable_seqscan = off;
-SELECT todo_start('the policy own_or_all is such a filter');
-SELECT is(replace(replace(concat(there.*), :b, 'X'), one, 'Y'), replace(replace(concat(none.*), :nobody, 'X'), other, 'Y'), format('32 EXPLAIN ANALYZE says the same of what B has and has not, to %s: %s', role, query))
-  FROM attack.attackers,
-       (VALUES ('SELECT 1 FROM usage.campaigns WHERE user_id = %L AND campaign_id = %L', 'spring', 'autumn'), ('SELECT 1 FROM usage.campaigns WHERE user_id = %L AND campaign_id >= %L', 'spri', 'sprj'),
-               ('SELECT 1 FROM usage.usage_events WHERE user_id = %L', '', ''), ('SELECT 1 FROM usage.user_subscriptions WHERE user_id = %L', '', '')) AS v (query, one, other),
-       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query, :b, one)) AS there,
-       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query, :nobody, other)) AS none WHERE is_user;
+SELECT attack.by_all('32 EXPLAIN ANALYZE and estimates, of tables nobody reads', array_agg(concat('EXPLAIN ', options, format(query, :b))))
+  FROM attack.plans, unnest(ARRAY['', '(COSTS off) ', '(ANALYZE, COSTS off, TIMING off, SUMMARY off) ', '(GENERIC_PLAN) ']) AS options
+ WHERE options !~ 'GENERIC' OR current_setting('server_version_num')::int >= 160000;
+SELECT todo_start('the policy own_or_all of user_subscriptions is such a filter: it tells who is a user');
+SELECT is(replace(concat(there.*), :b, 'X'), replace(concat(none.*), :nobody, 'X'), format('32 EXPLAIN ANALYZE says the same of B and of nobody, to %s: %s', role, query))
+  FROM attack.attackers, unnest('{SELECT 1 FROM usage.user_subscriptions WHERE user_id = %L,SELECT 1 FROM usage.user_subscriptions WHERE user_id BETWEEN %1$L AND %1$L}'::text[]) AS query,
+       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query, :b)) AS there,
+       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query, :nobody)) AS none WHERE is_user;
 SELECT todo_end();
 SET LOCAL enable_seqscan = on;
+
+/* What views and functions tell by their plans is the same whether B has 10 calls
+ * or 10000, and no number in it is larger than what A has himself. */
+CREATE FUNCTION attack.calls_of(who uuid, calls int) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO usage.usage_events (id, user_id, usage_type, status, quantity, tokens, cost, occurred_at, provider, model, campaign_id, ip)
+    SELECT nextval('usage.usage_events_id_seq'), who, 'api.content', 'success', 1, 1, 1, now() - n * interval '1 second', 'acme', 'm1', 'spring', '192.0.2.66' FROM generate_series(1, calls) AS n
+$$;
+CREATE TABLE attack.told (role name, query text, first text, second text);
+INSERT INTO attack.told (role, query)
+SELECT role, format(query, id) FROM (SELECT role, is_user FROM attack.attackers UNION ALL VALUES (current_user, NULL::boolean)) AS r, (VALUES (:a), (:b)) AS v (id),
+       unnest('{SELECT * FROM usage.api_usage,SELECT count(*) FROM usage.api_usage WHERE user_id = %L,SELECT * FROM usage.api_usage WHERE user_id >= %L,SELECT * FROM usage.api_usage WHERE user_id <> %L,
+                SELECT * FROM usage.api_usage WHERE campaign_id = ''spring'',SELECT * FROM usage.api_usage WHERE campaign_id >= ''secr'' AND created_at > ''2020-01-01'',SELECT * FROM usage.api_usage WHERE id > 0 ORDER BY id DESC LIMIT 1,
+                SELECT sum(total_cost) FROM usage.api_usage GROUP BY model,SELECT * FROM usage.api_usage AS u JOIN usage.user_usage USING (user_id),SELECT * FROM usage.user_usage WHERE user_id = %L,
+                SELECT * FROM usage._calls_of_user(current_user_id()),SELECT * FROM usage.get_usage_alerts(current_user_id())}'::text[]) AS query
+ WHERE is_user OR is_user IS NULL AND query !~ 'current_user_id';
+UPDATE attack.told SET query = replace(query, 'current_user_id()', 'usage.current_user_id()');
+CREATE FUNCTION attack.explained(who name, query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+    plan text := '';
+BEGIN
+    IF EXISTS (SELECT FROM attack.attackers WHERE role = who) THEN
+        RETURN (SELECT a.state || ' ' || a.told || a.rows FROM attack.run(who, 'EXPLAIN (ANALYZE, VERBOSE, TIMING off, SUMMARY off) ' || query) AS a);
+    END IF;
+    FOR line IN EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, TIMING off, SUMMARY off) ' || query LOOP
+        plan := plan || line || E'\n';
+    END LOOP;
+    RETURN plan;
+END
+$$;
+SELECT attack.calls_of(:a, 2), attack.calls_of(:b, 9) \g /dev/null
+ANALYZE usage.usage_events;
+UPDATE attack.told SET first = attack.explained(role, query);
+SELECT attack.calls_of(:b, 9990) \g /dev/null
+ANALYZE usage.usage_events;
+UPDATE attack.told SET second = attack.explained(role, query);
+SELECT is(second, first, format('32 EXPLAIN ANALYZE says the same of 10 calls and of 10000, to %s: %s', role, query)) FROM attack.told WHERE role IN (SELECT role FROM attack.attackers);
+SELECT cmp_ok(max(n[1]::bigint), '<=', 3::bigint, format('32 and of no more rows than are his own, to %s: %s', role, query))
+  FROM attack.told, regexp_matches(first || second, '(?:actual rows=|Rows Removed by [A-Za-z ]+: |Heap Fetches: )([0-9]+)', 'g') AS n WHERE role IN (SELECT role FROM attack.attackers) GROUP BY role, query;
+SELECT isnt(second, first, '32 it does not to who sees everything: ' || query) FROM attack.told WHERE role NOT IN (SELECT role FROM attack.attackers) AND query ~ 'api_usage' AND query !~ :a;
 
 /* ---- 33: sums over everybody ---- */
 
@@ -119,9 +166,11 @@ SELECT attack.by_all('33 sums over everybody', ARRAY['SELECT usage.reconcile_usa
     'SELECT user_id FROM usage.usage_counters GROUP BY user_id ORDER BY sum(used) DESC LIMIT 1', 'SELECT sum(quantity) FROM usage.usage_reservations']);
 SELECT attack.by_all('33 sums of what he sees', ARRAY[
     'SELECT ''secret'' FROM usage.user_usage HAVING count(DISTINCT user_id) > 1', 'SELECT ''secret'' FROM usage.user_subscriptions HAVING count(*) > 1',
-    'SELECT ''secret'' FROM usage.api_usage HAVING count(*) > 1', 'SELECT ''secret'' FROM usage.usage_events HAVING count(DISTINCT user_id) > 1', 'SELECT ''secret'' FROM usage.campaigns HAVING count(*) > 1',
-    'SELECT campaign_id, sum(cost), max(tokens) FROM usage.usage_events GROUP BY CUBE (campaign_id, user_id)',
+    'SELECT ''secret'' FROM usage.api_usage HAVING count(DISTINCT user_id) > 1 OR count(*) > 3',
+    'SELECT campaign_id, sum(total_cost) > 100 AS secret, max(input_tokens) FROM usage.api_usage GROUP BY CUBE (campaign_id, user_id)',
     'SELECT user_id, sum(used) FROM usage.user_usage GROUP BY ROLLUP (user_id) ORDER BY sum(used) DESC'], '00000', '00000 42501');
+SELECT attack.by_all('33 sums of what nobody reads', ARRAY['SELECT ''secret'' FROM usage.usage_events HAVING count(DISTINCT user_id) > 1', 'SELECT ''secret'' FROM usage.campaigns HAVING count(*) > 1',
+    'SELECT campaign_id, sum(cost), max(tokens) FROM usage.usage_events GROUP BY CUBE (campaign_id, user_id)', 'SELECT count(*) FROM usage.usage_alerts', 'SELECT max(used) FROM usage.usage_alerts GROUP BY ()']);
 SELECT is_empty('SELECT relation FROM attack.relations() WHERE kind = ''m''', '33 there is no materialized view, whose rows nobody could hold back');
 
 /* ---- 34-36: what is there and what is not answer the same ---- */
@@ -150,7 +199,7 @@ SELECT is_empty($$SELECT i.indexrelid::regclass FROM pg_index AS i JOIN attack.r
                    WHERE indisunique AND NOT u.attnum = ANY (indkey)
                      AND NOT (indnkeyatts = 1 AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = indrelid AND attnum = ALL (indkey) AND attname = 'id'))$$,
                 '34 what must be unique is so for each user, but numbers of our own');
-SELECT attack.on_relations('35 a foreign key', 'CREATE TABLE workshop.referring (x uuid REFERENCES %1$s ON DELETE CASCADE ON UPDATE CASCADE)', 'ro');
+SELECT attack.on_relations('35 a foreign key', 'CREATE TABLE workshop.referring (x uuid REFERENCES %1$s ON DELETE CASCADE ON UPDATE CASCADE)', 'r');
 
 /* ---- 37, 39: prepared by one, run by another ---- */
 
@@ -165,6 +214,9 @@ PREPARE see_with AS WITH k AS MATERIALIZED (SELECT * FROM workshop.known()) SELE
 PREPARE see_events AS SELECT user_id FROM usage.usage_events;
 PREPARE see_calls AS SELECT user_id, total_cost FROM usage.api_usage;
 PREPARE see_campaigns AS SELECT * FROM usage.campaigns;
+PREPARE see_alerts AS SELECT * FROM usage.usage_alerts;
+PREPARE calls_of_b AS SELECT 'bbbbbbbb-0000-4000-8000-00000000000b', c.id FROM usage._calls_of_user('bbbbbbbb-0000-4000-8000-00000000000b') AS c;
+PREPARE alerts_of_b AS SELECT 'bbbbbbbb-0000-4000-8000-00000000000b', a.id FROM usage.get_usage_alerts('bbbbbbbb-0000-4000-8000-00000000000b') AS a;
 PREPARE see_metadata AS SELECT user_id, metadata FROM usage.usage_events;
 PREPARE recost AS SELECT usage.recost_usage('2020-01-01', '2020-01-02');
 PREPARE track_of_b AS SELECT usage.track_api_usage('bbbbbbbb-0000-4000-8000-00000000000b', 'api.content', 'acme', 'm1');
@@ -187,7 +239,7 @@ BEGIN
     RETURN b;
 END
 $$;
-\set see '''{see,see_one(''''bbbbbbbb-0000-4000-8000-00000000000b''''),see_inlined,see_with,see_events,see_calls,see_campaigns,see_metadata,see_holds}'''
+\set see '''{see,see_one(''''bbbbbbbb-0000-4000-8000-00000000000b''''),see_inlined,see_with,see_events,see_calls,see_campaigns,see_alerts,calls_of_b,alerts_of_b,see_metadata,see_holds}'''
 
 SELECT set_config('plan_cache_mode', 'force_generic_plan', true) \g /dev/null
 \set mode '''generic plans'''

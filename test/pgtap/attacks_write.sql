@@ -11,7 +11,7 @@ BEGIN;
 SELECT no_plan();
 
 /* 18-25, by plain SQL on every relation */
-SELECT attack.on_relations('18 INSERT', 'INSERT INTO %1$s DEFAULT VALUES', 'rpof');
+SELECT attack.on_relations('18 INSERT', 'INSERT INTO %1$s DEFAULT VALUES', 'rpf');
 SELECT attack.on_relations('18 INSERT into a view', 'INSERT INTO %1$s DEFAULT VALUES', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('INSERT INTO usage.user_limits (user_id, limit_type, max_usage) VALUES (%L, ''calls_daily'', -1)', :a),
@@ -31,7 +31,7 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('SELECT usage._raise_unusual_use(%L, ''film'', ''2026-01-02'', 1, 1)', :a),
     'SET usage_tracking.alert_thresholds = ''''', 'SET usage_tracking.alert_channel = ''spy''', 'SET usage_tracking.alert_retention = 1',
     'SET usage_tracking.limit_overrides = ''calls_daily.free=-1''', 'SELECT set_config(''usage_tracking.limit_overrides'', ''calls_daily.free=-1'', true)']);
-SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpof');
+SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
 SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('19 his own counter back to 0', ARRAY[
     format('UPDATE usage.usage_counters SET used = 0 WHERE user_id = %L', :a),
@@ -44,7 +44,7 @@ SELECT attack.by_all('19 his own counter back to 0', ARRAY[
     'MERGE INTO usage.user_usage AS u USING (VALUES (1)) AS v ON true WHEN MATCHED THEN UPDATE SET used = 0',
     'WITH w AS (UPDATE usage.user_usage SET used = 0 RETURNING *) SELECT * FROM w'], '42501 0A000', '42501 0A000');  -- MERGE knows no views before 17
 SELECT attack.on_relations('20 INSERT ON CONFLICT DO UPDATE',
-    'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT %3$s DO UPDATE SET %2$s = EXCLUDED.%2$s', 'ro');
+    'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT %3$s DO UPDATE SET %2$s = EXCLUDED.%2$s', 'r');
 SELECT attack.on_relations('20 the same on a parent', 'INSERT INTO %1$s SELECT * FROM %1$s ON CONFLICT DO NOTHING', 'p');
 SELECT attack.by_all('20, 21 on B''s key', ARRAY[
     format('INSERT INTO usage.user_subscriptions (user_id) VALUES (%L) ON CONFLICT (user_id) DO UPDATE SET plan = ''free''', :b),
@@ -52,16 +52,16 @@ SELECT attack.by_all('20, 21 on B''s key', ARRAY[
            ' SET user_id = EXCLUDED.user_id RETURNING plan, status', :b),
     format('INSERT INTO usage.user_subscriptions (user_id) VALUES (%L) ON CONFLICT DO NOTHING RETURNING user_id', :b),
     format('INSERT INTO usage.usage_keys (user_id, idempotency_key) VALUES (%L, ''secret-key'') ON CONFLICT DO NOTHING', :b)]);
-SELECT attack.on_relations('22 MERGE, to delete', 'MERGE INTO %1$s USING (SELECT 1) AS s ON true WHEN MATCHED THEN DELETE', 'rpo');
-SELECT attack.on_relations('22 MERGE, to insert', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN NOT MATCHED THEN INSERT DEFAULT VALUES', 'rpo');
-SELECT attack.on_relations('22 MERGE, to change', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN MATCHED THEN UPDATE SET %2$s = DEFAULT', 'rpo');
-SELECT attack.on_relations('23 INSERT RETURNING', 'INSERT INTO %1$s (%2$s) VALUES (DEFAULT) RETURNING *', 'rpof');
-SELECT attack.on_relations('24 DELETE', 'DELETE FROM %1$s', 'rpof');
+SELECT attack.on_relations('22 MERGE, to delete', 'MERGE INTO %1$s USING (SELECT 1) AS s ON true WHEN MATCHED THEN DELETE', 'rp');
+SELECT attack.on_relations('22 MERGE, to insert', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN NOT MATCHED THEN INSERT DEFAULT VALUES', 'rp');
+SELECT attack.on_relations('22 MERGE, to change', 'MERGE INTO %1$s USING (SELECT 1) AS s ON false WHEN MATCHED THEN UPDATE SET %2$s = DEFAULT', 'rp');
+SELECT attack.on_relations('23 INSERT RETURNING', 'INSERT INTO %1$s (%2$s) VALUES (DEFAULT) RETURNING *', 'rpf');
+SELECT attack.on_relations('24 DELETE', 'DELETE FROM %1$s', 'rpf');
 SELECT attack.on_relations('24 DELETE from a view', 'DELETE FROM %1$s RETURNING *', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('24 what is his own', array_agg(format('DELETE FROM %s WHERE user_id = %L', relation, :a)))
-  FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attname = 'user_id' WHERE kind IN ('r', 'p', 'o');
-SELECT attack.on_relations('25 TRUNCATE', 'TRUNCATE %1$s CASCADE', 'rpof');
-SELECT attack.on_relations('25 TRUNCATE with its sequences', 'TRUNCATE ONLY %1$s RESTART IDENTITY CASCADE', 'ro');
+  FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attname = 'user_id' WHERE kind IN ('r', 'p');
+SELECT attack.on_relations('25 TRUNCATE', 'TRUNCATE %1$s CASCADE', 'rpf');
+SELECT attack.on_relations('25 TRUNCATE with its sequences', 'TRUNCATE ONLY %1$s RESTART IDENTITY CASCADE', 'r');
 
 /* 18, 19 and 26 by every function: what takes a user id refuses his own too,
  * but for the few that use up or tell what he has. */
@@ -119,13 +119,14 @@ SELECT attack.by_all('28 an event of another time', ARRAY[
 SELECT attack.by_all('28 consume_usage takes no time', ARRAY[
     format('SELECT usage.consume_usage(%L, ''call'', occurred_at => now() - interval ''1 day'')', :a)], '42883', '42883 42501');
 /* neither by moving the clock, nor by any other setting that decides */
-SELECT attack.by_all('28 settings: ' || how, array_agg(format(statement, name, setting)))
+SELECT attack.by_all('28 settings: ' || how || CASE WHEN context = 'superuser' THEN '' ELSE ', ' || context END, array_agg(format(statement, name, setting)),
+                     CASE context WHEN 'superuser' THEN '42501' ELSE '55P02' END, CASE context WHEN 'superuser' THEN '42501' ELSE '55P02' END)
   FROM pg_settings, (VALUES ('SET', 'SET %1$s = %2$L'), ('SET LOCAL', 'SET LOCAL %1$s TO DEFAULT'), ('RESET', 'RESET %1$s'),
                             ('set_config', 'SELECT set_config(%1$L, %2$L, true)'),
                             ('ALTER ROLE', 'ALTER ROLE CURRENT_USER SET %1$s = %2$L'),
                             ('for a function', 'CREATE FUNCTION pg_temp.f() RETURNS uuid LANGUAGE sql SET %1$s = %2$L'
                              ' AS ''SELECT usage.current_user_id()''; SELECT pg_temp.f()')) AS v (how, statement)
- WHERE name LIKE 'usage\_tracking.%' AND name <> 'usage_tracking.error_style' GROUP BY how;
+ WHERE name LIKE 'usage\_tracking.%' AND name <> 'usage_tracking.error_style' GROUP BY how, context;
 SELECT attack.by_all('28 settings: all back to their defaults',
        ARRAY[format('RESET ALL; SELECT true FROM usage.consume_usage(%L, ''call'', 1000) WHERE allowed', :a)], '00000 42501');
 
@@ -150,27 +151,27 @@ SELECT is(saw.state || replace(saw.told, id::text, 'N'), '22023' || replace(none
 SELECT is(attack.fingerprint(but_of => :a), :'before', '29 and nothing of B changed, by servers neither');
 
 /* 44 */
-SELECT attack.on_relations('44 ALTER: ' || what, 'ALTER TABLE %1$s ' || what, 'rpof')
+SELECT attack.on_relations('44 ALTER: ' || what, 'ALTER TABLE %1$s ' || what, 'rpf')
   FROM unnest(ARRAY['OWNER TO CURRENT_USER', 'DISABLE ROW LEVEL SECURITY', 'NO FORCE ROW LEVEL SECURITY', 'DISABLE TRIGGER ALL',
                     'DISABLE TRIGGER USER', 'ADD COLUMN x int', 'DROP COLUMN user_id', 'RENAME TO gone', 'SET SCHEMA workshop',
                     'SET (fillfactor = 10)', 'REPLICA IDENTITY NOTHING']) AS what;
 SELECT attack.on_relations('44 CREATE ' || what, replace('CREATE ' || what, '%1$s', '%1$s'), kinds)
-  FROM (VALUES ('POLICY mine ON %1$s USING (true)', 'rpo'), ('RULE mine AS ON INSERT TO %1$s DO ALSO NOTHING', 'rpov'),
-               ('STATISTICS workshop.mine ON %2$s, (1) FROM %1$s', 'ro'), ('INDEX mine ON %1$s (%2$s)', 'rpo'),
-               ('TRIGGER mine BEFORE INSERT ON %1$s FOR EACH STATEMENT EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()', 'rpo'),
-               ('TABLE workshop.referring (x uuid REFERENCES %1$s)', 'ro')) AS v (what, kinds);
+  FROM (VALUES ('POLICY mine ON %1$s USING (true)', 'rp'), ('RULE mine AS ON INSERT TO %1$s DO ALSO NOTHING', 'rpv'),
+               ('STATISTICS workshop.mine ON %2$s, (1) FROM %1$s', 'r'), ('INDEX mine ON %1$s (%2$s)', 'rp'),
+               ('TRIGGER mine BEFORE INSERT ON %1$s FOR EACH STATEMENT EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()', 'rp'),
+               ('TABLE workshop.referring (x uuid REFERENCES %1$s)', 'r')) AS v (what, kinds);
 SELECT attack.on_relations('44 a view', 'ALTER VIEW %1$s SET (security_invoker = false)', 'v');
 SELECT attack.on_relations('44 replacing a view', 'CREATE OR REPLACE VIEW %1$s AS SELECT 1 AS %2$s', 'v');
 SELECT attack.on_relations('44 a sequence', 'ALTER SEQUENCE %1$s RESTART', 'S');
-SELECT attack.on_relations('44 DROP TABLE', 'DROP TABLE %1$s CASCADE', 'rpof');
-SELECT attack.on_relations('44 LOCK TABLE', 'LOCK TABLE %1$s IN ACCESS EXCLUSIVE MODE', 'rpo');
+SELECT attack.on_relations('44 DROP TABLE', 'DROP TABLE %1$s CASCADE', 'rpf');
+SELECT attack.on_relations('44 LOCK TABLE', 'LOCK TABLE %1$s IN ACCESS EXCLUSIVE MODE', 'rp');
 /* who reads a whole table may hold the lock that reading it takes */
-SELECT attack.on_relations('62 LOCK TABLE ' || mode, 'LOCK TABLE %1$s IN ' || mode || ' MODE', CASE mode WHEN 'ACCESS SHARE' THEN 'rpv' ELSE 'rpov' END)
+SELECT attack.on_relations('62 LOCK TABLE ' || mode, 'LOCK TABLE %1$s IN ' || mode || ' MODE', CASE mode WHEN 'ACCESS SHARE' THEN 'rpv' ELSE 'rpv' END)
   FROM unnest('{ACCESS SHARE,ROW SHARE,ROW EXCLUSIVE,SHARE UPDATE EXCLUSIVE,SHARE,SHARE ROW EXCLUSIVE,EXCLUSIVE,ACCESS EXCLUSIVE}'::text[]) AS mode;
-SELECT attack.on_relations('62 locking rows', 'SELECT FROM %1$s FOR ' || strength, 'rpo') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
+SELECT attack.on_relations('62 locking rows', 'SELECT FROM %1$s FOR ' || strength, 'rp') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
 /* one of them can be updated, so this is no error; it locks no row, see 010_attacks.pl */
 SELECT attack.on_relations('62 locking rows of a view', 'SELECT FROM %1$s FOR ' || strength, 'v', '00000 42501', '00000 42501') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
-SELECT attack.on_relations('44 COMMENT', 'COMMENT ON TABLE %1$s IS ''mine''', 'rpo');
+SELECT attack.on_relations('44 COMMENT', 'COMMENT ON TABLE %1$s IS ''mine''', 'rp');
 SELECT attack.by_all('44 functions: ' || what, array_agg(format('ALTER FUNCTION %s %s', function, what)))
   FROM attack.functions(), unnest('{OWNER TO CURRENT_USER,SECURITY DEFINER,RESET ALL,RENAME TO gone}'::text[]) AS what GROUP BY what;
 SELECT attack.by_all('44 the schema and the extension', ARRAY[
@@ -180,7 +181,7 @@ SELECT attack.by_all('44 the schema and the extension', ARRAY[
     'ALTER EXTENSION usage_tracking DROP TABLE usage.plans', 'DROP OWNED BY ' || quote_ident(current_user)]);
 
 /* 45 */
-SELECT attack.on_relations('45 GRANT ON TABLE', 'GRANT ALL ON %1$s TO PUBLIC', 'rpovSf', '42501 00000', '42501 00000');
+SELECT attack.on_relations('45 GRANT ON TABLE', 'GRANT ALL ON %1$s TO PUBLIC', 'rpvSf', '42501 00000', '42501 00000');
 SELECT attack.by_all('45 GRANT ON FUNCTION', array_agg(format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', function)), '42501 00000', '42501 00000')
   FROM attack.functions();
 SELECT attack.by_all('45 GRANT ON SCHEMA', ARRAY['GRANT CREATE ON SCHEMA usage TO PUBLIC'], '42501 00000', '42501 00000');

@@ -24,26 +24,25 @@ SELECT usage.define_usage_limit('calls_daily', 'call', 1000000), usage.define_us
 CREATE SCHEMA test;
 CREATE FUNCTION test.user_id(n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql AS $$ SELECT md5(n::text)::uuid $$;
 
-/* A plan that is thought to be dear would be compiled, which only takes time here. */
-SET LOCAL jit = off;
-
 /* Tables and partitions of the extension larger than 1 MB, rows read of them from
- * end to end and scans of their indexes so far.  Scans themselves do not count: a
+ * end to end, scans of their indexes and rows fetched by these so far.  Scans themselves do not count: a
  * parallel plan begins some that its condition then does not let run. */
-CREATE FUNCTION test.scans(OUT relation text, OUT seq bigint, OUT idx bigint) RETURNS SETOF record LANGUAGE sql AS $$
-    SELECT c.oid::regclass::text, COALESCE(s.seq_tup_read, 0), COALESCE(s.idx_scan, 0)
+CREATE FUNCTION test.scans(OUT relation text, OUT seq bigint, OUT idx bigint, OUT fetched bigint) RETURNS SETOF record LANGUAGE sql AS $$
+    SELECT c.oid::regclass::text, COALESCE(s.seq_tup_read, 0), COALESCE(s.idx_scan, 0), COALESCE(s.idx_tup_fetch, 0)
       FROM pg_class c LEFT JOIN pg_stat_xact_user_tables s ON s.relid = c.oid
      WHERE c.relkind = 'r' AND c.relnamespace = 'usage'::regnamespace AND pg_relation_size(c.oid) > 1000000
 $$;
 
-/* Runs a statement as a role that acts for a user: what it scanned sequentially. */
-CREATE FUNCTION test.scanned(who name, me uuid, statement text, OUT seq text, OUT idx bigint) LANGUAGE plpgsql AS $$
+/* Runs a statement as a role that acts for a user: what it scanned sequentially, how
+ * often by index, and how many events it fetched so. */
+CREATE FUNCTION test.scanned(who name, me uuid, statement text, OUT seq text, OUT idx bigint, OUT events bigint) LANGUAGE plpgsql AS $$
 BEGIN
     CREATE TEMP TABLE before ON COMMIT DROP AS SELECT * FROM test.scans();
     PERFORM set_config('usage_tracking.user_id', me::text, true), set_config('role', who, true);
     EXECUTE statement;
     PERFORM set_config('role', 'none', true);
-    SELECT COALESCE(string_agg(relation, ', ') FILTER (WHERE a.seq > b.seq), 'none'), sum(a.idx - b.idx) INTO seq, idx
+    SELECT COALESCE(string_agg(relation, ', ') FILTER (WHERE a.seq > b.seq), 'none'), sum(a.idx - b.idx), sum(a.fetched - b.fetched) FILTER (WHERE relation ~ 'usage_events')
+      INTO seq, idx, events
       FROM test.scans() a JOIN before b USING (relation);
     DROP TABLE before;
 END
@@ -77,8 +76,8 @@ SELECT 'regress_ut_user', format(query, c.oid::regclass, test.user_id(77))
  UNION ALL SELECT 'regress_ut_user', query
   FROM unnest(ARRAY['SELECT * FROM usage.api_usage WHERE created_at > ''2026-05-01''', 'SELECT sum(total_cost) FROM usage.api_usage', 'SELECT model, sum(total_cost) FROM usage.api_usage GROUP BY model',
                     'SELECT sum(total_cost) FROM usage.api_usage WHERE created_at >= ''2026-04-02'' AND created_at < ''2026-05-03'' AND campaign_id = ''spring''',
-                    'SELECT * FROM usage.api_usage ORDER BY created_at DESC LIMIT 20', format('SELECT * FROM usage.campaigns WHERE user_id = %L', test.user_id(77)),
-                    format('SELECT c.name, sum(u.total_cost) FROM usage.campaigns AS c LEFT JOIN usage.api_usage AS u USING (campaign_id) WHERE c.user_id = %L GROUP BY c.name', test.user_id(77))]) AS query;
+                    'SELECT * FROM usage.api_usage ORDER BY created_at DESC LIMIT 20',
+                    format('SELECT count(*) FROM usage._calls_of_user(%L)', test.user_id(77)), format('SELECT * FROM usage.get_usage_alerts(%L)', test.user_id(77))]) AS query;
 INSERT INTO test.asked (who, newcomer, statement)
 SELECT who, newcomer, 'SELECT usage.' || call FROM (VALUES
     ('regress_ut_user', 0, 'check_usage_limit(%1$L, ''calls_daily'')'),
@@ -97,7 +96,7 @@ SELECT who, newcomer, 'SELECT usage.' || call FROM (VALUES
     ('regress_ut_server', 0, 'set_user_clock(%1$L, ''Europe/Berlin'', ''2026-05-03'')'),
     ('regress_ut_user', 0, 'check_usage_limit(%1$L, ''call'')')) AS v (who, newcomer, call);
 
-CREATE FUNCTION test.ask(round text, number int) RETURNS TABLE (statement text, is_query boolean, me uuid, seq text, idx bigint)
+CREATE FUNCTION test.ask(round text, number int) RETURNS TABLE (statement text, is_query boolean, me uuid, seq text, idx bigint, events bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
     one test.asked;
@@ -106,20 +105,28 @@ BEGIN
         me := test.user_id(CASE one.newcomer WHEN 0 THEN 77 ELSE one.newcomer * number END);
         statement := format(one.statement, me, round);
         is_query := one.statement LIKE 'SELECT % FROM %';
-        SELECT s.seq, s.idx INTO seq, idx FROM test.scanned(one.who, me, statement) AS s;
+        SELECT s.seq, s.idx, s.events INTO seq, idx, events FROM test.scanned(one.who, me, statement) AS s;
         RETURN NEXT;
     END LOOP;
 END
 $$;
 CREATE FUNCTION test.verdict(round text, number int) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
-    one record;
+    one  record;
+    plan jsonb;
+    own  bigint;
 BEGIN
     FOR one IN SELECT * FROM test.ask(round, number) LOOP
         RETURN NEXT is(one.seq, 'none', format('%s: scans of %s', round, one.statement));
         RETURN NEXT cmp_ok(one.idx, '>', 0::bigint, format('%s: it does read, by index: %s', round, one.statement));
         IF one.is_query THEN
-            RETURN NEXT is(ARRAY(SELECT test.seq_scans(test.plan(one.me, one.statement))), '{}', format('%s: plan of %s', round, one.statement));
+            plan := test.plan(one.me, one.statement);
+            RETURN NEXT is(ARRAY(SELECT test.seq_scans(plan)), '{}', format('%s: plan of %s', round, one.statement));
+            RETURN NEXT is(plan -> 0 -> 'JIT', NULL, format('%s: nothing is compiled for %s', round, one.statement));
+            IF one.statement ~ 'usage[.](api_usage|_calls_of_user)' THEN
+                SELECT 2 * count(*) INTO own FROM usage.usage_events WHERE user_id = one.me;    -- each once more, for its corrections
+                RETURN NEXT ok(one.events BETWEEN 4 AND own, format('%s: his own calls are read and no others, %s of %s: %s', round, one.events, own, one.statement));
+            END IF;
         END IF;
     END LOOP;
 END

@@ -54,7 +54,6 @@ CREATE FUNCTION privacy.totals() RETURNS SETOF text LANGUAGE sql AS $$
       FROM usage.usage_events GROUP BY tableoid, usage_type, status, occurred_at
      UNION ALL SELECT concat_ws(' ', 'model', provider, model, service_tier, status, sum(cost), sum(input_cost), sum(output_cost), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
                                 count(price_id), max(price_id)) FROM usage.usage_events GROUP BY provider, model, service_tier, status
-     UNION ALL SELECT concat_ws(' ', 'calls', model, count(*), sum(total_cost), sum(input_tokens)) FROM usage.api_usage GROUP BY model
      UNION ALL SELECT concat_ws(' ', usage_type, status, limit_id, month, events, quantity, tokens, cost) FROM usage.usage_carried
      UNION ALL SELECT concat_ws(' ', day, usage_type, status, is_final, sum(events), sum(quantity), sum(tokens), sum(cost)) FROM usage.usage_aggregations GROUP BY day, usage_type, status, is_final
      UNION ALL SELECT d::text FROM usage.usage_daily_totals AS d
@@ -119,6 +118,7 @@ END $$;
 CREATE FUNCTION privacy.check(extension text, how text, gone anyelement, other anyelement, looks text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     title text := format('%s, %s', extension, how);
+    before text;
 BEGIN
     PERFORM privacy.prepare(extension, gone, other);
     IF how <> 'erase_user' THEN
@@ -137,6 +137,8 @@ BEGIN
     UPDATE usage.user_roles SET granted_by = NULL WHERE user_id = other;  -- what is right to change of the other user's
     CREATE TEMP TABLE other_rows AS SELECT row FROM privacy.rows_of(other::text) AS row WHERE row !~ '^usage.usage_(events_(default|2026_03)|reservations|keys)';
     UPDATE usage.user_roles SET granted_by = gone WHERE user_id = other;
+    CREATE TEMP TABLE other_calls AS SELECT user_id, model, count(*) AS calls, sum(total_cost) AS cost, sum(input_tokens) AS tokens FROM usage.api_usage WHERE user_id = other GROUP BY user_id, model;
+    SELECT count(*) || ' ' || sum(total_cost) INTO before FROM usage.api_usage WHERE user_id = gone;
     CREATE TEMP TABLE totals AS SELECT regexp_replace(total, 'usage.usage_events_\w+', '') AS total FROM privacy.totals() AS total;
     PERFORM privacy.leave(how, gone);
 
@@ -157,8 +159,10 @@ BEGIN
     RETURN NEXT is((SELECT count(*) FROM usage.campaigns WHERE user_id <> other), 0::bigint, title || ': and without campaigns');
     RETURN NEXT is((SELECT sum(duration_count) FROM usage.usage_aggregations WHERE user_id <> other), CASE how WHEN 'anonymize' THEN 2 ELSE 0 END::numeric,
                    title || ': and where he is erased, without how long it took');
+    RETURN NEXT set_eq('SELECT user_id, model, count(*), sum(total_cost), sum(input_tokens) FROM usage.api_usage GROUP BY user_id, model', 'TABLE other_calls', title || ': calls are shown of users who are known');
+    RETURN NEXT is((SELECT count(*) || ' ' || sum(c.total_cost) FROM usage.usage_carried AS u, LATERAL usage._calls_of_user(u.user_id) AS c WHERE u.user_id <> other), before, title || ': calls cost what they did, under the id that is nobody''s');
 
-    DROP TABLE other_rows, totals, public.people CASCADE;
+    DROP TABLE other_rows, other_calls, totals, public.people CASCADE;
     EXECUTE format('DROP EXTENSION %I', extension);
     DROP SCHEMA usage;
 END $$;

@@ -52,7 +52,7 @@ INSERT INTO rights.functions VALUES
     ('get_user_stats', 'user'), ('get_usage_totals', 'user'),
     ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_api_usage', 'server'), ('track_usage_batch', 'server'),
     ('reserve_usage', 'server'), ('commit_usage', 'server'), ('release_usage', 'server'),
-    ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'), ('install_default_limits', 'owner'),
+    ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'), ('install_default_limits', 'owner'), ('install_demo_plan', 'owner'),
     ('install_seed_prices', 'owner'), ('import_model_prices', 'owner'), ('_are_prices', 'owner'), ('_prices_have_one_currency', 'owner'),
     ('_provider_name', 'owner'), ('_find_model', 'owner'), ('_read_price_entry', 'owner'),
     ('create_usage_partition', 'owner'), ('reconcile_usage', 'owner'), ('usage_maintenance', 'owner'),

@@ -111,7 +111,7 @@ for my $role (qw(anon authenticated regress_ut_app)) {
 	my $refused = 0;
 	for (@relations) {
 		my ($relation, $kind) = @$_;
-		my $own = $role ne 'anon' && $relation =~ /^usage\.(user_usage|api_usage|campaigns)$/;
+		my $own = $role ne 'anon' && $relation =~ /^usage\.(user_usage|api_usage)$/;
 		$copies .= "COPY (SELECT * FROM $relation) TO STDOUT;\n";
 		$refused += !$own;
 		next if $kind eq 'S' || $kind eq 'v';

@@ -93,11 +93,10 @@ INSERT INTO attack.attackers VALUES
     ('regress_ut_guest', false, '', '');
 
 /* Members of the extension, and the partitions made since; of each the columns
- * that users read, his own rows each.  Of kind "o" is a table all of whose
- * columns they read. */
+ * that users read, his own rows each. */
 CREATE FUNCTION attack.relations(OUT relation regclass, OUT kind "char", OUT first_column text, OUT key text, OUT readable text[])
 RETURNS SETOF record LANGUAGE sql AS $$
-    SELECT c.oid::regclass, CASE WHEN c.relkind = 'r' AND r.relation IS NOT NULL AND r.columns IS NULL THEN 'o' ELSE c.relkind END,
+    SELECT c.oid::regclass, c.relkind,
            (SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = c.oid AND attnum = 1),
            (SELECT string_agg(quote_ident(attname), ', ') FROM pg_index JOIN pg_attribute ON attrelid = indrelid
              WHERE indrelid = c.oid AND indisprimary AND attnum = ANY (indkey)),
@@ -126,7 +125,7 @@ DECLARE
     part  text;
     whole text := '';
 BEGIN
-    FOR one IN SELECT * FROM attack.relations() WHERE kind IN ('r', 'o') OR (kind = 'S' AND but_of = '') LOOP
+    FOR one IN SELECT * FROM attack.relations() WHERE kind = 'r' OR (kind = 'S' AND but_of = '') LOOP
         EXECUTE format('SELECT md5(string_agg(t::text, '';'' ORDER BY t::text)) FROM (SELECT * FROM %s) t'
                        ' WHERE %L = '''' OR strpos(t::text, %2$L) = 0', one.relation, but_of) INTO part;
         whole := whole || one.relation || ' ' || COALESCE(part, 'empty') || E'\n';
@@ -233,7 +232,7 @@ $$;
 
 /* The statement for every relation of these kinds: %1$s its name, %2$s its
  * first column, %3$s its key or nothing, %4$L B's id. */
-CREATE FUNCTION attack.on_relations(title text, template text, kinds text DEFAULT 'rpovmSf',
+CREATE FUNCTION attack.on_relations(title text, template text, kinds text DEFAULT 'rpvmSf',
                                     of_users text DEFAULT '42501', of_nobody text DEFAULT '42501')
 RETURNS SETOF text LANGUAGE sql AS $$
     SELECT attack.by_all(title, array_agg(format(template, relation, first_column, COALESCE('(' || key || ')', ''),

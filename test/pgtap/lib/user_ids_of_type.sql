@@ -55,6 +55,14 @@ SELECT set_user_limit(id, 'calls_daily', 5), set_user_clock(id, 'Asia/Tokyo'), g
 SELECT is(count(*) FILTER (WHERE has_role(id, 'support') AND (check_usage_limit(id, 'call')).remaining = 2), count(*), :'title' || 'a role, a limit and a zone of his own') FROM test.people;
 SELECT results_eq('SELECT user_id::text COLLATE "C", count(*) FROM usage_events GROUP BY 1 ORDER BY 1',
                   'SELECT id::text COLLATE "C", 7 + (row_number() OVER (ORDER BY id) = 1)::integer::bigint FROM test.people ORDER BY 1', :'title' || 'events under each id as it is written');
+SELECT track_api_usage(id, 'view', 'acme', 'm1', request_id => md5(id::text)) FROM test.people \g /dev/null
+SELECT is(string_agg(test.as_user(id::text, 'SELECT string_agg((user_id = current_user_id())::text || request_id, '' '') FROM api_usage'), ', ' ORDER BY id), string_agg('true' || md5(id::text), ', ' ORDER BY id), :'title' || 'each sees his own calls')
+  FROM test.people;
+SELECT is(string_agg(format('%L as %L: %s', left(he.id::text, 40), left(me.id::text, 40), answer), ', ')
+              FILTER (WHERE answer <> CASE WHEN me.ctid = he.ctid THEN '1' ELSE '42501' END), NULL,
+          format('%s%s questions for calls, for each as each', :'title', count(*)))
+  FROM test.people AS me, test.people AS he,
+       LATERAL test.as_user(me.id::text, format('SELECT c.calls FROM test.people, LATERAL (SELECT count(*) AS calls FROM _calls_of_user(id)) AS c WHERE people.ctid = %L', he.ctid)) AS answer;
 SELECT is_empty('SELECT * FROM reconcile_usage()', :'title' || 'counters agree with events');
 
 -- Columns of a users table
