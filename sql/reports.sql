@@ -111,6 +111,8 @@ END;
 COMMENT ON FUNCTION @extschema@._recorded_calls(@user_id@) IS
 'Internal: every call of an API of one user, for _calls_of_user()';
 
+/* ROWS is low because api_usage is planned as if it might show all users: at many
+ * times their number every query of one user would be compiled (jit). */
 CREATE FUNCTION @extschema@._calls_of_user(
     user_id @user_id@,
     OUT id bigint, OUT service_type text, OUT provider text, OUT model text, OUT endpoint text, OUT request_id text,
@@ -119,7 +121,7 @@ CREATE FUNCTION @extschema@._calls_of_user(
     OUT total_cost numeric, OUT priced boolean, OUT latency_ms bigint, OUT status text, OUT error_code text,
     OUT error_message text, OUT campaign_id text, OUT ip_address inet, OUT user_agent text,
     OUT created_at timestamptz) RETURNS SETOF record
-LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 1000
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 1
 AS 'MODULE_PATHNAME', 'ut_calls_of_user';
 COMMENT ON FUNCTION @extschema@._calls_of_user(@user_id@) IS
 'Internal: every call of an API of one user; read view api_usage instead';

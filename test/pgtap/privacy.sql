@@ -159,7 +159,7 @@ BEGIN
     RETURN NEXT is((SELECT count(*) FROM usage.campaigns WHERE user_id <> other), 0::bigint, title || ': and without campaigns');
     RETURN NEXT is((SELECT sum(duration_count) FROM usage.usage_aggregations WHERE user_id <> other), CASE how WHEN 'anonymize' THEN 2 ELSE 0 END::numeric,
                    title || ': and where he is erased, without how long it took');
-    RETURN NEXT set_eq('SELECT user_id, model, count(*), sum(total_cost), sum(input_tokens) FROM usage.api_usage GROUP BY user_id, model', 'TABLE other_calls', title || ': calls are shown of users who are known');
+    RETURN NEXT set_eq('SELECT user_id, model, count(*) AS calls, sum(total_cost) AS cost, sum(input_tokens) AS tokens FROM usage.api_usage GROUP BY user_id, model', 'TABLE other_calls', title || ': calls are shown of users who are known');
     RETURN NEXT is((SELECT count(*) || ' ' || sum(c.total_cost) FROM usage.usage_carried AS u, LATERAL usage._calls_of_user(u.user_id) AS c WHERE u.user_id <> other), before, title || ': calls cost what they did, under the id that is nobody''s');
 
     DROP TABLE other_rows, other_calls, totals, public.people CASCADE;
