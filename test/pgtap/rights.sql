@@ -37,7 +37,7 @@ CREATE TABLE rights.functions (function text, audience text);
 INSERT INTO rights.functions VALUES
     ('current_user_id', 'user'), ('is_admin', 'user'), ('has_role', 'user'),
     ('check_usage_limit', 'user'), ('consume_usage', 'user'), ('require_usage', 'user'),
-    ('_sees_all_users', 'user'), ('_usage_of_user', 'user'), ('_calls_of_user', 'user'), ('_recorded_calls', 'owner'),
+    ('_sees_all_users', 'user'), ('_usage_of_user', 'user'), ('_calls_of_user', 'user'), ('_recorded_calls', 'owner'), ('get_campaigns', 'user'), ('_get_campaigns', 'owner'),
     /* each of these asks for an admin itself */
     ('grant_role', 'user'), ('revoke_role', 'user'), ('make_admin_by_email', 'user'),
     ('set_user_plan', 'user'), ('set_user_clock', 'user'), ('set_user_limit', 'user'), ('set_plan_limit', 'user'), ('set_temporary_limit', 'user'),
