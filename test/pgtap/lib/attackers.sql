@@ -244,7 +244,7 @@ $$;
  * argument a value that is good. */
 CREATE FUNCTION attack.call(function regprocedure, user_id text) RETURNS text LANGUAGE sql AS $$
     SELECT format('SELECT %s.%I(%s)', pronamespace::regnamespace, proname,
-                  (SELECT string_agg(CASE WHEN proargnames[n] = 'user_id' THEN user_id ELSE CASE format_type(t, NULL)
+                  (SELECT string_agg(CASE WHEN provariadic <> 0 AND n = pronargs THEN 'VARIADIC ' ELSE '' END || CASE WHEN proargnames[n] = 'user_id' THEN user_id ELSE CASE format_type(t, NULL)
                        WHEN 'text' THEN '''call''' WHEN 'name' THEN '''anon''' WHEN 'regclass' THEN '''app.users'''
                        WHEN 'jsonb' THEN '''{}''' WHEN 'boolean' THEN 'true' WHEN 'text[]' THEN '''{success}'''
                        WHEN 'interval' THEN '''1 day''' WHEN 'date' THEN 'current_date' WHEN 'uuid' THEN quote_literal(gen_random_uuid())
