@@ -99,7 +99,10 @@ BEGIN ATOMIC
            pg_catalog.trim_scale(e.input_cost_left), pg_catalog.trim_scale(e.output_cost_left),
            CASE WHEN e.priced THEN pg_catalog.trim_scale(e.cost_left) END, e.priced,
            e.duration_ms, e.status, e.error_code, e.error_message, e.campaign_id, e.ip, e.user_agent, e.occurred_at
-      FROM (SELECT v.*, pg_catalog.sum(v.cost) OVER call AS cost_left,
+      FROM (SELECT v.id, v.usage_type, v.provider, v.model, v.endpoint, v.request_id, v.input_tokens, v.output_tokens,
+                   v.cache_read_tokens, v.cache_write_tokens, v.tokens, v.quantity, v.duration_ms, v.status, v.error_code,
+                   v.error_message, v.campaign_id, v.ip, v.user_agent, v.occurred_at,
+                   pg_catalog.sum(v.cost) OVER call AS cost_left,
                    pg_catalog.sum(v.input_cost) OVER call AS input_cost_left,
                    pg_catalog.sum(v.output_cost) OVER call AS output_cost_left,
                    v.cost IS NOT NULL OR pg_catalog.count(v.price_id) FILTER (WHERE v.corrects IS NOT NULL) OVER call > 0 AS priced
