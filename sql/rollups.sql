@@ -120,6 +120,18 @@ COMMENT ON COLUMN @extschema@.usage_rollup_state.mark_id IS
 ALTER TABLE @extschema@.usage_rollup_state ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_rollup_state', '');
 
+/* Events that replication brings have the transaction ids of their publisher. */
+CREATE FUNCTION @extschema@._events_are_replicated() RETURNS boolean
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_subscription_rel AS r
+                    WHERE r.srrelid = '@extschema@.usage_events'::regclass
+                       OR r.srrelid IN (SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
+                                         WHERE i.inhparent = '@extschema@.usage_events'::regclass));
+END;
+COMMENT ON FUNCTION @extschema@._events_are_replicated() IS
+'Internal: whether events come from a publisher; then they are not counted here';
+
 /* Always one row.  Where the state is of another cluster nothing is counted: all
  * is to be read from events, but for what is final.  LIMIT says to the planner
  * that it is one row. */
@@ -140,6 +152,7 @@ BEGIN ATOMIC
       LEFT JOIN @extschema@.usage_rollup_state AS s ON true
      CROSS JOIN LATERAL (
            SELECT COALESCE(s.system_identifier = @extschema@._system_identifier()
+                           AND NOT @extschema@._events_are_replicated()
                            AND s.next_through <= pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()), false)) AS v (ok)
      LIMIT 1;
 END;
@@ -343,6 +356,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM @extschema@._lock_rollups();
+    IF @extschema@._events_are_replicated() THEN
+        DELETE FROM @extschema@.usage_rollup_state;  -- whoever takes over begins
+        low := 0;
+        high := 0;
+        done := 0;
+        "left" := 0;
+        RETURN;
+    END IF;
     IF NOT EXISTS (SELECT FROM @extschema@._rollup_progress() AS p
                     WHERE p.is_current AND p.zone = @extschema@._default_time_zone()) THEN
         PERFORM @extschema@._begin_rollups();

@@ -53,6 +53,7 @@ COMMENT ON COLUMN @extschema@.usage_events.price_id IS
 @new rollups usage_aggregations@
 @new rollups usage_daily_totals@
 @new rollups usage_rollup_state@
+@new rollups _events_are_replicated@
 @new rollups _rollup_progress@
 @new rollups _is_uncounted@
 @new rollups _event_amounts@

@@ -94,9 +94,10 @@ sub story
     my $tables = $publisher->safe_psql($db, q{
         SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid::regclass::text) FROM pg_class AS c
          WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND c.relname NOT IN ('usage_rollup_state', 'usage_aggregations', 'usage_daily_totals')
            AND c.oid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e'
                             AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'usage_tracking'))});
-    $publisher->safe_psql($db, "CREATE PUBLICATION p FOR TABLE $tables WITH (publish_via_partition_root = $by_root)");
+    $publisher->safe_psql($db, "CREATE PUBLICATION p FOR TABLE $tables, usage.usage_aggregations WHERE (is_final), usage.usage_daily_totals WHERE (is_final) WITH (publish_via_partition_root = $by_root)");
     my $connection = $publisher->connstr($db) =~ s/'/''/gr;
     $subscriber->safe_psql($db, "CREATE SUBSCRIPTION $db CONNECTION '$connection' PUBLICATION p");
     $subscriber->wait_for_subscription_sync($publisher, $db, $db);
@@ -105,6 +106,9 @@ sub story
     $publisher->safe_psql($db, $uses);
     compare($db, 'followed', split /, /, $tables);
     check_open_session($db);
+    my $sums = 'SELECT usage_type, status, events, tokens, cost FROM usage.get_usage_totals(\'2025-01-01\', \'2027-01-01\', \'month\')';
+    is($subscriber->safe_psql($db, "SELECT done, \"left\" FROM usage.refresh_usage_aggregations()"), '0|0', "$db: the subscriber counts nothing by day");
+    is($subscriber->safe_psql($db, $sums), $publisher->safe_psql($db, "SELECT usage.refresh_usage_aggregations() \\g /dev/null\n$sums"), "$db: and says the same");
     compare($db, 'after changes', split /, /, $tables);
 
     # a new month
