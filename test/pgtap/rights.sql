@@ -60,7 +60,7 @@ INSERT INTO rights.functions VALUES
     ('_audience', 'owner'), ('_readable', 'owner'), ('_usage_window', 'owner'), ('_billing_window', 'owner'), ('_usage_now', 'owner'), ('_record_signup', 'owner'),
     ('_revoke_all_on', 'owner'), ('_revoke_all_on_function', 'owner'), ('_version', 'owner'),
     ('_record_change', 'owner'), ('_forget_changes', 'owner'), ('_may_update_usage', 'owner'), ('_update_usage', 'owner'), ('_furnish_partition', 'owner'), ('_prepare_partitions', 'owner'),
-    ('_system_identifier', 'owner'), ('_default_time_zone', 'owner'), ('_next_xact_id', 'owner'), ('_rollup_progress', 'owner'),
+    ('_system_identifier', 'owner'), ('_default_time_zone', 'owner'), ('_next_xact_id', 'owner'), ('_rollup_progress', 'owner'), ('_events_are_replicated', 'owner'),
     ('_is_uncounted', 'owner'), ('_event_amounts', 'owner'), ('_lock_rollups', 'owner'), ('_add_to_days', 'owner'), ('_begin_rollups', 'owner'),
     ('_begin_pass', 'owner'), ('_continue_pass', 'owner'), ('_refresh_step', 'owner'), ('refresh_usage_aggregations', 'owner'),
     ('_refresh_aggregations', 'owner'), ('_finish_days', 'owner'), ('_forget_days', 'owner'), ('_days_of_user', 'owner'), ('_days_of_all', 'owner'),
