@@ -402,7 +402,11 @@ BEGIN
     ELSIF jsonb_typeof(usage) <> 'object' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'argument "usage" must be an object';
     END IF;
-    RETURN CASE jsonb_typeof(usage -> 'usage') WHEN 'object' THEN usage -> 'usage' ELSE usage END;
+    IF usage ? 'usage' AND jsonb_typeof(usage -> 'usage') <> 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'member "usage" must be an object',
+            HINT = 'A part of a stream has none; the last part may.';
+    END IF;
+    RETURN COALESCE(usage -> 'usage', usage);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._usage_object(jsonb) IS

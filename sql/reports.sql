@@ -193,7 +193,7 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT COALESCE(s.this_month, 0),
            COALESCE(s.lifetime, 0) + COALESCE((SELECT pg_catalog.sum(c.cost) FROM @extschema@.usage_carried AS c
-                                                WHERE c.user_id = $1), 0),
+                                                WHERE c.user_id = $1 AND c.limit_id = 0), 0),
            COALESCE(s.unpriced, 0)
       FROM (SELECT pg_catalog.sum(d.cost) FILTER (WHERE d.day >= m.first_day
                                                     AND d.day < (m.first_day + '1 month'::interval)::date) AS this_month,

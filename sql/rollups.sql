@@ -96,6 +96,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_daily_totals', '')
 CREATE TABLE @extschema@.usage_rollup_state (
     only_row          boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     system_identifier bigint NOT NULL DEFAULT 0,
+    events_oid        oid NOT NULL DEFAULT 0,
     time_zone         text NOT NULL DEFAULT 'UTC',
     base_id           bigint NOT NULL DEFAULT 0,
     through           xid8 NOT NULL DEFAULT '0',
@@ -111,6 +112,8 @@ COMMENT ON TABLE @extschema@.usage_rollup_state IS
 'Which events usage_aggregations and usage_daily_totals have counted';
 COMMENT ON COLUMN @extschema@.usage_rollup_state.system_identifier IS
 'The cluster whose transaction ids these are; in another one counting begins again';
+COMMENT ON COLUMN @extschema@.usage_rollup_state.events_oid IS
+'The table that was counted; a restore makes another one, and may bring events of another cluster';
 COMMENT ON COLUMN @extschema@.usage_rollup_state.floor_id IS
 'Every event up to this id is counted';
 COMMENT ON COLUMN @extschema@.usage_rollup_state.done_id IS
@@ -152,6 +155,7 @@ BEGIN ATOMIC
       LEFT JOIN @extschema@.usage_rollup_state AS s ON true
      CROSS JOIN LATERAL (
            SELECT COALESCE(s.system_identifier = @extschema@._system_identifier()
+                           AND s.events_oid = '@extschema@.usage_events'::regclass::oid
                            AND NOT @extschema@._events_are_replicated()
                            AND s.next_through <= pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()), false)) AS v (ok)
      LIMIT 1;
@@ -288,7 +292,8 @@ BEGIN
     DELETE FROM @extschema@.usage_aggregations AS a WHERE NOT a.is_final;
     DELETE FROM @extschema@.usage_daily_totals AS d WHERE NOT d.is_final;
     UPDATE @extschema@.usage_rollup_state SET
-           system_identifier = @extschema@._system_identifier(), time_zone = @extschema@._default_time_zone(),
+           system_identifier = @extschema@._system_identifier(), events_oid = '@extschema@.usage_events'::regclass,
+           time_zone = @extschema@._default_time_zone(),
            base_id = settled, through = '0', next_through = '0', floor_id = 0, next_floor_id = settled,
            done_id = 0, end_id = settled, mark_xid = '0', mark_id = settled;
 END
@@ -431,9 +436,9 @@ COMMENT ON FUNCTION @extschema@._refresh_aggregations(timestamptz) IS
 /* Before retention drops the events between two instants, which are all in one
  * partition that nobody writes to.  A day that begins or ends in another month
  * is made anew from what stays. */
-CREATE FUNCTION @extschema@._finish_days(first_instant timestamptz, end_instant timestamptz) RETURNS void
+CREATE FUNCTION @extschema@._finish_days(first_instant timestamptz, end_instant timestamptz, finished tstzmultirange) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
 AS $$
 DECLARE
     p         record;
@@ -453,13 +458,14 @@ BEGIN
     DELETE FROM @extschema@.usage_daily_totals AS d WHERE d.day >= first_day AND d.day <= last_day AND NOT d.is_final;
     IF first_day::timestamp AT TIME ZONE p.zone < first_instant OR (last_day + 1)::timestamp AT TIME ZONE p.zone > end_instant THEN
         PERFORM @extschema@._add_to_days(format(
-            'e.day >= %L AND e.day <= %L AND NOT (%s) AND e.occurred_at >= %L AND e.occurred_at < %L'
+            'e.day >= %L AND e.day <= %L AND NOT (%s) AND NOT e.occurred_at <@ %L::tstzmultirange'
+            ' AND e.occurred_at >= %L AND e.occurred_at < %L'
             ' AND NOT @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)',
-            first_day, last_day, gone, first_instant - '2 days'::interval, end_instant + '2 days'::interval), false, true);
+            first_day, last_day, gone, finished, first_instant - '2 days'::interval, end_instant + '2 days'::interval), false, true);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._finish_days(timestamptz, timestamptz) IS
+COMMENT ON FUNCTION @extschema@._finish_days(timestamptz, timestamptz, tstzmultirange) IS
 'Internal: makes the sums of events final that are about to be dropped';
 
 /* A user's events have a fresh id now, and perhaps less in them: so have his
@@ -500,34 +506,32 @@ CREATE FUNCTION @extschema@._days_of_user(
     OUT duration_count bigint, OUT duration_ms_max bigint) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT a.day, a.usage_type, a.provider, a.model, a.campaign_id, a.status, a.is_final, a.events, a.quantity, a.tokens,
-           a.input_tokens, a.output_tokens, a.cost, a.unpriced, a.duration_ms_sum, a.duration_count, a.duration_ms_max
-      FROM @extschema@._rollup_progress() AS p
-     CROSS JOIN @extschema@.usage_aggregations AS a
-     WHERE a.user_id = $1 AND a.day >= $2 AND a.day <= $3 AND (a.is_final OR p.is_current)
-     UNION ALL
-    SELECT e.day, e.usage_type, e.provider, e.model, e.campaign_id, e.status, false, e.events, e.quantity, e.tokens,
-           e.input_tokens, e.output_tokens, e.cost, e.unpriced, COALESCE(e.duration_ms, 0),
-           CASE WHEN e.duration_ms IS NULL THEN 0 ELSE 1 END, e.duration_ms
+    SELECT d.*
       FROM @extschema@._rollup_progress() AS p
      CROSS JOIN LATERAL (
-           SELECT v.* FROM @extschema@._event_amounts(p.zone) AS v
-            WHERE @extschema@._is_uncounted(v.id, v.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)
-           OFFSET 0) AS e
-     WHERE p.by_id AND e.user_id = $1 AND e.day >= $2 AND e.day <= $3
-     UNION ALL
-    SELECT e.day, e.usage_type, e.provider, e.model, e.campaign_id, e.status, false, e.events, e.quantity, e.tokens,
-           e.input_tokens, e.output_tokens, e.cost, e.unpriced, COALESCE(e.duration_ms, 0),
-           CASE WHEN e.duration_ms IS NULL THEN 0 ELSE 1 END, e.duration_ms
-      FROM @extschema@._rollup_progress() AS p
-     CROSS JOIN LATERAL (
-           SELECT v.* FROM @extschema@._event_amounts(p.zone) AS v
-            WHERE v.user_id = $1
-              AND v.occurred_at >= ($2 + '00:00'::time) AT TIME ZONE p.zone - '1 day'::interval
-              AND v.occurred_at < ($3 + '00:00'::time) AT TIME ZONE p.zone + '2 days'::interval
-           OFFSET 0) AS e
-     WHERE NOT p.by_id AND e.day >= $2 AND e.day <= $3
-       AND @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through);
+           SELECT a.day, a.usage_type, a.provider, a.model, a.campaign_id, a.status, a.is_final, a.events, a.quantity, a.tokens,
+                  a.input_tokens, a.output_tokens, a.cost, a.unpriced, a.duration_ms_sum, a.duration_count, a.duration_ms_max
+             FROM @extschema@.usage_aggregations AS a
+            WHERE a.user_id = $1 AND a.day >= $2 AND a.day <= $3 AND (a.is_final OR p.is_current)
+            UNION ALL
+           SELECT e.day, e.usage_type, e.provider, e.model, e.campaign_id, e.status, false, e.events, e.quantity, e.tokens,
+                  e.input_tokens, e.output_tokens, e.cost, e.unpriced, COALESCE(e.duration_ms, 0),
+                  CASE WHEN e.duration_ms IS NULL THEN 0 ELSE 1 END, e.duration_ms
+             FROM (SELECT v.* FROM @extschema@._event_amounts(p.zone) AS v
+                    WHERE @extschema@._is_uncounted(v.id, v.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)
+                   OFFSET 0) AS e
+            WHERE p.by_id AND e.user_id = $1 AND e.day >= $2 AND e.day <= $3
+            UNION ALL
+           SELECT e.day, e.usage_type, e.provider, e.model, e.campaign_id, e.status, false, e.events, e.quantity, e.tokens,
+                  e.input_tokens, e.output_tokens, e.cost, e.unpriced, COALESCE(e.duration_ms, 0),
+                  CASE WHEN e.duration_ms IS NULL THEN 0 ELSE 1 END, e.duration_ms
+             FROM (SELECT v.* FROM @extschema@._event_amounts(p.zone) AS v
+                    WHERE v.user_id = $1
+                      AND v.occurred_at >= ($2 + '00:00'::time) AT TIME ZONE p.zone - '1 day'::interval
+                      AND v.occurred_at < ($3 + '00:00'::time) AT TIME ZONE p.zone + '2 days'::interval
+                   OFFSET 0) AS e
+            WHERE NOT p.by_id AND e.day >= $2 AND e.day <= $3
+              AND @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)) AS d;
 END;
 COMMENT ON FUNCTION @extschema@._days_of_user(@user_id@, date, date) IS
 'Internal: a user''s sums by day, and his events that are not in them, for adding up';

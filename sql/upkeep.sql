@@ -195,12 +195,10 @@ BEGIN
         ' ON CONFLICT (user_id, month, usage_type, status, limit_id) DO UPDATE'
         ' SET events = c.events + EXCLUDED.events, quantity = c.quantity + EXCLUDED.quantity,'
         ' tokens = c.tokens + EXCLUDED.tokens, cost = c.cost + EXCLUDED.cost', '@extschema@', partition);
-    PERFORM @extschema@._finish_days(m.first_instant, m.end_instant)
-       FROM @extschema@._months() AS m WHERE m.partition = $1;
 END
 $$;
 COMMENT ON FUNCTION @extschema@._carry_month(regclass) IS
-'Internal: adds up the events of a partition in usage_carried, and makes the sums of its days final';
+'Internal: adds up the events of a partition in usage_carried';
 
 /* The months are carried.  Whether they may go is asked once more, now that
  * nobody is at work; then there is no counter left that they alone explain. */
@@ -253,9 +251,11 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    due     record;
-    month   text;
-    carried text[] := '{}';
+    due      record;
+    month    text;
+    bounds   record;
+    carried  text[] := '{}';
+    finished tstzmultirange := '{}';
 BEGIN
     done := 0;
     "left" := 1;
@@ -265,7 +265,10 @@ BEGIN
         EXIT WHEN clock_timestamp() > stop_at;
         BEGIN
             PERFORM @extschema@._carry_month(month::regclass);
+            SELECT m.first_instant, m.end_instant INTO STRICT bounds FROM @extschema@._months() AS m WHERE m.partition::text = month;
+            PERFORM @extschema@._finish_days(bounds.first_instant, bounds.end_instant, finished);
             carried := carried || month;
+            finished := finished + tstzmultirange(tstzrange(bounds.first_instant, bounds.end_instant));
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             NULL;  -- a late event is being written
         END;
@@ -334,7 +337,7 @@ COMMENT ON FUNCTION @extschema@._check_maintenance(integer) IS
 CREATE FUNCTION @extschema@.usage_maintenance(
     max_seconds integer DEFAULT 10, OUT task text, OUT done bigint, OUT "left" bigint) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
 AS $$
 DECLARE
     tasks   text[] := '{deleted_users,keys,counters,reservations,alerts,aggregations,default_rows,retention,partitions,rights}';

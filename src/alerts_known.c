@@ -120,6 +120,13 @@ alerts_changed(Datum arg, Oid relation)
 	forgettings++;
 }
 
+/* What a throttle kept from coming, it may not any more. */
+static void
+rules_changed(void)
+{
+	alerts_changed((Datum) 0, InvalidOid);
+}
+
 static void
 forget_what_is_known(void)
 {
@@ -189,4 +196,5 @@ void
 known_alerts_init(void)
 {
 	CacheRegisterRelcacheCallback(alerts_changed, (Datum) 0);
+	on_config_change(rules_changed);
 }

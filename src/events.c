@@ -96,7 +96,8 @@ static Statement find_row = {
 static Statement sum_corrections = {
 	"SELECT COALESCE(pg_catalog.sum(quantity), 0), COALESCE(pg_catalog.sum(tokens), 0)::pg_catalog.int8,"
 	" COALESCE(pg_catalog.sum(cost), 0), COALESCE(pg_catalog.sum(corrected_events), 0)::pg_catalog.int8,"
-	" COALESCE(pg_catalog.sum(input_cost), 0), COALESCE(pg_catalog.sum(output_cost), 0)"
+	" COALESCE(pg_catalog.sum(input_cost), 0), COALESCE(pg_catalog.sum(output_cost), 0),"
+	" pg_catalog.count(price_id) OPERATOR(pg_catalog.>) 0"
 	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND occurred_at OPERATOR(pg_catalog.=) $2 AND corrects OPERATOR(pg_catalog.=) $3",
 	3, {USER_ID, TIMESTAMPTZOID, INT8OID}
@@ -120,6 +121,7 @@ take_off_corrections(Event *event)
 	event->tokens += result_int64(0, 2);
 	event->cost = sum_of_costs(event->cost, result_numeric(0, 3));
 	event->events += result_int64(0, 4);
+	event->is_priced = event->is_priced || result_bool(0, 7);
 	if (event->call != NULL)
 	{
 		event->call->input_cost = sum_of_costs(event->call->input_cost, result_numeric(0, 5));
@@ -158,6 +160,7 @@ find_event(Datum user_id, int64 id, Event *event)
 	event->cost = result_numeric(0, 5);
 	event->occurred_at = result_time(0, 6, 0);
 	event->events = 1;
+	event->is_priced = event->cost != NULL;
 	event->call = found_call();
 	return true;
 }

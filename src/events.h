@@ -39,6 +39,7 @@ typedef struct Event
 	Numeric		quantity;
 	int64		tokens;
 	Numeric		cost;			/* NULL: unknown */
+	bool		is_priced;		/* of one that was found: somebody knew its cost */
 	const char *status;
 	char	   *event_subtype;
 	bool		has_duration;

@@ -19,7 +19,7 @@ static Installation home = {0};
 static bool home_valid = false;
 static bool home_fits = false;	/* the script's version is the library's */
 static uint32 home_version_hash = 0;
-static config_changed_callback listeners[3];
+static config_changed_callback listeners[4];
 static int	nlisteners = 0;
 
 static const char *const config_table_names[] = {

@@ -95,6 +95,14 @@ cost_of_units(const ModelPrices *prices, Numeric units, Numeric price)
 	return cost;
 }
 
+/* Of a model of tokens, the price of an image may be that of one it is shown. */
+static bool
+takes_images(const ModelPrices *prices)
+{
+	return find_rate(prices, "output_image", TIER_STANDARD, 0) == NULL &&
+		find_rate(prices, "input", TIER_STANDARD, 0) != NULL;
+}
+
 /*
  * A call without tokens, of a model that is billed by the image or by the
  * second, made so many of them.
@@ -110,7 +118,7 @@ cost_of_call(const Installation *home, const char *provider, const char *model,
 	if (has_tokens(call) || num_sign(units) == 0)
 		return cost_of_llm_call(prices_of_model(home, provider, model, at), call);
 	prices = find_image_price(home, provider, model, any_size, NULL, at, &price);
-	if (prices == NULL)
+	if (prices == NULL || takes_images(prices))
 	{
 		prices = prices_of_model(home, provider, model, at);
 		price = prices == NULL ? NULL : find_second_price(prices, NULL);

@@ -164,9 +164,11 @@ Datum
 ut_track_api_usage(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
+	MemoryContext caller = CurrentMemoryContext;
 	Decision	decision;
 	Event		event;
 	Disguise	before;
+	Datum		result;
 
 	check_is_server(home);
 	event = event_of_call(home, fcinfo);
@@ -174,6 +176,8 @@ ut_track_api_usage(PG_FUNCTION_ARGS)
 	decision = record_use(home, &event, false);
 	if (strcmp(decision.reason, "replayed") == 0)
 		cost_of_first(&event, decision.id);
+	MemoryContextSwitchTo(caller);
+	result = costs_datum(fcinfo, &event, decision.id);
 	become_caller(&before);
-	return costs_datum(fcinfo, &event, decision.id);
+	return result;
 }

@@ -170,7 +170,7 @@ correct_call(Recost *recost, const Recorded *recorded, const LlmCost *cost)
 	lock_counting(recost->home, event->user_id);
 	if (!lock_event(event->user_id, event->id, &left) || left.events <= 0 || left.call == NULL)
 		return;
-	if (recorded->is_priced && num_cmp(left.cost, cost->total) == 0)
+	if (left.is_priced && num_cmp(left.cost, cost->total) == 0)
 		return;
 	turn_into_difference(&left, cost);
 	recost->difference = num_add(recost->difference, left.cost);
@@ -257,7 +257,9 @@ Datum
 ut_recost_usage(PG_FUNCTION_ARGS)
 {
 	Recost		recost = {installation_of(fcinfo)};
+	MemoryContext caller = CurrentMemoryContext;
 	Disguise	before;
+	Datum		result;
 
 	check_is_admin_or_server(recost.home);
 	check_not_null(PG_ARGISNULL(0), "from_time");
@@ -270,6 +272,8 @@ ut_recost_usage(PG_FUNCTION_ARGS)
 	become_owner(recost.home, &before);
 	if (setting_enabled)
 		recost_calls(&recost);
+	MemoryContextSwitchTo(caller);
+	result = recost_datum(fcinfo, &recost);
 	become_caller(&before);
-	return recost_datum(fcinfo, &recost);
+	return result;
 }

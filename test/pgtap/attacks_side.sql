@@ -114,8 +114,8 @@ SELECT attack.by_all('32 EXPLAIN ANALYZE and estimates, of tables nobody reads',
 SELECT todo_start('the policy own_or_all of user_subscriptions is such a filter: it tells who is a user');
 SELECT is(replace(concat(there.*), :b, 'X'), replace(concat(none.*), :nobody, 'X'), format('32 EXPLAIN ANALYZE says the same of B and of nobody, to %s: %s', role, query))
   FROM attack.attackers, unnest('{SELECT 1 FROM usage.user_subscriptions WHERE user_id = %L,SELECT 1 FROM usage.user_subscriptions WHERE user_id BETWEEN %1$L AND %1$L}'::text[]) AS query,
-       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query, :b)) AS there,
-       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) ' || query, :nobody)) AS none WHERE is_user;
+       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) ' || query, :b)) AS there,
+       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) ' || query, :nobody)) AS none WHERE is_user;
 SELECT todo_end();
 SET LOCAL enable_seqscan = on;
 
@@ -140,9 +140,9 @@ DECLARE
     plan text := '';
 BEGIN
     IF EXISTS (SELECT FROM attack.attackers WHERE role = who) THEN
-        RETURN (SELECT a.state || ' ' || a.told || a.rows FROM attack.run(who, 'EXPLAIN (ANALYZE, VERBOSE, TIMING off, SUMMARY off) ' || query) AS a);
+        RETURN (SELECT a.state || ' ' || a.told || a.rows FROM attack.run(who, 'EXPLAIN (ANALYZE, VERBOSE, TIMING off, SUMMARY off, BUFFERS off) ' || query) AS a);
     END IF;
-    FOR line IN EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, TIMING off, SUMMARY off) ' || query LOOP
+    FOR line IN EXECUTE 'EXPLAIN (ANALYZE, VERBOSE, TIMING off, SUMMARY off, BUFFERS off) ' || query LOOP
         plan := plan || line || E'\n';
     END LOOP;
     RETURN plan;

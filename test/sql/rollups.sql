@@ -165,3 +165,31 @@ SELECT used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 5);
 DELETE FROM usage_aggregations WHERE day = '2026-03-06';
 SELECT used, expected FROM _find_unusual_use(0, 1000, '2026-03-10 12:00+00', 5);
 ROLLBACK;
+
+-- Two months go at once, in a zone whose days end in the next month, and in a
+-- session that writes times in its own way: what is summed stays what it was
+BEGIN;
+SET usage_tracking.time_zone = 'America/New_York';
+SET usage_tracking.clock = '2026-01-10 12:00+00';
+SET usage_tracking.max_event_age = '1000d';
+SET usage_tracking.max_event_lead = '300d';
+SET DateStyle = 'SQL, DMY';
+SET TimeZone = 'Asia/Kolkata';
+SELECT create_usage_partition(m::date) FROM generate_series('2026-01-01'::timestamp, '2026-03-01', '1 month') AS m \g /dev/null
+SELECT define_usage_limit('calls_cost', 'call', 100, period => '1 month', measure => 'cost') \g /dev/null
+SELECT track_usage('00000000-0000-0000-0000-00000000000a', 'call', 1, cost => 1, occurred_at => t::timestamptz)
+  FROM unnest('{2026-01-05 12:00+00,2026-01-31 20:00+00,2026-02-01 02:00+00,2026-02-10 02:00+00,2026-02-28 23:00+00,2026-03-01 03:00+00}'::text[]) AS t \g /dev/null
+SELECT adjust_usage('00000000-0000-0000-0000-00000000000a', 'calls_cost', 0, '2026-01-31 12:00+00') \g /dev/null
+CREATE VIEW summed AS SELECT (SELECT sum(events) FROM get_usage_totals('2026-01-01', '2026-12-31')) AS events,
+    (SELECT string_agg(to_char(period, 'MM-DD') || ' ' || events, ', ' ORDER BY period) FROM get_usage_totals('2026-01-01', '2026-12-31')) AS days,
+    (SELECT lifetime FROM get_user_costs('00000000-0000-0000-0000-00000000000a')), (SELECT count(*) FROM reconcile_usage()) AS differences;
+SELECT * FROM summed;
+SELECT "left" FROM refresh_usage_aggregations();
+SELECT "left" FROM refresh_usage_aggregations();
+SELECT * FROM summed;
+SET usage_tracking.clock = '2026-05-10 12:00+00';
+SET usage_tracking.max_event_age = '1d';
+SET usage_tracking.event_retention = '10d';
+SELECT done FROM usage_maintenance() WHERE task = 'retention';
+SELECT * FROM summed;
+ROLLBACK;

@@ -561,6 +561,14 @@ SELECT adjust_usage(:'kim', 'budget', 0.25);
 SELECT used FROM check_usage_limit(:'kim', 'budget');
 SELECT * FROM reconcile_usage();
 
+-- More calls than a step has
+SELECT count(track_api_usage(:'kim', 'api.call', 'acme', 'm-late', input_tokens => 1, output_tokens => 1)) FROM generate_series(1, 1001);
+INSERT INTO model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm-late', '{"input": 0.001, "output": 0.002}', '2026-01-01 00:00+00');
+SELECT corrected, difference FROM recost_usage('2026-03-01', '2026-03-11');
+SELECT corrected, difference FROM recost_usage('2026-03-01', '2026-03-11');
+-- What a chat model is shown is no image that it made
+INSERT INTO model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm-seeing', '{"input": 1, "output": 2, "input_image": 3}', '2026-01-01 00:00+00');
+SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-seeing');
 -- A price for some of what was used is none
 INSERT INTO model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm-half', '{"input": 1}', '2026-01-01 00:00+00');
 SELECT :call FROM track_api_usage(:'kim', 'api.call', 'acme', 'm-half', input_tokens => 2, output_tokens => 1);
