@@ -248,7 +248,7 @@ CREATE FUNCTION attack.call(function regprocedure, user_id text) RETURNS text LA
                        WHEN 'text' THEN '''call''' WHEN 'name' THEN '''anon''' WHEN 'regclass' THEN '''app.users'''
                        WHEN 'jsonb' THEN '''{}''' WHEN 'boolean' THEN 'true' WHEN 'text[]' THEN '''{success}'''
                        WHEN 'interval' THEN '''1 day''' WHEN 'date' THEN 'current_date' WHEN 'uuid' THEN quote_literal(gen_random_uuid())
-                       WHEN 'timestamp with time zone' THEN 'now()' WHEN 'inet' THEN '''1.2.3.4''' WHEN 'xid8' THEN '''1''' WHEN 'numeric[]' THEN '''{1}''' ELSE '1' END END || '::' || format_type(t, NULL), ', ' ORDER BY n)
+                       WHEN 'timestamp with time zone' THEN 'now()' WHEN 'inet' THEN '''1.2.3.4''' WHEN 'xid8' THEN '''1''' WHEN 'tstzmultirange' THEN '''{}''' WHEN 'numeric[]' THEN '''{1}''' ELSE '1' END END || '::' || format_type(t, NULL), ', ' ORDER BY n)
                      FROM unnest(proargtypes::oid[]) WITH ORDINALITY AS a (t, n)))
       FROM pg_proc WHERE oid = function
 $$;
