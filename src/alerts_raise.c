@@ -7,17 +7,13 @@
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "settings.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-typedef Datum (*Column) (const NotedAlert *alert, bool *isnull);
-
 #define COLUMN(name, datum) \
-	static Datum column_##name(const NotedAlert *alert, bool *isnull) { *isnull = false; return datum; }
+	static Datum column_##name(const void *row, bool *isnull) { const NotedAlert *alert = row; *isnull = false; return datum; }
 #define COLUMN_OR_NULL(name, datum, null) \
-	static Datum column_##name(const NotedAlert *alert, bool *isnull) { *isnull = null; return datum; }
+	static Datum column_##name(const void *row, bool *isnull) { const NotedAlert *alert = row; *isnull = null; return datum; }
 
 COLUMN(user_id, alert->key.user_id)
 COLUMN(limit_id, Int64GetDatum(alert->key.limit_id))
@@ -29,22 +25,6 @@ COLUMN(used, NumericGetDatum(alert->used))
 COLUMN(max_usage, NumericGetDatum(alert->max_usage))
 COLUMN_OR_NULL(event_id, Int64GetDatum(alert->event_id), alert->event_id == 0)
 COLUMN_OR_NULL(throttle, IntervalPGetDatum(&alert->throttle), !alert->has_throttle)
-
-static Datum
-column_array(NotedAlert *const *alerts, int n, Column column, Oid type)
-{
-	Datum	   *values = palloc(n * sizeof(Datum));
-	bool	   *nulls = palloc(n * sizeof(bool));
-	int			lower = 1;
-	int16		length;
-	bool		byval;
-	char		align;
-
-	get_typlenbyvalalign(type, &length, &byval, &align);
-	for (int i = 0; i < n; i++)
-		values[i] = column(alerts[i], &nulls[i]);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length, byval, align));
-}
 
 /* Alerts that are there already, and until when others keep theirs from coming. */
 static Statement find_alerts = {
@@ -93,11 +73,11 @@ drop_needless(NotedAlert **alerts, int n, TimestampTz now)
 {
 	Oid			users = present_installation()->user_id_type;
 	Datum		args[] = {
-		column_array(alerts, n, column_user_id, users),
-		column_array(alerts, n, column_limit_id, INT8OID),
-		column_array(alerts, n, column_threshold, NUMERICOID),
-		column_array(alerts, n, column_window_start, TIMESTAMPTZOID),
-		column_array(alerts, n, column_throttle, INTERVALOID),
+		column_array((void *const *) alerts, n, column_user_id, users),
+		column_array((void *const *) alerts, n, column_limit_id, INT8OID),
+		column_array((void *const *) alerts, n, column_threshold, NUMERICOID),
+		column_array((void *const *) alerts, n, column_window_start, TIMESTAMPTZOID),
+		column_array((void *const *) alerts, n, column_throttle, INTERVALOID),
 		TimestampTzGetDatum(now)
 	};
 	uint64		began = begin_to_remember_alerts();
@@ -130,15 +110,15 @@ insert(NotedAlert **alerts, int n, TimestampTz now, bool may_notify)
 {
 	Oid			users = present_installation()->user_id_type;
 	Datum		args[] = {
-		column_array(alerts, n, column_user_id, users),
-		column_array(alerts, n, column_limit_id, INT8OID),
-		column_array(alerts, n, column_threshold, NUMERICOID),
-		column_array(alerts, n, column_window_start, TIMESTAMPTZOID),
-		column_array(alerts, n, column_window_end, TIMESTAMPTZOID),
-		column_array(alerts, n, column_limit_type, TEXTOID),
-		column_array(alerts, n, column_used, NUMERICOID),
-		column_array(alerts, n, column_max_usage, NUMERICOID),
-		column_array(alerts, n, column_event_id, INT8OID),
+		column_array((void *const *) alerts, n, column_user_id, users),
+		column_array((void *const *) alerts, n, column_limit_id, INT8OID),
+		column_array((void *const *) alerts, n, column_threshold, NUMERICOID),
+		column_array((void *const *) alerts, n, column_window_start, TIMESTAMPTZOID),
+		column_array((void *const *) alerts, n, column_window_end, TIMESTAMPTZOID),
+		column_array((void *const *) alerts, n, column_limit_type, TEXTOID),
+		column_array((void *const *) alerts, n, column_used, NUMERICOID),
+		column_array((void *const *) alerts, n, column_max_usage, NUMERICOID),
+		column_array((void *const *) alerts, n, column_event_id, INT8OID),
 		TimestampTzGetDatum(now)
 	};
 	uint64		rows = statement_write(&insert_alerts, args, NULL);

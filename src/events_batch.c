@@ -7,15 +7,11 @@
 #include "events.h"
 #include "numbers.h"
 #include "settings.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 /* ---- a column of several events, as an SQL array ---- */
-
-typedef Datum (*Column) (const Event *event, bool *isnull);
 
 static Datum
 text_datum(const char *value, bool *isnull)
@@ -25,9 +21,9 @@ text_datum(const char *value, bool *isnull)
 }
 
 #define TEXT_COLUMN(name) \
-	static Datum column_##name(const Event *event, bool *isnull) { return text_datum(event->name, isnull); }
+	static Datum column_##name(const void *row, bool *isnull) { const Event *event = row; return text_datum(event->name, isnull); }
 #define COLUMN(name, datum) \
-	static Datum column_##name(const Event *event, bool *isnull) { *isnull = false; return datum; }
+	static Datum column_##name(const void *row, bool *isnull) { const Event *event = row; *isnull = false; return datum; }
 
 COLUMN(id, Int64GetDatum(event->id))
 COLUMN(user_id, event->user_id)
@@ -47,41 +43,28 @@ TEXT_COLUMN(idempotency_key)
 TEXT_COLUMN(function)
 
 static Datum
-column_duration_ms(const Event *event, bool *isnull)
+column_duration_ms(const void *row, bool *isnull)
 {
+	const Event *event = row;
 	*isnull = !event->has_duration;
 	return Int64GetDatum(event->duration_ms);
 }
 
 static Datum
-column_metadata(const Event *event, bool *isnull)
+column_metadata(const void *row, bool *isnull)
 {
+	const Event *event = row;
 	*isnull = event->metadata == NULL;
 	return PointerGetDatum(event->metadata);
 }
 
 /* The time as it was given, which is what a repeated key is compared by. */
 static Datum
-column_own_time(const Event *event, bool *isnull)
+column_own_time(const void *row, bool *isnull)
 {
+	const Event *event = row;
 	*isnull = !event->has_own_time;
 	return TimestampTzGetDatum(event->occurred_at);
-}
-
-static Datum
-column_array(Event *const *events, int n, Column column, Oid type)
-{
-	Datum	   *values = palloc(n * sizeof(Datum));
-	bool	   *nulls = palloc(n * sizeof(bool));
-	int			lower = 1;
-	int16		length;
-	bool		byval;
-	char		align;
-
-	get_typlenbyvalalign(type, &length, &byval, &align);
-	for (int i = 0; i < n; i++)
-		values[i] = column(events[i], &nulls[i]);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length, byval, align));
 }
 
 /* ---- events ---- */
@@ -101,8 +84,9 @@ static Statement insert_rows = {
 };
 
 static Datum
-column_overage_json(const Event *event, bool *isnull)
+column_overage_json(const void *row, bool *isnull)
 {
+	const Event *event = row;
 	Datum		text = column_overage(event, isnull);
 
 	return *isnull ? text : DirectFunctionCall1(jsonb_in, CStringGetDatum(event->overage));
@@ -112,22 +96,22 @@ void
 insert_events(const Installation *home, Event *const *events, int n)
 {
 	Datum		args[] = {
-		column_array(events, n, column_id, INT8OID),
-		column_array(events, n, column_user_id, home->user_id_type),
-		column_array(events, n, column_usage_type, TEXTOID),
-		column_array(events, n, column_status, TEXTOID),
-		column_array(events, n, column_quantity, NUMERICOID),
-		column_array(events, n, column_tokens, INT8OID),
-		column_array(events, n, column_cost, NUMERICOID),
-		column_array(events, n, column_occurred_at, TIMESTAMPTZOID),
-		column_array(events, n, column_event_subtype, TEXTOID),
-		column_array(events, n, column_duration_ms, INT8OID),
-		column_array(events, n, column_error_message, TEXTOID),
-		column_array(events, n, column_resource_type, TEXTOID),
-		column_array(events, n, column_resource_id, TEXTOID),
-		column_array(events, n, column_parent_resource_id, TEXTOID),
-		column_array(events, n, column_metadata, JSONBOID),
-		column_array(events, n, column_overage_json, JSONBOID)
+		column_array((void *const *) events, n, column_id, INT8OID),
+		column_array((void *const *) events, n, column_user_id, home->user_id_type),
+		column_array((void *const *) events, n, column_usage_type, TEXTOID),
+		column_array((void *const *) events, n, column_status, TEXTOID),
+		column_array((void *const *) events, n, column_quantity, NUMERICOID),
+		column_array((void *const *) events, n, column_tokens, INT8OID),
+		column_array((void *const *) events, n, column_cost, NUMERICOID),
+		column_array((void *const *) events, n, column_occurred_at, TIMESTAMPTZOID),
+		column_array((void *const *) events, n, column_event_subtype, TEXTOID),
+		column_array((void *const *) events, n, column_duration_ms, INT8OID),
+		column_array((void *const *) events, n, column_error_message, TEXTOID),
+		column_array((void *const *) events, n, column_resource_type, TEXTOID),
+		column_array((void *const *) events, n, column_resource_id, TEXTOID),
+		column_array((void *const *) events, n, column_parent_resource_id, TEXTOID),
+		column_array((void *const *) events, n, column_metadata, JSONBOID),
+		column_array((void *const *) events, n, column_overage_json, JSONBOID)
 	};
 
 	statement_write(&insert_rows, args, NULL);
@@ -156,13 +140,13 @@ KeyFate *
 find_first_answers(const Installation *home, Event *const *events, int n, int *found)
 {
 	Datum		args[] = {
-		column_array(events, n, column_user_id, home->user_id_type),
-		column_array(events, n, column_idempotency_key, TEXTOID),
-		column_array(events, n, column_function, TEXTOID),
-		column_array(events, n, column_usage_type, TEXTOID),
-		column_array(events, n, column_quantity, NUMERICOID),
-		column_array(events, n, column_tokens, INT8OID),
-		column_array(events, n, column_own_time, TIMESTAMPTZOID),
+		column_array((void *const *) events, n, column_user_id, home->user_id_type),
+		column_array((void *const *) events, n, column_idempotency_key, TEXTOID),
+		column_array((void *const *) events, n, column_function, TEXTOID),
+		column_array((void *const *) events, n, column_usage_type, TEXTOID),
+		column_array((void *const *) events, n, column_quantity, NUMERICOID),
+		column_array((void *const *) events, n, column_tokens, INT8OID),
+		column_array((void *const *) events, n, column_own_time, TIMESTAMPTZOID),
 		TimestampTzGetDatum(oldest_key())
 	};
 	KeyFate    *fates;
@@ -201,14 +185,14 @@ bool
 keep_keys(const Installation *home, Event *const *events, int n)
 {
 	Datum		args[] = {
-		column_array(events, n, column_user_id, home->user_id_type),
-		column_array(events, n, column_idempotency_key, TEXTOID),
-		column_array(events, n, column_function, TEXTOID),
-		column_array(events, n, column_usage_type, TEXTOID),
-		column_array(events, n, column_quantity, NUMERICOID),
-		column_array(events, n, column_tokens, INT8OID),
-		column_array(events, n, column_own_time, TIMESTAMPTZOID),
-		column_array(events, n, column_id, INT8OID),
+		column_array((void *const *) events, n, column_user_id, home->user_id_type),
+		column_array((void *const *) events, n, column_idempotency_key, TEXTOID),
+		column_array((void *const *) events, n, column_function, TEXTOID),
+		column_array((void *const *) events, n, column_usage_type, TEXTOID),
+		column_array((void *const *) events, n, column_quantity, NUMERICOID),
+		column_array((void *const *) events, n, column_tokens, INT8OID),
+		column_array((void *const *) events, n, column_own_time, TIMESTAMPTZOID),
+		column_array((void *const *) events, n, column_id, INT8OID),
 		TimestampTzGetDatum(usage_now()),
 		TimestampTzGetDatum(oldest_key())
 	};

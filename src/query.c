@@ -15,10 +15,11 @@
 
 #include "access/xact.h"
 #include "errors.h"
-#include "query.h"
-#include "lib/stringinfo.h"
 #include "executor/tstoreReceiver.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "query.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -295,6 +296,23 @@ in_subtransaction(Work work, void *argument)
 	if (error != NULL)
 		ReThrowError(error);
 	return done;
+}
+
+/* As an SQL array, for a statement that does much at once. */
+Datum
+column_array(void *const *rows, int n, Column column, Oid type)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	int			lower = 1;
+	int16		length;
+	bool		byval;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &byval, &align);
+	for (int i = 0; i < n; i++)
+		values[i] = column(rows[i], &nulls[i]);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length, byval, align));
 }
 
 /* One value of the last result; by reference only until the next statement. */

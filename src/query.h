@@ -57,6 +57,10 @@ extern uint64 statement_write_or_fail(Statement *statement, Statement *found, Da
 typedef bool (*Work) (void *argument);
 extern bool in_subtransaction(Work work, void *argument);
 
+/* A column of several structs. */
+typedef Datum (*Column) (const void *row, bool *isnull);
+extern Datum column_array(void *const *rows, int n, Column column, Oid type);
+
 extern Datum result_datum(uint64 row, int column, bool *isnull);
 extern char *result_text(uint64 row, int column);
 extern int64 result_int64(uint64 row, int column);

@@ -28,6 +28,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 export UT_STRESS_SECONDS
 # Data that some tests need and that is no part of the project.
 export UT_DATA="${UT_DATA:-$root/../shared/data}"
+# What was freed is overwritten, so that nobody reads it by luck.
+export MALLOC_PERTURB_="${MALLOC_PERTURB_:-165}"
 
 passed=0 failed=0 skipped=0 complete=false
 

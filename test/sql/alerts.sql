@@ -256,6 +256,16 @@ SELECT * FROM news();
 SELECT to_char(window_start, 'HH24') AS hour, threshold, to_char(raised_at, 'HH24:MI') AS raised FROM usage_alerts
  WHERE limit_type = 'songs_hourly' AND user_id = :'ann' ORDER BY raised_at, 1, threshold;
 
+-- A throttle that is lifted keeps nothing back any more
+SET usage_tracking.clock = '2026-03-18 13:00+00';
+SELECT track_usage(:'ann', 'song', 9) \g /dev/null
+SELECT * FROM news();
+SELECT define_usage_alert('songs_hourly', 80);
+SELECT track_usage(:'ann', 'song', 0.5) \g /dev/null
+SELECT * FROM news();
+SELECT define_usage_alert('songs_hourly', 80, '90 minutes');
+SET usage_tracking.clock = '2026-03-18 12:00+00';
+
 -- An alert that is removed is raised again; one of somebody who was erased is not
 DELETE FROM usage_alerts WHERE user_id = :'bob';
 SELECT track_usage(:'bob', 'song', 1) \g /dev/null

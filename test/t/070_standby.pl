@@ -57,6 +57,8 @@ SELECT u.*, c.allowed, c.reason, c.limit_type, c.used, c.max_usage, c.remaining,
   FROM usage.user_usage AS u CROSS JOIN LATERAL usage.check_usage_limit(u.user_id, u.limit_type, 3, 5) AS c
  ORDER BY user_id, u.limit_type;
 SQL
+$answers .= "SELECT * FROM usage.$_;\n" foreach 'get_usage_totals()', map { "$_(crash.user_id(0))" }
+    qw(get_user_usage get_user_costs get_user_usage_history get_user_aggregations get_campaigns get_usage_alerts);
 my $own = sprintf "SET request.jwt.claims = '{\"sub\": \"%s\"}'; SELECT *, usage.is_admin(), usage.has_role(user_id, 'admin') FROM usage.user_usage;"
   . " SELECT allowed, reason, limit_type, used FROM usage.check_usage_limit(usage.current_user_id(), 'unit', 2)",
   $primary->safe_psql('postgres', 'SELECT max(user_id::text) FROM usage.user_subscriptions');
