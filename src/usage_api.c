@@ -8,14 +8,11 @@
 
 #include "access/htup_details.h"
 #include "arguments.h"
-#include "catalog/pg_type.h"
 #include "common/int.h"
-#include "errors.h"
 #include "funcapi.h"
 #include "numbers.h"
 #include "usage.h"
 #include "users.h"
-#include "utils/datum.h"
 
 enum
 {

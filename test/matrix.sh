@@ -14,6 +14,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 # shellcheck source=test/lib/machine.sh
 . "$root/test/lib/machine.sh"
+# shellcheck source=test/lib/releases.sh
+. "$root/test/lib/releases.sh"
 machine_begin matrix
 for version in $VERSIONS; do debian_of "$version" >/dev/null || exit 2; done
 
@@ -52,9 +54,12 @@ run_version() {
         PG_MAJOR=$1 sh /need.sh build server $(kinds_for "$1")"
     machine_unpack "$machine/root"
     machine_tree "$machine/root/src"
+    # What the tree does not have and a test may use: older releases, real data.
+    release_trees "$machine/root/releases"
+    [ ! -d "$root/../shared/data" ] || { mkdir "$machine/root/shared" && cp -rL "$root/../shared/data" "$machine/root/shared/"; }
     chroot "$machine/root" pg_config --version >"$machine/version"
     begun=$(date +%s)
-    machine_run "$machine/root" "cd /src && env ONLY='regress isolation $(kinds_for "$1")'$settings make -s test"
+    machine_run "$machine/root" "cd /src && env UT_RELEASES=/releases ONLY='regress isolation $(kinds_for "$1")'$settings make -s test"
     seconds=$(($(date +%s) - begun)) log=$machine/log faults='' p=0 f=0
 
     counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" | tail -n 1)

@@ -46,6 +46,8 @@ at_exit() {
 
 # shellcheck source=test/lib/server.sh
 . "$root/test/lib/server.sh"
+# shellcheck source=test/lib/releases.sh
+. "$root/test/lib/releases.sh"
 
 needs='build server'
 for kind in $ONLY; do
@@ -236,23 +238,19 @@ unpack_tree() {
     as_user xargs test/lib/translate-ids.pl "$user_id" <"$work/files"
 }
 
-# release_sources makes $work/releases/X, the tree of the commit that froze
-# version X, for the test that updates from it. An archive has no such commits,
-# and a shallow clone not all of them.
+# release_sources makes $work/releases/X, the tree of version X, for the test that
+# updates from it: of the history, or of the UT_RELEASES that was given.
 release_sources() {
+    if [ -z "${UT_RELEASES:-}" ]; then
+        mkdir "$work/history"
+        UT_RELEASES=$work/history
+        release_trees "$UT_RELEASES"
+    fi
+    as_user mkdir "$work/releases"
+    tar -C "$UT_RELEASES" -cf "$work/releases.tar" .
+    as_user tar -C "$work/releases" -xf - <"$work/releases.tar"
+    rm "$work/releases.tar"
     export UT_RELEASES="$work/releases"
-    as_user mkdir "$UT_RELEASES"
-    [ -e "$root/.git" ] || return 0
-    for frozen in "$root"/sql/released/usage_tracking--*.sql; do
-        [ -e "$frozen" ] || continue
-        version=${frozen##*--} version=${version%.sql}
-        commit=$(git -C "$root" -c safe.directory="$root" log -1 --diff-filter=A --format=%H -- "sql/released/${frozen##*/}")
-        [ -n "$commit" ] || continue
-        git -C "$root" -c safe.directory="$root" archive -o "$work/release.tar" "$commit"
-        as_user mkdir "$UT_RELEASES/$version"
-        as_user tar -C "$UT_RELEASES/$version" -xf - <"$work/release.tar"
-        rm "$work/release.tar"
-    done
 }
 
 # shellcheck disable=SC2086 # a list of words
