@@ -2,7 +2,7 @@
 # enforces it: a room's SQL cannot name what a later room creates.
 PRODUCT    = usage_tracking
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(PRODUCT).control)
-ROOMS      = users plans meters limits prices events counters alerts usage rollups reports signups access upkeep
+ROOMS      = users plans meters limits prices events counters credits alerts usage runs rates tallies rollups reports signups access upkeep
 
 # One library, three extensions: they differ in the type of user ids alone.
 # Update scripts are written once, as sql/updates/A--B.sql.

@@ -57,7 +57,10 @@ CREATE TABLE @extschema@.usage_events (
     error_code         text,
     campaign_id        text,
     ip                 inet,
-    user_agent         text
+    user_agent         text,
+    run_id             bigint,
+    credits_used       numeric,
+    credits_owed       numeric
 ) PARTITION BY RANGE (occurred_at);
 COMMENT ON TABLE @extschema@.usage_events IS
 'Every use and every fact recorded, one row each, in the transaction it belongs to';
@@ -71,6 +74,10 @@ COMMENT ON COLUMN @extschema@.usage_events.corrected_events IS
 'How many events it counts for under limits on events: -1 takes one back; NULL is 1';
 COMMENT ON COLUMN @extschema@.usage_events.corrected_limit IS
 'limit_id of the limit it adjusts; no other limit counts it';
+COMMENT ON COLUMN @extschema@.usage_events.credits_used IS
+'What was taken from the user''s credits for it, NULL if it costs none';
+COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
+'What it costs in credits beyond those there were: a fact is never refused';
 COMMENT ON COLUMN @extschema@.usage_events.cost IS
 'NULL if nobody knows what it cost; then limits on cost do not count it';
 COMMENT ON COLUMN @extschema@.usage_events.xact_id IS

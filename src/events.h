@@ -61,6 +61,9 @@ typedef struct Event
 	int64		corrected_limit;	/* limit_id of the only limit that counts it, or 0 */
 	char	   *reason;
 	ApiCall    *call;			/* NULL: it was none */
+	int64		run_id;			/* 0: none */
+	Numeric		credits_used;	/* NULL: it costs none */
+	Numeric		credits_owed;	/* NULL: nothing */
 	int64		id;				/* once it is recorded */
 } Event;
 

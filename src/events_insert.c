@@ -62,7 +62,10 @@
 	column(ERROR_CODE, "error_code", TEXTOID) \
 	column(CAMPAIGN, "campaign_id", TEXTOID) \
 	column(IP, "ip", INETOID) \
-	column(USER_AGENT, "user_agent", TEXTOID)
+	column(USER_AGENT, "user_agent", TEXTOID) \
+	column(RUN, "run_id", INT8OID) \
+	column(CREDITS_USED, "credits_used", NUMERICOID) \
+	column(CREDITS_OWED, "credits_owed", NUMERICOID)
 
 #define AS_NUMBER(name, column, type) EVENT_##name,
 #define AS_NAME(name, column, type) column,
@@ -145,6 +148,9 @@ put_description(EventRow *row, const Event *event)
 	put_text(row, EVENT_PARENT_ID, event->parent_resource_id);
 	if (event->metadata != NULL)
 		put(row, EVENT_METADATA, PointerGetDatum(event->metadata));
+	put_number(row, EVENT_RUN, event->run_id);
+	put_numeric(row, EVENT_CREDITS_USED, event->credits_used);
+	put_numeric(row, EVENT_CREDITS_OWED, event->credits_owed);
 }
 
 static void

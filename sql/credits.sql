@@ -1,0 +1,2 @@
+/* credits: who pays?
+ */

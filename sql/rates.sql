@@ -1,0 +1,2 @@
+/* rates: how fast, how many at once?
+ */

@@ -1,0 +1,2 @@
+/* tallies: how often was this row used?
+ */

@@ -1,0 +1,19 @@
+/* 0.3.0: who pays, long work, levels, and counts on the application's own rows */
+
+/* events: what it took, and of which run it is */
+ALTER TABLE @extschema@.usage_events
+    ADD COLUMN run_id bigint, ADD COLUMN credits_used numeric, ADD COLUMN credits_owed numeric;
+ALTER TABLE @extschema@.usage_events_moving
+    ADD COLUMN run_id bigint, ADD COLUMN credits_used numeric, ADD COLUMN credits_owed numeric;
+COMMENT ON COLUMN @extschema@.usage_events.credits_used IS
+'What was taken from the user''s credits for it, NULL if it costs none';
+COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
+'What it costs in credits beyond those there were: a fact is never refused';
+
+@new credits@
+@new runs@
+@new rates@
+@new tallies@
+
+/* access: what is new, for whom */
+@changed access _audience@
