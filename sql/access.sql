@@ -14,7 +14,7 @@ BEGIN ATOMIC
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
                     'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_temporary_limit', 'set_user_limit',
                     'define_usage_alert', 'get_usage_alerts', 'acknowledge_usage_alert',
-                    'reverse_usage', 'adjust_usage', 'reset_user_usage', 'recost_usage', 'define_campaign', 'erase_user', 'export_user_data',
+                    'reverse_usage', 'adjust_usage', 'reset_user_usage', 'recost_usage', 'set_usage_level', 'add_usage_level', 'define_campaign', 'erase_user', 'export_user_data',
                     'calculate_openai_cost', 'calculate_llm_cost', 'calculate_image_cost', 'calculate_video_cost',
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
                     '_usage_object', '_token_count', '_check_token_count',
@@ -22,7 +22,8 @@ BEGIN ATOMIC
                     'get_usage_totals'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
-                                                'reserve_usage', 'commit_usage', 'release_usage'])
+                                                'reserve_usage', 'commit_usage', 'release_usage',
+                                                'acquire_lease', 'renew_lease', 'release_lease'])
                 THEN 'server'
                 ELSE 'owner' END
       FROM pg_catalog.pg_depend AS us

@@ -188,6 +188,7 @@ BEGIN
     DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;  -- as a commit does, before the next lock
     PERFORM @extschema@._lock_out_user(gone);
     DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;
+    DELETE FROM @extschema@.usage_levels AS l WHERE l.user_id = gone;  -- and his leases
     fresh := @extschema@._forget_events(gone, erase);
     UPDATE @extschema@.usage_counters AS c SET user_id = fresh WHERE c.user_id = gone;
     UPDATE @extschema@.usage_carried AS c SET user_id = fresh WHERE c.user_id = gone;

@@ -350,6 +350,7 @@ DECLARE
     keys    record;
     dead    record;
     holds   record;
+    leases  record;
     alerts  record;
     sums    record;
     retired record;
@@ -375,6 +376,10 @@ BEGIN
                 's.window_start < $3 AND NOT EXISTS (SELECT FROM @extschema@.usage_limits AS l WHERE l.limit_id = s.limit_id)',
                 'infinity', began + 2 * share);
     holds := @extschema@._sweep('@extschema@.usage_reservations', 'COALESCE(s.settled_at, s.expires_at) < $3',
+                horizon.keys, began + 2.5 * share);
+    leases := @extschema@._sweep('@extschema@.usage_leases',
+                format('s.expires_at < $3 OR (s.expires_at = ''infinity'' AND s.acquired_at < $3'
+                       ' AND NOT %s._session_lives(s.session_segment, s.session_token))', '@extschema@'),
                 horizon.keys, began + 3 * share);
     alerts := @extschema@._sweep_old_alerts(horizon.late, began + 4 * share);
     sums := @extschema@._refresh_aggregations(began + 5 * share);
@@ -400,7 +405,7 @@ BEGIN
     rights := @extschema@._close_partitions();
 
     RETURN QUERY VALUES ('deleted_users', users.done, users."left"), ('keys', keys.done, keys."left"),
-        ('counters', dead.done + closed.done, dead."left" + closed."left"), ('reservations', holds.done, holds."left"),
+        ('counters', dead.done + closed.done, dead."left" + closed."left"), ('reservations', holds.done + leases.done, holds."left" + leases."left"),
         ('alerts', alerts.done, alerts."left"), ('aggregations', sums.done, sums."left"), ('default_rows', moved.done, moved."left"), ('retention', retired.done, retired."left"),
         ('partitions', made.done, made."left"), ('rights', rights.done, rights."left");
 END

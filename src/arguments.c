@@ -187,6 +187,19 @@ amount_argument(FunctionCallInfo fcinfo, int n, const char *argument, int decima
 	return check_storable(value, argument, decimals);
 }
 
+/* A change of an amount, up or down. */
+Numeric
+delta_argument(FunctionCallInfo fcinfo, int n, const char *argument, int decimals)
+{
+	Numeric		value;
+
+	check_not_null(PG_ARGISNULL(n), argument);
+	value = PG_GETARG_NUMERIC(n);
+	if (!numeric_is_nan(value) && !numeric_is_inf(value) && num_sign(value) < 0)
+		(void) check_storable(num_sub(num_zero, value), argument, decimals);
+	return check_storable(value, argument, decimals);
+}
+
 /* A maximum: zero or more, or -1 for unlimited. */
 Numeric
 max_usage_argument(FunctionCallInfo fcinfo, int n)

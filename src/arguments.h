@@ -25,6 +25,7 @@ extern char *required_text_argument(FunctionCallInfo fcinfo, int n, const char *
 extern char *text_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *description_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern Numeric amount_argument(FunctionCallInfo fcinfo, int n, const char *argument, int decimals);
+extern Numeric delta_argument(FunctionCallInfo fcinfo, int n, const char *argument, int decimals);
 extern Numeric max_usage_argument(FunctionCallInfo fcinfo, int n);
 extern int64 count_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern char *zone_argument(FunctionCallInfo fcinfo, int n);

@@ -8,6 +8,7 @@
 
 #include "events.h"
 #include "limits.h"
+#include "liveness.h"
 #include "numbers.h"
 #include "query.h"
 #include "rows.h"
@@ -106,6 +107,19 @@ extern bool hold_is_live(Datum user_id, int64 id);
 extern bool lock_hold(Datum user_id, int64 id, Hold *hold);
 extern void settle_hold(Datum user_id, int64 id, const char *state);
 extern void keep_answer_of_hold(Datum user_id, int64 id, const char *reason, const FirstAnswer *answer);
+
+/* counters_levels.c */
+extern void read_levels(Datum user_id, Stakes *stakes, bool afresh);
+extern Numeric lock_level(Datum user_id, const char *limit_type);
+extern void write_level(Datum user_id, const char *limit_type, Numeric level);
+extern void write_lease(Datum user_id, int64 id, const char *limit_type, TimestampTz expires_at, SessionMark holder);
+extern int64 next_lease_id(const Installation *home);
+extern bool lease_is_live(Datum user_id, int64 id);
+extern char *limit_of_lease(Datum user_id, int64 id);
+extern bool lock_live_lease(Datum user_id, int64 id);
+extern void prolong_lease(Datum user_id, int64 id, TimestampTz expires_at, SessionMark holder);
+extern void end_lease(Datum user_id, int64 id);
+extern void bury_leases(Datum user_id, const char *limit_type);
 
 extern Numeric amount_of(const UsageLimit *limit, const Event *event);
 extern Datum stake_array(const Stake *stakes, int n, StakeField field);

@@ -66,11 +66,25 @@ typedef struct Config
 	TimestampTz as_of;			/* what was over then is left out */
 } Config;
 
-/* Gauges and sliding windows can be defined, but are not counted yet. */
+/* A level that is set and held, whatever is used. */
+static inline bool
+limit_is_gauge(const UsageLimit *limit)
+{
+	return limit->kind == WINDOW_GAUGE;
+}
+
+/* By uses.  Sliding windows can be defined, but are not counted yet. */
 static inline bool
 limit_is_counted(const UsageLimit *limit)
 {
-	return limit->kind != WINDOW_GAUGE && limit->kind != WINDOW_SLIDING;
+	return limit->kind != WINDOW_SLIDING && !limit_is_gauge(limit);
+}
+
+/* Whether it is known how much of it is used. */
+static inline bool
+limit_has_figures(const UsageLimit *limit)
+{
+	return limit->kind != WINDOW_SLIDING;
 }
 
 typedef struct Override

@@ -48,6 +48,16 @@ void
 lock_counting(const Installation *home, Datum user_id)
 {
 	LockRelationOid(home->usage_events, RowExclusiveLock);
+	lock_user(home, user_id);
+}
+
+/*
+ * What is no event waits for nobody but a change of the user's clock, and for his
+ * being forgotten: tables of the application are written under this lock.
+ */
+void
+lock_user(const Installation *home, Datum user_id)
+{
 	LockDatabaseObject(home->usage_events, clock_of_user(home, user_id), 0, RowExclusiveLock);
 }
 

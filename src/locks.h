@@ -8,6 +8,7 @@
 
 #include "query.h"
 
+extern void lock_user(const Installation *home, Datum user_id);
 extern void lock_counting(const Installation *home, Datum user_id);
 extern void lock_out_uses_of(const Installation *home, Datum user_id);
 

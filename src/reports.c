@@ -47,7 +47,7 @@ static void
 put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 {
 	const UsageLimit *limit = stake->limit;
-	bool		counted = limit_is_counted(limit);
+	bool		known = limit_has_figures(limit);
 	bool		unlimited = is_unlimited(stake);
 	Datum		values[USER_USAGE_COLUMNS] = {0};
 	bool		nulls[USER_USAGE_COLUMNS] = {false};
@@ -56,13 +56,13 @@ put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 	if (!(nulls[1] = limit->usage_type == NULL))
 		values[1] = CStringGetTextDatum(limit->usage_type);
 	values[2] = CStringGetTextDatum(measure_names[limit->measure]);
-	if (!(nulls[3] = nulls[4] = !counted))
+	if (!(nulls[3] = nulls[4] = !known))
 	{
 		values[3] = NumericGetDatum(used_or_held(stake));
 		values[4] = NumericGetDatum(stake->held);
 	}
 	values[5] = NumericGetDatum(stake->max_usage);
-	if (!(nulls[6] = nulls[7] = unlimited || !counted))
+	if (!(nulls[6] = nulls[7] = unlimited || !known))
 	{
 		values[6] = NumericGetDatum(remaining_of(stake));
 		values[7] = NumericGetDatum(percent_of(stake));
@@ -72,9 +72,21 @@ put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 	values[9] = TimestampTzGetDatum(stake->window.end);
 	nulls[9] = TIMESTAMP_IS_NOEND(stake->window.end);
 	values[10] = CStringGetTextDatum(limit->is_hard ? "hard" : "soft");
-	values[11] = BoolGetDatum(counted && limit->is_active && setting_enforce_limits && setting_enabled);
+	values[11] = BoolGetDatum(known && limit->is_active && setting_enforce_limits && setting_enabled);
 	values[12] = CStringGetTextDatum(terms->plan);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* The limits of one kind, or those that are not. */
+static Stakes
+stakes_of(const Config *config, const UserTerms *terms, bool (*is_one) (const UsageLimit *))
+{
+	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake))};
+
+	for (int i = 0; i < config->nlimits; i++)
+		if (is_one(&config->limits[i]))
+			stakes.all[stakes.n++] = stake_in(&config->limits[i], terms, terms->now);
+	return stakes;
 }
 
 static void
@@ -83,18 +95,22 @@ put_rows(ReturnSetInfo *result, Datum user_id)
 	const Config *config = current_config();
 	TimestampTz now = usage_now();
 	UserTerms	terms = terms_of_user(user_id, now, false);
-	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake))};
+	Stakes		counted = stakes_of(config, &terms, limit_is_counted);
+	Stakes		gauges = stakes_of(config, &terms, limit_is_gauge);
 	int			next = 0;
+	int			next_gauge = 0;
 
-	for (int i = 0; i < config->nlimits; i++)
-		if (limit_is_counted(&config->limits[i]))
-			stakes.all[stakes.n++] = stake_in(&config->limits[i], &terms, now);
-	read_counters(user_id, now, now, &stakes, false);
+	read_counters(user_id, now, now, &counted, false);
+	read_levels(user_id, &gauges, false);
 	for (int i = 0; i < config->nlimits; i++)
 	{
 		Stake		bare = stake_in(&config->limits[i], &terms, now);
 
-		put_row(result, &terms, limit_is_counted(bare.limit) ? &stakes.all[next++] : &bare);
+		if (limit_is_counted(bare.limit))
+			bare = counted.all[next++];
+		else if (limit_is_gauge(bare.limit))
+			bare = gauges.all[next_gauge++];
+		put_row(result, &terms, &bare);
 	}
 }
 

@@ -51,6 +51,9 @@ extern void check_takes_something(const Event *event);
 extern char *cut_text(Datum value, bool isnull);
 extern Jsonb *metadata_argument(FunctionCallInfo fcinfo, int n);
 
+/* usage_hold.c */
+extern int64 hold_argument(FunctionCallInfo fcinfo, int n);
+
 /* usage_redact.c */
 extern Jsonb *redact(Jsonb *metadata);
 

@@ -145,9 +145,11 @@ stakes_by_name(const Config *config, const UserTerms *terms, Event *event, const
 	}
 	stakes.all = palloc(sizeof(Stake));
 	stakes.all[stakes.n++] = stake_in(limit, terms, event->occurred_at);
-	if (limit_counts_status(limit, event->status))
+	if (limit_is_gauge(limit) || limit_counts_status(limit, event->status))
 		stakes.all[0].amount = amount_of(limit, event);
-	if (limit_is_counted(limit))
+	if (limit_is_gauge(limit))
+		read_levels(event->user_id, &stakes, false);
+	else if (limit_is_counted(limit))
 		read_counters(event->user_id, event->occurred_at, event->occurred_at, &stakes, false);
 	return stakes;
 }

@@ -116,7 +116,8 @@ limit_to_adjust(const char *limit_type)
 	if (!limit_is_counted(limit))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("usage limit \"%s\" is of a kind that is not counted", limit_type)));
+				 errmsg("usage limit \"%s\" is of a kind that is not counted", limit_type),
+				 limit_is_gauge(limit) ? errhint("The level of a gauge is set by set_usage_level().") : 0));
 	return limit;
 }
 

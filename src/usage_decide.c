@@ -233,7 +233,7 @@ decide(const Stakes *stakes, bool taken)
 	const Stake *binding;
 	Decision	decision = {true, "unlimited", 0, NULL, NULL, num_from(-1), DT_NOEND, NULL};
 
-	if (stakes->n == 1 && !limit_is_counted(stakes->all[0].limit))
+	if (stakes->n == 1 && !limit_has_figures(stakes->all[0].limit))
 		return decision_not_counted(&stakes->all[0]);	/* it was asked for by name */
 	binding = last_denial(stakes);
 	if (binding != NULL)

@@ -20,7 +20,7 @@
 #define MAX_HOLD_DAYS 366
 
 /* A day has 24 hours and a month 30 days here, as when intervals are compared. */
-static int64
+int64
 hold_argument(FunctionCallInfo fcinfo, int n)
 {
 	const Interval *given;

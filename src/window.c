@@ -374,8 +374,8 @@ window_at(WindowKind kind, const Interval *period, pg_tz *zone,
 		case WINDOW_BILLING:	/* of a user who has no billing period */
 			return anchored_window(&month, zone, anchor, at);
 		case WINDOW_LIFETIME:
-		case WINDOW_GAUGE:		/* nothing is counted in these two */
-		case WINDOW_SLIDING:
+		case WINDOW_GAUGE:
+		case WINDOW_SLIDING:	/* not counted yet */
 			break;
 	}
 	return forever;

@@ -10,6 +10,11 @@ COMMENT ON COLUMN @extschema@.usage_events.credits_used IS
 COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
 'What it costs in credits beyond those there were: a fact is never refused';
 
+/* counters: levels of gauges, and leases */
+@new counters usage_levels@
+@new counters usage_leases@
+@new counters _session_lives@
+
 @new credits@
 @new runs@
 @new rates@
@@ -17,3 +22,9 @@ COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
 
 /* access: what is new, for whom */
 @changed access _audience@
+
+/* signups: what a user leaves behind there */
+@changed signups _forget_user@
+
+/* upkeep: leases that are over */
+@changed upkeep usage_maintenance@
