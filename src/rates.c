@@ -8,13 +8,16 @@
 #include "compat.h"
 
 #include "arguments.h"
+#include "common/hashfn.h"
 #include "errors.h"
 #include "locks.h"
 #include "numbers.h"
 #include "rates.h"
 #include "settings.h"
+#include "storage/lmgr.h"
 #include "users.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 /* Good until the configuration is asked for again. */
 const UsageLimit *
@@ -64,6 +67,18 @@ weigh_gauge_locked(Datum user_id, const char *limit_type, Numeric amount)
 	return stakes_of_gauge(user_id, &terms, limit_type, amount);
 }
 
+/*
+ * Who sets levels shares it; who begins to keep them equal to a table waits for him,
+ * and keeps him out.
+ */
+void
+lock_gauge(const Installation *home, const char *limit_type, LOCKMODE mode)
+{
+	uint32		hash = hash_bytes((const unsigned char *) limit_type, strlen(limit_type));
+
+	LockDatabaseObject(get_relname_relid("usage_levels", home->schema), hash, 0, mode);
+}
+
 /* What no limit can stop. */
 Decision
 decision_on_fact(const Stakes *stakes)
@@ -96,6 +111,8 @@ set_level(const Installation *home, Datum user_id, const char *limit_type, Numer
 	Stakes		stakes;
 
 	(void) find_gauge(limit_type);
+	lock_gauge(home, limit_type, RowExclusiveLock);
+	check_follows_no_table(limit_type);
 	if (!setting_enabled)
 		return decision_not_made();
 	lock_user(home, user_id);
@@ -114,6 +131,8 @@ add_level(const Installation *home, Datum user_id, const char *limit_type, Numer
 	Numeric		level;
 
 	(void) find_gauge(limit_type);
+	lock_gauge(home, limit_type, RowExclusiveLock);
+	check_follows_no_table(limit_type);
 	if (!setting_enabled)
 		return decision_not_made();
 	lock_user(home, user_id);
