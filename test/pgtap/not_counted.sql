@@ -1,7 +1,8 @@
 /*
- * Gauges and sliding windows are defined and shown, but every door passes them
- * by: nothing is counted, held, refused or marked because of them, and nothing
- * is corrected.  Once they become a kind that is counted, all usage is there.
+ * Every door passes gauges and sliding windows by: no use is counted, held,
+ * refused or marked because of them, and nothing is corrected.  A gauge is shown
+ * with its level, a sliding window with nothing known.  Once they become a kind
+ * that is counted, all usage is there.
  */
 BEGIN;
 SET LOCAL client_min_messages = warning;
@@ -39,11 +40,16 @@ SELECT results_eq(format('SELECT * FROM usage.check_usage_limit(%L, %L, %s)', :a
                   format('VALUES (true, ''not_enforced'', NULL::bigint, %L, NULL::numeric, 2::numeric, NULL::numeric,'
                          ' NULL::timestamptz, NULL::integer)', name),
                   format('asked for by name, %s says that it is not enforced (%s)', name, quantity))
-  FROM unnest('{call_level,calls_lately}'::text[]) AS name, unnest(ARRAY[0, 1, 1000]) AS quantity;
+  FROM unnest('{calls_lately}'::text[]) AS name, unnest(ARRAY[0, 1, 1000]) AS quantity;
+SELECT results_eq(format('SELECT * FROM usage.check_usage_limit(%L, ''call_level'', %s)', :ada, quantity),
+                  format('VALUES (%L::boolean, %L, NULL::bigint, ''call_level'', 0::numeric, 2::numeric, 2::numeric,'
+                         ' NULL::timestamptz, NULL::integer)', quantity <= 2, CASE WHEN quantity <= 2 THEN 'ok' ELSE 'limit_reached' END),
+                  format('asked for by name, a gauge answers for its level alone (%s)', quantity))
+  FROM unnest(ARRAY[0, 2, 3]) AS quantity;
 SELECT results_eq(format('SELECT limit_type, used, held, max_usage, remaining, percent, window_start, reset_at, is_enforced FROM usage.user_usage WHERE user_id = %L ORDER BY limit_type', :ada),
                   $$VALUES ('a_day', 450::numeric, 0::numeric, 1000::numeric, 550::numeric, 45.0::numeric, '2026-03-10Z'::timestamptz, '2026-03-11Z'::timestamptz, true),
-                           ('call_level', NULL, NULL, 2, NULL, NULL, NULL, NULL, false), ('calls_lately', NULL, NULL, 2, NULL, NULL, NULL, NULL, false)$$,
-                  'user_usage shows them, with nothing known');
+                           ('call_level', 0, 0, 2, 2, 0.0, NULL, NULL, true), ('calls_lately', NULL, NULL, 2, NULL, NULL, NULL, NULL, false)$$,
+                  'user_usage shows them: a level that nothing changed, and nothing known');
 SELECT throws_ok(format(call, :ada, name), '22023', format('usage limit "%s" is of a kind that is not counted', name), format(call, 'ada', name))
   FROM unnest('{call_level,calls_lately}'::text[]) AS name,
        unnest(ARRAY['SELECT usage.adjust_usage(%L, %L, 3)', 'SELECT usage.reset_user_usage(%L, %L)']) AS call;
