@@ -1,8 +1,8 @@
 /*
  * counters_leases.c -- rows of leases.
  *
- * A lease is live while its expires_at has not come and its session, if it names
- * one, is there.  To add one or to prolong one takes the lock of its level
+ * A lease is live while its expires_at has not come, nobody released it, and its
+ * session, if it names one, is there.  To add one or to prolong one takes the lock of its level
  * (counters_levels.c): what an older look finds over would else be live again.
  */
 #include "compat.h"
@@ -77,7 +77,7 @@ limit_of_lease(Datum user_id, int64 id)
 #define LIVE_LEASE \
 	"SELECT COALESCE(session_segment, 0), COALESCE(session_token, 0) FROM @extschema@.usage_leases" \
 	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2" \
-	" AND expires_at OPERATOR(pg_catalog.>) $3"
+	" AND expires_at OPERATOR(pg_catalog.>) $3 AND released_at IS NULL"
 
 static Statement find_live = {LIVE_LEASE, 3, {USER_ID, INT8OID, TIMESTAMPTZOID}};
 static Statement lock_live = {LIVE_LEASE " FOR NO KEY UPDATE", 3, {USER_ID, INT8OID, TIMESTAMPTZOID}};
@@ -110,7 +110,7 @@ lock_live_lease(Datum user_id, int64 id)
 static Statement end_row = {
 	"UPDATE @extschema@.usage_leases SET expires_at = $3, released_at = $3"
 	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2"
-	" AND expires_at OPERATOR(pg_catalog.>) $3",
+	" AND expires_at OPERATOR(pg_catalog.>) $3 AND released_at IS NULL",
 	3, {USER_ID, INT8OID, TIMESTAMPTZOID}
 };
 

@@ -25,7 +25,7 @@ static Statement find_leases = {
 	"SELECT limit_type, COALESCE(session_segment, 0), COALESCE(session_token, 0)"
 	" FROM @extschema@.usage_leases"
 	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) ANY ($2)"
-	" AND expires_at OPERATOR(pg_catalog.>) $3",
+	" AND expires_at OPERATOR(pg_catalog.>) $3 AND released_at IS NULL",
 	3, {USER_ID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
 

@@ -365,6 +365,8 @@ ut_detach_usage_gauge(PG_FUNCTION_ARGS)
 	check_target(wanted.target);
 	become_owner(home, &before);
 	attached = table_of_gauge(wanted.limit_type);
+	if (attached != wanted.target)
+		check_limit_exists(wanted.limit_type);
 	become_caller(&before);
 	if (attached != wanted.target)
 		ereport(ERROR,

@@ -129,22 +129,23 @@ static Decision
 renew(const Installation *home, Datum user_id, int64 id, const Term *term)
 {
 	char	   *limit_type = find_lease(user_id, id);
+	bool		is_live;
 	Stakes		stakes;
 	Decision	decision;
 
 	if (!setting_enabled)
 		return decision_not_made();
 	lock_user(home, user_id);
-	stakes = weigh_gauge_locked(user_id, limit_type, num_zero);
+	lock_level(user_id, limit_type);
+	is_live = lock_live_lease(user_id, id);
+	if (is_live)
+		prolong_lease(user_id, id, end_of(term), term->holder);
+	stakes = weigh_gauge(user_id, limit_type, num_zero);
 	decision = decision_on_fact(&stakes);
 	decision.id = id;
-	if (lock_live_lease(user_id, id))
-		prolong_lease(user_id, id, end_of(term), term->holder);
-	else
-	{
-		decision.allowed = false;
+	decision.allowed = is_live;
+	if (!is_live)
 		decision.reason = "expired";
-	}
 	return decision;
 }
 

@@ -99,6 +99,13 @@ SELECT attack.by_all('24 what he used or reserved, given back', ARRAY[
   FROM (SELECT (SELECT id FROM usage.usage_reservations WHERE user_id = :a) AS hold,
                (SELECT id FROM usage.usage_events WHERE user_id = :a AND usage_type = 'call') AS event) AS own;
 
+SELECT attack.by_all('24 levels and places, made lower, raised or taken', ARRAY[
+    format('SELECT usage.set_usage_level(%L, ''calls_daily'', 0)', :a), format('SELECT usage.add_usage_level(%L, ''calls_daily'', -1)', :a),
+    format('SELECT usage.set_usage_level(%L, ''calls_daily'', 1e9)', :b), format('SELECT usage.acquire_lease(%L, ''calls_daily'', NULL)', :b),
+    format('SELECT usage.acquire_lease(%L, ''calls_daily'')', :a), format('SELECT usage.release_lease(%L, 1)', :a), format('SELECT usage.renew_lease(%L, 1)', :b),
+    'SELECT usage.attach_usage_gauge(''usage.usage_events_default'', ''calls_daily'', ''user_id'')', 'SELECT usage.verify_usage_gauge(''calls_daily'')',
+    'SELECT usage._session_lives(1, 1)', 'SELECT usage._attached_gauges()']);
+
 /* 27 */
 SELECT attack.by_all('27 ' || function || ' of ' || amount,
        ARRAY[format('SELECT usage.%I(%L, ''call'', quantity => %L)', function, :a, amount),

@@ -40,6 +40,11 @@ SELECT define_campaign(:'ann', 'spring', 'Spring', 100);
 SELECT track_api_usage(:'ann', 'image', 'openai', 'gpt-4o', input_tokens => 1000, campaign_id => 'spring', ip => '192.0.2.1', metadata => '{"token": "x"}');
 SELECT track_api_usage(:'ann', 'image', 'openai', 'unpriced', input_tokens => 7);
 SELECT grant_role(:'ann', 'admin'), grant_role(:'ann', 'support'), grant_role('00000000-0000-0000-0000-00000000000b', 'admin');
+SELECT define_usage_limit('places', NULL, -1, 'gauge'), define_usage_limit('rows_there', NULL, -1, 'gauge');
+SELECT set_usage_level(:'ann', 'places', 7), acquire_lease(:'ann', 'places');
+CREATE TABLE public.bad_input_rows (LIKE public.bad_input_users);
+SELECT attach_usage_gauge('public.bad_input_rows', 'rows_there', 'id');
+INSERT INTO public.bad_input_rows TABLE public.bad_input_users;
 INSERT INTO deleted_users VALUES ('00000000-0000-0000-0000-00000000000c', 'erase', '2026-03-01');
 CREATE ROLE regress_ut_bad_input;
 \o
@@ -191,6 +196,19 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('get_user_usage_history',               'max_rows',        'rows',         '7'),
     ('get_user_stats',                       'days',            'days',         '7'),
     ('refresh_usage_aggregations',           'max_events',      'width',        '7'),
+    ('set_usage_level add_usage_level acquire_lease', 'user_id', 'user',        '''00000000-0000-0000-0000-00000000000a'''),
+    ('renew_lease release_lease',            'user_id',         'its user',     '''00000000-0000-0000-0000-00000000000a'''),
+    ('set_usage_level add_usage_level acquire_lease attach_usage_gauge', 'limit_type', 'known name', '''places'''),
+    ('detach_usage_gauge verify_usage_gauge', 'limit_type',     'known name',   '''rows_there'''),
+    ('set_usage_level',                      'level',           'amount',       '3'),
+    ('add_usage_level',                      'delta',           'change',       '3'),
+    ('acquire_lease renew_lease',            'expires_in',      'hold or session', '''15 minutes'''),
+    ('acquire_lease',                        'idempotency_key', 'text',         '''another key'''),
+    ('renew_lease release_lease',            'lease_id',        'reservation',  '(SELECT max(id) FROM usage.usage_leases)'),
+    ('attach_usage_gauge',                   'target',          'users table',  '''public.bad_input_users'''),
+    ('detach_usage_gauge',                   'target',          'followed table', '''public.bad_input_rows'''),
+    ('attach_usage_gauge',                   'user_column',     'column',       '''id'''),
+    ('attach_usage_gauge',                   'amount_column',   'amount column', 'NULL'),
     ('usage_maintenance',                    'max_seconds',     'seconds',      '600')
     ) AS v (functions, argument, kind, good);
 
@@ -231,9 +249,15 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('throttle', '22007', ARRAY['''''', '''soon''']),
     ('throttle', '00000', ARRAY['NULL', '''1 microsecond''', '''100 years''', '''1 month -29 days''']),
     ('hold', '22004', ARRAY['NULL']),
-    ('hold', '22023', ARRAY['''0''', '''-1 second''', '''1 day -24 hours''', '''367 days''', '''178000000 years''', '''-178000000 years''', '''2147483647 days''', '''366 days 1 microsecond''']),
-    ('hold', '22007', ARRAY['''''', '''soon''']),
-    ('hold', '00000', ARRAY['''1 microsecond''', '''366 days''', '''1 month -29 days''']),
+    ('change', '22004', ARRAY['NULL']),
+    ('change', '22023', ARRAY['''NaN''', '''Infinity''', '''-Infinity''']),
+    ('change', '22003', ARRAY['-7.000000001', '-8', '-1e28', '1e29', '-1e29', '1e131000', '-1e131000', '0.0000000001', '-0.0000000001', 'repeat(''9'', 131072)::numeric']),
+    ('change', '22P02', ARRAY['''''', '''1,5''']),
+    ('change', '00000', ARRAY['0', '-7', '-0.000000001', '1e28', '1.000000000000000']),
+    ('hold or session', '00000', ARRAY['NULL']),
+    ('hold, hold or session', '22023', ARRAY['''0''', '''-1 second''', '''1 day -24 hours''', '''367 days''', '''178000000 years''', '''-178000000 years''', '''2147483647 days''', '''366 days 1 microsecond''']),
+    ('hold, hold or session', '22007', ARRAY['''''', '''soon''']),
+    ('hold, hold or session', '00000', ARRAY['''1 microsecond''', '''366 days''', '''1 month -29 days''']),
     ('batch', '22004', ARRAY['NULL']),
     ('batch', '22023', ARRAY['''{}''', '''null''', '''"x"''', '''7''', '(SELECT jsonb_agg(n) FROM generate_series(1, 100001) AS n)']),
     ('batch', '22P02', ARRAY['''''', '''[''']),
@@ -348,9 +372,13 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('period', '22007', ARRAY['''''', '''daily''']),
     ('period', '00000', ARRAY['''1 hour''', '''1 day''', '''1 month''', '''3 months''', '''12 months''']),
 
-    ('users table, column', '22004', ARRAY['NULL']),
-    ('users table', '42P01', ARRAY['0', '4000000000', '''public.bad_input_nothing''']),
-    ('users table', '42809', ARRAY['''public.bad_input_view''', '''usage.user_usage''', '''usage.api_usage''', '''usage.usage_events_id_seq''', '''usage.plans_pkey''']),
+    ('users table, followed table, column', '22004', ARRAY['NULL']),
+    ('followed table', '55000', ARRAY['''public.bad_input_users''', '''usage.plans''']),
+    ('amount column', '00000', ARRAY['NULL']),
+    ('amount column', '42703', ARRAY['''''', '''ID''', '''ctid''', '''''''); DROP TABLE usage.plans; --''', 'repeat(''x'', 300)']),
+    ('amount column', '42804', ARRAY['''born''', '''email''']),
+    ('users table, followed table', '42P01', ARRAY['0', '4000000000', '''public.bad_input_nothing''']),
+    ('users table, followed table', '42809', ARRAY['''public.bad_input_view''', '''usage.user_usage''', '''usage.api_usage''', '''usage.usage_events_id_seq''', '''usage.plans_pkey''']),
     ('users table', '42703', ARRAY['''usage.plans''']),
     ('users table', '00000', ARRAY['''public.bad_input_more''']),
     ('column', '42703', ARRAY['''''', ''' ''', '''ID''', '''nothing''', '''ctid''', '''''''); DROP TABLE usage.plans; --''', '''🎬''', 'repeat(''x'', 300)']),

@@ -80,6 +80,7 @@ BEGIN
             define_campaign(id, own, own, 77, own);
     hold := (reserve_usage(id, 'clip')).id;
     PERFORM commit_usage(id, hold, metadata => to_jsonb(own));
+    PERFORM set_usage_level(id, 'places', 3), acquire_lease(id, 'places', idempotency_key => 'lease ' || own), acquire_lease(id, 'places', NULL);
     UPDATE user_subscriptions SET stripe_customer_id = own, stripe_subscription_id = own, metadata = to_jsonb(own) WHERE user_id = id;
     INSERT INTO usage_carried VALUES (id, 'clip', 'success', 0, '2025-01-01', 1, 2, 3, 4);
     INSERT INTO usage_aggregations VALUES (id, '2025-01-01', 'clip', '', '', '', 'success', true, 1, 2, 3, 0, 0, 4, 0, 5, 1, 5);
@@ -93,7 +94,7 @@ BEGIN
     INSERT INTO public.people VALUES (gone, 'gone@example.com'), (other, 'other@example.com');
     INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm1', '{"input": 0.5, "output": 0.25}', '2020-01-01');
     PERFORM usage.install_default_plans(), usage.create_usage_partition('2026-02-01'), usage.define_usage_type('clip'),
-            usage.define_usage_limit('daily', 'video', 50), usage.define_usage_limit('ever', 'video', 50, 'lifetime', measure => 'events', statuses => '{success,failed}');
+            usage.define_usage_limit('daily', 'video', 50), usage.define_usage_limit('places', 'video', 50, 'gauge'), usage.define_usage_limit('ever', 'video', 50, 'lifetime', measure => 'events', statuses => '{success,failed}');
     PERFORM privacy.live(gone), privacy.live(other);
     INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm2', '{"input": 2}', '2020-01-01');  -- too late
     PERFORM usage.recost_usage('2026-03-01', '2026-04-01');

@@ -103,6 +103,7 @@ INSERT INTO rights.relations VALUES
     ('usage_events_moving', 'p', NULL, '{}'), ('usage_partition_log', 'r', NULL, '{}'), ('usage_carried', 'r', NULL, '{}'),
     ('usage_aggregations', 'r', NULL, '{}'), ('usage_daily_totals', 'r', NULL, '{}'), ('usage_rollup_state', 'r', NULL, '{}'),
     ('usage_reservations', 'r', NULL, '{}'), ('usage_reservations_id_seq', 'S', NULL, '{}'),
+    ('usage_levels', 'r', NULL, '{}'), ('usage_leases', 'r', NULL, '{}'), ('usage_leases_id_seq', 'S', NULL, '{}'),
     ('usage_changes', 'r', NULL, '{}'), ('usage_changes_id_seq', 'S', NULL, '{}');
 
 /* What there is. */

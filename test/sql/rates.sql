@@ -297,7 +297,7 @@ UPDATE usage_limits SET limit_type = 'others' WHERE limit_type = 'projects';
 \echo :LAST_ERROR_SQLSTATE
 DELETE FROM usage_limits WHERE limit_type = 'projects';
 \echo :LAST_ERROR_SQLSTATE
-CREATE TABLE other (owner uuid, bytes double precision, data json, id text);
+CREATE TABLE other (owner uuid, bytes double precision, data json);
 SELECT attach_usage_gauge('other', 'projects', 'owner');
 \echo :LAST_ERROR_SQLSTATE
 
@@ -333,6 +333,8 @@ SELECT DISTINCT level FROM usage_levels;
 SELECT detach_usage_gauge('projekt', 'projects');
 SELECT detach_usage_gauge('projekt', 'projects');
 \echo :LAST_ERROR_SQLSTATE
+SELECT detach_usage_gauge('projekt', 'nothing');
+\echo :LAST_ERROR_SQLSTATE
 SELECT detach_usage_gauge('other', 'bytes');
 \echo :LAST_ERROR_SQLSTATE
 SELECT verify_usage_gauge('projects');
@@ -348,7 +350,7 @@ SELECT attach_usage_gauge('projekt', 'daily', 'owner');
 \echo :LAST_ERROR_SQLSTATE
 SELECT attach_usage_gauge('other', 'projects', 'nobody');
 \echo :LAST_ERROR_SQLSTATE
-SELECT attach_usage_gauge('other', 'projects', 'id');
+SELECT attach_usage_gauge('other', 'projects', 'data');
 \echo :LAST_ERROR_SQLSTATE
 SELECT attach_usage_gauge('other', 'projects', 'owner', 'bytes');
 \echo :LAST_ERROR_SQLSTATE

@@ -75,6 +75,12 @@ SELECT \@.acknowledge_usage_alert($cyd, max(id)) FROM \@.usage_alerts WHERE user
 SELECT \@._raise_unusual_use($ada, 'visit', '2026-02-09', 9, 2.5);
 SELECT \@.reserve_usage($cyd, 'call', 4, idempotency_key => 'held');
 SELECT \@.reverse_usage($ada, \@.track_usage($ada, 'visit', 2), 1, 'counted twice');
+SELECT \@.define_usage_limit('renders', 'render', 2, 'gauge'), \@.define_usage_limit('projects', 'project', 3, 'gauge');
+SELECT \@.acquire_lease($ada, 'renders', '1 day'), \@.acquire_lease($ada, 'renders', NULL), \@.set_usage_level($bob, 'renders', 1.5);
+CREATE TABLE app.projects (id integer PRIMARY KEY, owner uuid);
+INSERT INTO app.projects VALUES (1, $ada), (2, NULL);
+SELECT \@.attach_usage_gauge('app.projects', 'projects', 'owner');
+INSERT INTO app.projects VALUES (3, $ada), (4, $bob);
 SELECT \@.refresh_usage_aggregations();
 SET usage_tracking.max_event_lead = '60d';
 SELECT \@.track_usage($ada, 'visit', 4, 100, occurred_at => '2026-03-15 10:00+00');
@@ -85,7 +91,7 @@ my $views = <<'SQL';
 CREATE TEMP VIEW ours AS
 SELECT c.* FROM pg_class AS c
  WHERE c.oid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e')
-    OR c.oid IN (SELECT relid FROM pg_partition_tree('@.usage_events')) OR c.oid = 'app.users'::regclass;
+    OR c.oid IN (SELECT relid FROM pg_partition_tree('@.usage_events')) OR c.oid = ANY ('{app.users,app.projects}'::regclass[]);
 CREATE FUNCTION pg_temp.grants(acl aclitem[], kind "char", owner oid) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT concat_ws(' ', CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END, privilege_type, is_grantable)
       FROM aclexplode(COALESCE(acl, acldefault(kind, owner)))
@@ -178,6 +184,12 @@ sub check_use
         "$title: and can be committed");
     is($sql->("SELECT d.allowed, d.used, d.reset_at FROM \@.consume_usage($ada, 'call') AS d"), 'f|5|' . $sql->(
         "SELECT anchor + '7 days' FROM \@.user_subscriptions WHERE user_id = $ada"), "$title: a failed call counts where it did");
+    is($sql->("SELECT d.allowed, d.reason, d.used FROM \@.acquire_lease($ada, 'renders') AS d"), $_,
+        "$title: a lease is held, but none of a session that was") foreach 't|ok|2', 'f|held|2';
+    is($sql->("SELECT d.allowed, d.used FROM \@.add_usage_level($bob, 'renders', 0.5) AS d"), 't|2', "$title: a level goes on");
+    is($sql->("INSERT INTO app.projects VALUES (5, $ada); SELECT * FROM \@.verify_usage_gauge('projects')"), '', "$title: and one that follows a table");
+    my ($rc, $out, $err) = $node->psql($db, "INSERT INTO app.projects VALUES (6, $ada)");
+    like($err, qr/usage limit "projects" reached/, "$title: to the last row");
 }
 
 # check_future: everything else that has to go on after a move.
