@@ -46,9 +46,7 @@ begin_pulse(void)
 	segment = dsm_create(sizeof(Pulse), 0);
 	pulse = dsm_segment_address(segment);
 	if (!pg_strong_random(&pulse->token, sizeof(pulse->token)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+		elog(ERROR, "could not generate random values");
 	pulse->beats = true;
 	on_dsm_detach(segment, stop_pulse, (Datum) 0);
 	dsm_pin_mapping(segment);	/* to the end of the session, not of the transaction */
