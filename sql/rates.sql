@@ -52,7 +52,7 @@ CREATE FUNCTION @extschema@._attached_gauges(
     OUT limit_type text, OUT target regclass, OUT tgname name) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT pg_catalog.split_part(pg_catalog.encode(t.tgargs, 'escape'), '\000', 1), t.tgrelid::regclass, t.tgname
+    SELECT pg_catalog.split_part(pg_catalog.encode(t.tgargs, 'escape'), E'\\000', 1), t.tgrelid::regclass, t.tgname
       FROM pg_catalog.pg_depend AS d
       JOIN pg_catalog.pg_trigger AS t ON t.oid = d.objid
      WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass

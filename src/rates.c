@@ -154,17 +154,24 @@ add_level(const Installation *home, Datum user_id, const char *limit_type, Numer
 /* ---- everything below only translates between SQL and the above ---- */
 
 typedef Decision (*LevelChange) (const Installation *home, Datum user_id, const char *limit_type, Numeric value);
+typedef Numeric (*ValueArgument) (FunctionCallInfo fcinfo, int n, const char *argument, int decimals);
 
 static Datum
-change_level(FunctionCallInfo fcinfo, const Installation *home, LevelChange change, Numeric value)
+change_level(FunctionCallInfo fcinfo, LevelChange change, ValueArgument value_argument, const char *name)
 {
+	const Installation *home = installation_of(fcinfo);
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		user_id = user_id_argument(home, fcinfo);
-	char	   *limit_type = name_argument(fcinfo, 1, "limit_type");
+	Datum		user_id;
+	char	   *limit_type;
+	Numeric		value;
 	Decision	decision;
 	Disguise	before;
 	Datum		result;
 
+	check_is_admin_or_server(home);
+	user_id = user_id_argument(home, fcinfo);
+	limit_type = name_argument(fcinfo, 1, "limit_type");
+	value = value_argument(fcinfo, 2, name, QUANTITY_DECIMALS);
 	become_owner(home, &before);
 	decision = change(home, user_id, limit_type, value);
 	MemoryContextSwitchTo(caller);
@@ -177,18 +184,12 @@ PG_FUNCTION_INFO_V1(ut_set_usage_level);
 Datum
 ut_set_usage_level(PG_FUNCTION_ARGS)
 {
-	const Installation *home = installation_of(fcinfo);
-
-	check_is_admin_or_server(home);
-	return change_level(fcinfo, home, set_level, amount_argument(fcinfo, 2, "level", QUANTITY_DECIMALS));
+	return change_level(fcinfo, set_level, amount_argument, "level");
 }
 
 PG_FUNCTION_INFO_V1(ut_add_usage_level);
 Datum
 ut_add_usage_level(PG_FUNCTION_ARGS)
 {
-	const Installation *home = installation_of(fcinfo);
-
-	check_is_admin_or_server(home);
-	return change_level(fcinfo, home, add_level, delta_argument(fcinfo, 2, "delta", QUANTITY_DECIMALS));
+	return change_level(fcinfo, add_level, delta_argument, "delta");
 }
