@@ -17,7 +17,7 @@ SELECT is_empty(format('SELECT relation FROM attack.relations() JOIN pg_attribut
                        ' WHERE kind IN (''r'', ''p'') AND relation::text !~ ''_(20\d\d_\d\d|default|moving)$'''
                        ' AND NOT (SELECT strpos(query_to_xml(format(''TABLE %%s'', relation), true, false, '''')::text, %L) > 0)', :b),
                 'every table that can name a user names B');
-SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,calls_daily,2,5)' || E'\n', role || ' reads his own usage')
+SELECT is(rows, E'(aaaaaaaa-0000-4000-8000-00000000000a,calls_daily,2,5)\n(aaaaaaaa-0000-4000-8000-00000000000a,films_kept,8,100)\n', role || ' reads his own usage')
   FROM attack.attackers, attack.run(role, 'SELECT user_id, limit_type, used, max_usage FROM usage.user_usage') WHERE is_user;
 SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,active)' || E'\n', role || ' reads his own subscription')
   FROM attack.attackers, attack.run(role, 'SELECT user_id, status FROM usage.user_subscriptions') WHERE is_user;
