@@ -167,6 +167,12 @@ AS 'MODULE_PATHNAME', 'ut_forget_events';
 COMMENT ON FUNCTION @extschema@._forget_events(@user_id@, boolean) IS
 'Internal: gives a user''s events to a fresh id, without what describes them; returns that id';
 
+CREATE FUNCTION @extschema@._forget_credits(user_id @user_id@, fresh @user_id@) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_forget_credits';
+COMMENT ON FUNCTION @extschema@._forget_credits(@user_id@, @user_id@) IS
+'Internal: gives a user''s credits and their ledger to a fresh id, without what describes them';
+
 CREATE FUNCTION @extschema@._forget_changes(user_id @user_id@, erase boolean) RETURNS void
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_forget_changes';
@@ -192,6 +198,7 @@ BEGIN
     UPDATE @extschema@.usage_counters AS c SET user_id = fresh WHERE c.user_id = gone;
     UPDATE @extschema@.usage_carried AS c SET user_id = fresh WHERE c.user_id = gone;
     PERFORM @extschema@._forget_days(gone, fresh, erase);
+    PERFORM @extschema@._forget_credits(gone, fresh);
     DELETE FROM @extschema@.usage_keys AS k WHERE k.user_id = gone;
     DELETE FROM @extschema@.campaigns AS c WHERE c.user_id = gone;
     DELETE FROM @extschema@.usage_alerts AS a WHERE a.user_id = gone;

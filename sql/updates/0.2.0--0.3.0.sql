@@ -10,6 +10,10 @@ COMMENT ON COLUMN @extschema@.usage_events.credits_used IS
 COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
 'What it costs in credits beyond those there were: a fact is never refused';
 
+ALTER TABLE @extschema@.usage_reservations ADD COLUMN credits numeric;
+COMMENT ON COLUMN @extschema@.usage_reservations.credits IS
+'What is held of the user''s credits, NULL if it costs none';
+
 @new credits@
 @new runs@
 @new rates@
@@ -17,3 +21,10 @@ COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
 
 /* access: what is new, for whom */
 @changed access _audience@
+@changed access _readable@
+@changed access usage_security_check@
+
+/* rollups, signups: credits, too */
+@changed rollups reconcile_usage@
+@new signups _forget_credits@
+@changed signups _forget_user@
