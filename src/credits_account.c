@@ -363,6 +363,7 @@ write_account(Account *account)
 	nulls[4] = TIMESTAMP_IS_NOBEGIN(account->last_refill_at) ? 'n' : ' ';
 	write_grants(account);
 	statement_write(&put_account, args, nulls);
+	account->updated_at = account->now;
 }
 
 TimestampTz

@@ -87,7 +87,8 @@ share_of_price(const Event *left, Numeric quantity)
 											   NumericGetDatum(left->quantity)));
 }
 
-static Numeric
+/* At most what was not refunded before. */
+static void
 refund_part(const Installation *home, Datum user_id, const LedgerEntry *use, Numeric amount)
 {
 	UserTerms	terms = terms_of_user(user_id, usage_now(), true);
@@ -97,39 +98,33 @@ refund_part(const Installation *home, Datum user_id, const LedgerEntry *use, Num
 
 	amount = num_least(amount, sum_of_parts(&left));
 	if (num_sign(amount) <= 0)
-		return num_zero;
+		return;
 	refund = refund_entry(&account, use, &left, amount);
 	write_entry(&account, &refund);
 	settle_account(&account);
 	write_account(&account);
-	return amount;
-}
-
-/* At most what was not refunded before. */
-static Numeric
-refund_use(const Installation *home, Datum user_id, int64 event_id, Numeric amount)
-{
-	LedgerEntry use;
-
-	if (!find_entry_of_event(user_id, event_id, &use))
-		return num_zero;		/* nothing was taken for it */
-	return refund_part(home, user_id, &use, amount);
 }
 
 /*
- * Of an event that is locked, of which this is left: what it owes goes first.  Its
- * columns become those of the correction.
+ * Of an event that is locked, of which this is left: what it owes goes first, and
+ * what was refunded before by refund_credits() is not refunded again.  Its columns
+ * become those of the correction.
  */
 void
 refund_event(const Installation *home, Event *left, Numeric quantity)
 {
+	LedgerEntry use;
 	Numeric		share;
 	Numeric		owed;
+	Numeric		used;
 
 	if (left->credits_used == NULL)
 		return;
 	share = share_of_price(left, quantity);
 	owed = num_least(share, left->credits_owed);
-	left->credits_used = num_sub(num_zero, refund_use(home, left->user_id, left->id, num_sub(share, owed)));
+	used = num_sub(share, owed);
+	if (num_sign(used) > 0 && find_entry_of_event(left->user_id, left->id, &use))
+		refund_part(home, left->user_id, &use, used);
+	left->credits_used = num_sub(num_zero, used);
 	left->credits_owed = num_sign(owed) == 0 ? NULL : num_sub(num_zero, owed);
 }

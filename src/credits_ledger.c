@@ -231,5 +231,6 @@ refund_entry(Account *account, const LedgerEntry *of, const Parts *left, Numeric
 	entry.effective_at = account->now;
 	entry.refunds = of->id;
 	entry.parts = give_back(account, left, amount);
+	account->updated_at = account->now; /* what comes back to a grant that is over ends now */
 	return entry;
 }
