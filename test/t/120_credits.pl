@@ -54,6 +54,7 @@ sub decision { my ($allowed, $reason, $left) = @_; return join '|', $allowed, $r
 sub new_round
 {
     $round++;
+    $model->{users} = {};
     @users = map { sprintf '00000000-0000-0000-%04x-%012x', $round, $_ } 1 .. 3;
     for my $user (@users)
     {
