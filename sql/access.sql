@@ -19,10 +19,10 @@ BEGIN ATOMIC
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
                     '_usage_object', '_token_count', '_check_token_count',
                     'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
-                    'get_usage_totals'])
+                    'get_usage_totals', 'set_stripe_price', 'stripe_meter_events'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
-                                                'reserve_usage', 'commit_usage', 'release_usage'])
+                                                'reserve_usage', 'commit_usage', 'release_usage', 'apply_stripe_event'])
                 THEN 'server'
                 ELSE 'owner' END
       FROM pg_catalog.pg_depend AS us
@@ -226,7 +226,7 @@ BEGIN ATOMIC
       FROM relations AS r
      WHERE r.oid = ANY (ARRAY['@extschema@.usage_limits'::regclass, '@extschema@.plan_limits'::regclass,
                               '@extschema@.temporary_limits'::regclass, '@extschema@.user_limits'::regclass,
-                              '@extschema@.plans'::regclass, '@extschema@.model_prices'::regclass, '@extschema@.model_aliases'::regclass,
+                              '@extschema@.plans'::regclass, '@extschema@.stripe_prices'::regclass, '@extschema@.model_prices'::regclass, '@extschema@.model_aliases'::regclass,
                               '@extschema@.usage_alert_rules'::regclass,
                               '@extschema@.user_roles'::regclass, '@extschema@.user_subscriptions'::regclass])
        AND (SELECT pg_catalog.bit_or(t.tgtype::integer) FROM pg_catalog.pg_trigger AS t
