@@ -235,7 +235,8 @@ ut_set_stripe_price(PG_FUNCTION_ARGS)
 	Disguise	before;
 
 	check_is_admin_or_server(home);
-	args[0] = CStringGetTextDatum(required_text_argument(fcinfo, 0, "price"));
+	check_not_null(PG_ARGISNULL(0), "price");
+	args[0] = CStringGetTextDatum(text_argument(fcinfo, 0, "price"));
 	plan = plain_name_argument(fcinfo, 1, "plan");
 	args[1] = CStringGetTextDatum(plan);
 	become_owner(home, &before);
