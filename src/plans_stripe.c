@@ -8,7 +8,7 @@
  *
  * Two events at once: each locks its customer and then the users it may concern,
  * and looks only then.  Whoever is second sees what the first did.  A change of
- * what prices pay for shuts all events out, by a lock on the table.
+ * what prices pay for shuts all events out, by a lock on the table against INSERT.
  */
 #include "compat.h"
 
@@ -200,7 +200,6 @@ apply_event(const Installation *home, Datum event)
 	customer = result_text(0, 2);
 	subscription = result_text(0, 3);
 	args[0] = CStringGetTextDatum(id);
-	LockRelationOid(stripe_events(home), RowExclusiveLock);
 	LockDatabaseObject(stripe_events(home), lock_number(customer), CUSTOMERS, ExclusiveLock);
 	if (statement_look_afresh(&find_event, args, NULL) > 0 || statement_write(&keep_event, &event, NULL) == 0)
 		return "repeated";
