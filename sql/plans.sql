@@ -197,7 +197,7 @@ COMMENT ON FUNCTION @extschema@._stripe_id(jsonb, text) IS
 'Internal: an id in an event of Stripe';
 
 CREATE FUNCTION @extschema@._stripe_time(value jsonb, name text) RETURNS timestamptz
-LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -205,7 +205,7 @@ BEGIN
         RETURN NULL;
     ELSIF jsonb_typeof(value) = 'number' THEN
         IF (value #>> '{}')::numeric BETWEEN 0 AND 253402300799 THEN  -- 9999-12-31
-            RETURN to_timestamp(trunc((value #>> '{}')::numeric)::double precision);
+            RETURN 'epoch'::timestamptz + (trunc((value #>> '{}')::numeric)::text || ' seconds')::interval;
         END IF;
     END IF;
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -332,49 +332,55 @@ BEGIN ATOMIC
                     WHEN e.type = 'customer.subscription.created' OR e.status = 'incomplete' THEN 1 ELSE 2 END AS rank
           FROM @extschema@.stripe_events AS e
          WHERE e.customer = ANY ($1) AND e.id IS DISTINCT FROM $2
+    ), named AS (
+        SELECT k.customer, k.subscription, k.user_id,
+               pg_catalog.row_number() OVER (PARTITION BY k.customer, k.subscription ORDER BY k.created DESC, k.id DESC) AS age,
+               pg_catalog.row_number() OVER (PARTITION BY k.customer ORDER BY k.created DESC, k.id DESC) AS age_of_customer
+          FROM known AS k WHERE k.user_id IS NOT NULL
+    ), newest AS (
+        SELECT DISTINCT ON (k.customer, k.subscription) k.customer, k.subscription, k.id
+          FROM known AS k ORDER BY k.customer, k.subscription, k.created DESC, k.rank DESC, k.id DESC
     ), said AS (
-        SELECT k.*, pg_catalog.row_number() OVER (PARTITION BY k.customer, k.subscription
-                        ORDER BY k.created DESC, k.rank DESC, k.period_end DESC NULLS LAST, k.id DESC) AS age
+        SELECT k.*,
+               pg_catalog.row_number() OVER (PARTITION BY k.customer, k.subscription
+                   ORDER BY k.created DESC, k.rank DESC, k.period_end DESC NULLS LAST, k.id DESC) AS age,
+               pg_catalog.bool_or(k.status NOT IN ('incomplete', 'incomplete_expired'))
+                   OVER (PARTITION BY k.customer, k.subscription) AS has_begun
           FROM known AS k WHERE k.status IS NOT NULL
+    ), paid AS (
+        SELECT DISTINCT ON (v.customer, v.subscription) v.customer, v.subscription, m.plan
+          FROM said AS v
+         CROSS JOIN LATERAL pg_catalog.unnest(v.prices) WITH ORDINALITY AS t (price, n)
+          JOIN @extschema@.stripe_prices AS m ON m.price = t.price
+         WHERE v.has_begun
+         ORDER BY v.customer, v.subscription, v.age, t.n
+    ), billed AS (
+        SELECT DISTINCT ON (k.customer, k.subscription) k.customer, k.subscription, k.type, k.period_start, k.period_end,
+               k.type = 'invoice.paid' AND k.period_end > v.period_end AS is_renewal
+          FROM said AS v
+          JOIN known AS k ON k.customer = v.customer AND k.subscription = v.subscription
+                         AND k.type IN ('invoice.paid', 'invoice.payment_failed')
+                         AND k.created > v.created AND k.period_end >= v.period_end
+         WHERE v.age = 1 AND v.state NOT IN ('canceled', 'incomplete', 'paused')
+         ORDER BY k.customer, k.subscription, k.created DESC, k.type, k.id DESC
     )
-    SELECT COALESCE((SELECT k.user_id FROM known AS k
-                      WHERE k.customer = s.customer AND k.subscription = s.subscription AND k.user_id IS NOT NULL
-                      ORDER BY k.created DESC, k.id DESC LIMIT 1),
-                    (SELECT k.user_id FROM known AS k
-                      WHERE k.customer = s.customer AND k.user_id IS NOT NULL
-                      ORDER BY k.created DESC, k.id DESC LIMIT 1)),
-           s.customer, s.subscription, p.plan,
+    SELECT COALESCE(n.user_id, c.user_id), s.customer, s.subscription, p.plan,
            CASE WHEN s.state = 'canceled' THEN 'cancelled'
                 WHEN s.state = 'paused' THEN 'paused'
                 WHEN s.state = 'incomplete' OR (s.state = 'unpaid' AND i.type IS DISTINCT FROM 'invoice.paid') THEN 'unpaid'
                 WHEN s.ends_at <= COALESCE(s.period_end, s.ends_at) THEN 'cancelled'
                 WHEN i.type = 'invoice.payment_failed' THEN 'past_due'
-                WHEN i.type = 'invoice.paid' AND (s.state <> 'trialing' OR b.is_renewed) THEN 'active'
+                WHEN i.type = 'invoice.paid' AND (s.state <> 'trialing' OR i.is_renewal) THEN 'active'
                 ELSE s.state END,
-           CASE WHEN b.is_renewed THEN i.period_start ELSE s.period_start END,
-           CASE WHEN b.is_renewed THEN i.period_end ELSE s.period_end END,
-           s.ends_at, s.began,
-           (SELECT k.id FROM known AS k
-             WHERE k.customer = s.customer AND k.subscription = s.subscription
-             ORDER BY k.created DESC, k.rank DESC, k.id DESC LIMIT 1)
+           CASE WHEN i.is_renewal THEN i.period_start ELSE s.period_start END,
+           CASE WHEN i.is_renewal THEN i.period_end ELSE s.period_end END,
+           s.ends_at, s.began, w.id
       FROM said AS s
-      LEFT JOIN LATERAL (SELECT m.plan
-                           FROM said AS v
-                          CROSS JOIN LATERAL pg_catalog.unnest(v.prices) WITH ORDINALITY AS t (price, n)
-                           JOIN @extschema@.stripe_prices AS m ON m.price = t.price
-                          WHERE v.customer = s.customer AND v.subscription = s.subscription
-                            AND EXISTS (SELECT FROM said AS o  -- it began: its first payment came
-                                         WHERE o.customer = s.customer AND o.subscription = s.subscription
-                                           AND o.status NOT IN ('incomplete', 'incomplete_expired'))
-                          ORDER BY v.age, t.n LIMIT 1) AS p ON true
-      LEFT JOIN LATERAL (SELECT k.type, k.period_start, k.period_end
-                           FROM known AS k
-                          WHERE k.customer = s.customer AND k.subscription = s.subscription
-                            AND k.type IN ('invoice.paid', 'invoice.payment_failed')
-                            AND k.created > s.created AND k.period_end >= s.period_end
-                            AND s.state NOT IN ('canceled', 'incomplete', 'paused')
-                          ORDER BY k.created DESC, k.type, k.id DESC LIMIT 1) AS i ON true
-     CROSS JOIN LATERAL (SELECT i.type = 'invoice.paid' AND i.period_end > s.period_end) AS b (is_renewed)
+      JOIN newest AS w ON w.customer = s.customer AND w.subscription = s.subscription
+      LEFT JOIN named AS n ON n.customer = s.customer AND n.subscription = s.subscription AND n.age = 1
+      LEFT JOIN named AS c ON c.customer = s.customer AND c.age_of_customer = 1
+      LEFT JOIN paid AS p ON p.customer = s.customer AND p.subscription = s.subscription
+      LEFT JOIN billed AS i ON i.customer = s.customer AND i.subscription = s.subscription
      WHERE s.age = 1;
 END;
 COMMENT ON FUNCTION @extschema@._stripe_subscriptions(text[], text) IS

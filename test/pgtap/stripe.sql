@@ -142,6 +142,9 @@ BEGIN
     ('an old invoice', jsonb_build_array(
         stripe.sub('1', 'created', '03-01 00:00', 'active', march, more => ann), stripe.sub('2', 'updated', '04-01 01:00', 'past_due', april, more => ann), stripe.invoice('3', 'paid', '04-02 01:00', march)),
         'ANN pro past_due' || renewed || '- cus_1 sub_1'),
+    ('a failure that was made good', jsonb_build_array(
+        stripe.sub('1', 'created', '03-01 00:00', 'active', march, more => ann), stripe.invoice('2', 'payment_failed', '04-01 01:00', april), stripe.sub('3', 'updated', '04-03 00:00', 'active', april, more => ann)),
+        'ANN pro active' || renewed || '- cus_1 sub_1'),
     ('a first payment that never came', jsonb_build_array(
         stripe.sub('1', 'created', '03-01 00:00', 'incomplete', march, more => ann), stripe.invoice('2', 'payment_failed', '03-01 00:00', march),
         stripe.sub('3', 'updated', '03-02 00:00', 'incomplete_expired', march, more => ann)), '');
