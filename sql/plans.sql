@@ -315,7 +315,10 @@ COMMENT ON FUNCTION @extschema@._read_stripe_event(jsonb) IS
  * that goes further.  An invoice of the same period or a later one that is newer
  * still may know more.  The plan is the latest that has a known price.  Whose it
  * is says the latest event that names a user: of the subscription, else of the
- * customer. */
+ * customer.
+ *
+ * By window functions alone: the caller's plans know no joins but nested loops,
+ * and one customer may pay for thousands of subscriptions. */
 CREATE FUNCTION @extschema@._stripe_subscriptions(
     customers text[], without text,
     OUT user_id @user_id@, OUT customer text, OUT subscription text, OUT plan text, OUT status text,
@@ -323,65 +326,52 @@ CREATE FUNCTION @extschema@._stripe_subscriptions(
     OUT began timestamptz, OUT said_by text) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    WITH known AS MATERIALIZED (
-        SELECT e.id, e.type, e.created, e.customer, e.subscription, e.user_id, e.status, e.prices, e.began,
-               e.period_start, e.period_end, e.ends_at,
-               CASE WHEN e.type = 'customer.subscription.deleted' OR e.status IN ('canceled', 'incomplete_expired') THEN 'canceled'
-                    ELSE e.status END AS state,
-               CASE WHEN e.type = 'customer.subscription.deleted' OR e.status IN ('canceled', 'incomplete_expired') THEN 3
-                    WHEN e.type = 'customer.subscription.created' OR e.status = 'incomplete' THEN 1 ELSE 2 END AS rank
-          FROM @extschema@.stripe_events AS e
-         WHERE e.customer = ANY ($1) AND e.id IS DISTINCT FROM $2
-    ), named AS (
-        SELECT k.customer, k.subscription, k.user_id,
-               pg_catalog.row_number() OVER (PARTITION BY k.customer, k.subscription ORDER BY k.created DESC, k.id DESC) AS age,
-               pg_catalog.row_number() OVER (PARTITION BY k.customer ORDER BY k.created DESC, k.id DESC) AS age_of_customer
-          FROM known AS k WHERE k.user_id IS NOT NULL
-    ), newest AS (
-        SELECT DISTINCT ON (k.customer, k.subscription) k.customer, k.subscription, k.id
-          FROM known AS k ORDER BY k.customer, k.subscription, k.created DESC, k.rank DESC, k.id DESC
-    ), said AS (
-        SELECT k.*,
-               pg_catalog.row_number() OVER (PARTITION BY k.customer, k.subscription
-                   ORDER BY k.created DESC, k.rank DESC, k.period_end DESC NULLS LAST, k.id DESC) AS age,
-               pg_catalog.bool_or(k.status NOT IN ('incomplete', 'incomplete_expired'))
-                   OVER (PARTITION BY k.customer, k.subscription) AS has_begun
-          FROM known AS k WHERE k.status IS NOT NULL
-    ), paid AS (
-        SELECT DISTINCT ON (v.customer, v.subscription) v.customer, v.subscription, m.plan
-          FROM said AS v
-         CROSS JOIN LATERAL pg_catalog.unnest(v.prices) WITH ORDINALITY AS t (price, n)
-          JOIN @extschema@.stripe_prices AS m ON m.price = t.price
-         WHERE v.has_begun
-         ORDER BY v.customer, v.subscription, v.age, t.n
-    ), billed AS (
-        SELECT DISTINCT ON (k.customer, k.subscription) k.customer, k.subscription, k.type, k.period_start, k.period_end,
-               k.type = 'invoice.paid' AND k.period_end > v.period_end AS is_renewal
-          FROM said AS v
-          JOIN known AS k ON k.customer = v.customer AND k.subscription = v.subscription
-                         AND k.type IN ('invoice.paid', 'invoice.payment_failed')
-                         AND k.created > v.created AND k.period_end >= v.period_end
-         WHERE v.age = 1 AND v.state NOT IN ('canceled', 'incomplete', 'paused')
-         ORDER BY k.customer, k.subscription, k.created DESC, k.type, k.id DESC
-    )
-    SELECT COALESCE(n.user_id, c.user_id), s.customer, s.subscription, p.plan,
-           CASE WHEN s.state = 'canceled' THEN 'cancelled'
-                WHEN s.state = 'paused' THEN 'paused'
-                WHEN s.state = 'incomplete' OR (s.state = 'unpaid' AND i.type IS DISTINCT FROM 'invoice.paid') THEN 'unpaid'
-                WHEN s.ends_at <= COALESCE(s.period_end, s.ends_at) THEN 'cancelled'
-                WHEN i.type = 'invoice.payment_failed' THEN 'past_due'
-                WHEN i.type = 'invoice.paid' AND (s.state <> 'trialing' OR i.is_renewal) THEN 'active'
-                ELSE s.state END,
-           CASE WHEN i.is_renewal THEN i.period_start ELSE s.period_start END,
-           CASE WHEN i.is_renewal THEN i.period_end ELSE s.period_end END,
-           s.ends_at, s.began, w.id
-      FROM said AS s
-      JOIN newest AS w ON w.customer = s.customer AND w.subscription = s.subscription
-      LEFT JOIN named AS n ON n.customer = s.customer AND n.subscription = s.subscription AND n.age = 1
-      LEFT JOIN named AS c ON c.customer = s.customer AND c.age_of_customer = 1
-      LEFT JOIN paid AS p ON p.customer = s.customer AND p.subscription = s.subscription
-      LEFT JOIN billed AS i ON i.customer = s.customer AND i.subscription = s.subscription
-     WHERE s.age = 1;
+    SELECT COALESCE(b.named, b.customer_named), b.customer, b.subscription, CASE WHEN b.has_begun THEN b.latest_plan END,
+           CASE WHEN b.state = 'canceled' THEN 'cancelled'
+                WHEN b.state = 'paused' THEN 'paused'
+                WHEN b.state = 'incomplete' OR (b.state = 'unpaid' AND b.invoice IS DISTINCT FROM 'invoice.paid') THEN 'unpaid'
+                WHEN b.ends_at <= COALESCE(b.period_end, b.ends_at) THEN 'cancelled'
+                WHEN b.invoice = 'invoice.payment_failed' THEN 'past_due'
+                WHEN b.invoice = 'invoice.paid' AND (b.state <> 'trialing' OR b.invoice_end > b.period_end) THEN 'active'
+                ELSE b.state END,
+           CASE WHEN b.invoice = 'invoice.paid' AND b.invoice_end > b.period_end THEN b.invoice_start ELSE b.period_start END,
+           CASE WHEN b.invoice = 'invoice.paid' AND b.invoice_end > b.period_end THEN b.invoice_end ELSE b.period_end END,
+           b.ends_at, b.began, b.newest
+      FROM (SELECT a.*,
+                   CASE WHEN pg_catalog.bool_or(a.bills) OVER one THEN pg_catalog.first_value(a.type) OVER bills END AS invoice,
+                   pg_catalog.first_value(a.period_start) OVER bills AS invoice_start,
+                   pg_catalog.first_value(a.period_end) OVER bills AS invoice_end
+              FROM (SELECT k.*,
+                           pg_catalog.first_value(k.user_id) OVER (PARTITION BY k.customer, k.subscription
+                               ORDER BY k.user_id IS NULL, k.created DESC, k.id DESC) AS named,
+                           pg_catalog.first_value(k.user_id) OVER (PARTITION BY k.customer
+                               ORDER BY k.user_id IS NULL, k.created DESC, k.id DESC) AS customer_named,
+                           pg_catalog.first_value(k.id) OVER (PARTITION BY k.customer, k.subscription
+                               ORDER BY k.created DESC, k.rank DESC, k.id DESC) AS newest,
+                           pg_catalog.bool_or(k.status NOT IN ('incomplete', 'incomplete_expired')) OVER one AS has_begun,
+                           pg_catalog.first_value(k.plan) OVER (PARTITION BY k.customer, k.subscription
+                               ORDER BY k.plan IS NULL, k.created DESC, k.rank DESC, k.period_end DESC NULLS LAST, k.id DESC) AS latest_plan,
+                           pg_catalog.row_number() OVER latest AS age,
+                           COALESCE(k.type IN ('invoice.paid', 'invoice.payment_failed')
+                                    AND k.created > pg_catalog.first_value(k.created) OVER latest
+                                    AND k.period_end >= pg_catalog.first_value(k.period_end) OVER latest
+                                    AND pg_catalog.first_value(k.state) OVER latest NOT IN ('canceled', 'incomplete', 'paused'), false) AS bills
+                      FROM (SELECT e.*,
+                                   CASE WHEN e.type = 'customer.subscription.deleted' OR e.status IN ('canceled', 'incomplete_expired')
+                                        THEN 'canceled' ELSE e.status END AS state,
+                                   CASE WHEN e.type = 'customer.subscription.deleted' OR e.status IN ('canceled', 'incomplete_expired') THEN 3
+                                        WHEN e.type = 'customer.subscription.created' OR e.status = 'incomplete' THEN 1 ELSE 2 END AS rank,
+                                   (SELECT m.plan FROM pg_catalog.unnest(e.prices) WITH ORDINALITY AS t (price, n)
+                                      JOIN @extschema@.stripe_prices AS m ON m.price = t.price
+                                     ORDER BY t.n LIMIT 1) AS plan
+                              FROM @extschema@.stripe_events AS e
+                             WHERE e.customer = ANY ($1) AND e.id IS DISTINCT FROM $2) AS k
+                    WINDOW one AS (PARTITION BY k.customer, k.subscription),
+                           latest AS (PARTITION BY k.customer, k.subscription
+                               ORDER BY k.status IS NULL, k.created DESC, k.rank DESC, k.period_end DESC NULLS LAST, k.id DESC)) AS a
+            WINDOW one AS (PARTITION BY a.customer, a.subscription),
+                   bills AS (PARTITION BY a.customer, a.subscription ORDER BY NOT a.bills, a.created DESC, a.type, a.id DESC)) AS b
+     WHERE b.age = 1 AND b.status IS NOT NULL;
 END;
 COMMENT ON FUNCTION @extschema@._stripe_subscriptions(text[], text) IS
 'Internal: how the subscriptions of customers stand, by all that is known';
