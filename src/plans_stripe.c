@@ -66,9 +66,9 @@ static Statement keep_event = {
 /* Whose subscriptions of the customer stand otherwise than without this event, or were another's. */
 static Statement find_payers = {
 	"SELECT s.user_id, CAST(s.user_id AS pg_catalog.text) FROM ("
-	" (SELECT * FROM @extschema@._stripe_subscriptions(ARRAY[$1], NULL)"
+	" ( SELECT * FROM @extschema@._stripe_subscriptions(ARRAY[$1], NULL)"
 	" EXCEPT SELECT * FROM @extschema@._stripe_subscriptions(ARRAY[$1], $2))"
-	" UNION ALL (SELECT * FROM @extschema@._stripe_subscriptions(ARRAY[$1], $2)"
+	" UNION ALL ( SELECT * FROM @extschema@._stripe_subscriptions(ARRAY[$1], $2)"
 	" EXCEPT SELECT * FROM @extschema@._stripe_subscriptions(ARRAY[$1], NULL))) AS s"
 	" WHERE s.user_id IS NOT NULL GROUP BY s.user_id",
 	2, {TEXTOID, TEXTOID}
