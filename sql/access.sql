@@ -21,10 +21,11 @@ BEGIN ATOMIC
                     'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
                     'get_usage_totals',
                     'set_credit_cost', 'set_credit_refill', 'set_credit_overdraft', 'grant_credits', 'spend_credits', 'refund_credits',
-                    'credit_balance', '_credits_of_user', '_credit_transactions_of_user'])
+                    'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
+                    'set_stripe_price', 'stripe_meter_events'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
-                                                'reserve_usage', 'commit_usage', 'release_usage'])
+                                                'reserve_usage', 'commit_usage', 'release_usage', 'apply_stripe_event'])
                 THEN 'server'
                 ELSE 'owner' END
       FROM pg_catalog.pg_depend AS us
@@ -230,7 +231,7 @@ BEGIN ATOMIC
       FROM relations AS r
      WHERE r.oid = ANY (ARRAY['@extschema@.usage_limits'::regclass, '@extschema@.plan_limits'::regclass,
                               '@extschema@.temporary_limits'::regclass, '@extschema@.user_limits'::regclass,
-                              '@extschema@.plans'::regclass, '@extschema@.model_prices'::regclass, '@extschema@.model_aliases'::regclass,
+                              '@extschema@.plans'::regclass, '@extschema@.stripe_prices'::regclass, '@extschema@.model_prices'::regclass, '@extschema@.model_aliases'::regclass,
                               '@extschema@.usage_alert_rules'::regclass, '@extschema@.credit_costs'::regclass, '@extschema@.credit_refills'::regclass,
                               '@extschema@.user_roles'::regclass, '@extschema@.user_subscriptions'::regclass])
        AND (SELECT pg_catalog.bit_or(t.tgtype::integer) FROM pg_catalog.pg_trigger AS t

@@ -189,6 +189,7 @@ DECLARE
     gone  @user_id@ := $1;
     fresh @user_id@;
 BEGIN
+    LOCK TABLE ONLY @extschema@.stripe_events IN SHARE ROW EXCLUSIVE MODE;  -- none is on its way, which might wait for him
     PERFORM @extschema@._lock_rollups();  -- before he is locked out: a long count may be under way
     LOCK TABLE ONLY @extschema@.usage_events_moving IN ROW EXCLUSIVE MODE;  -- nobody makes copies
     DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;  -- as a commit does, before the next lock
@@ -207,6 +208,7 @@ BEGIN
     DELETE FROM @extschema@.user_limits AS l WHERE l.user_id = gone;
     DELETE FROM @extschema@.user_roles AS r WHERE r.user_id = gone;
     UPDATE @extschema@.user_roles AS r SET granted_by = NULL WHERE r.granted_by = gone;
+    PERFORM @extschema@._forget_stripe(gone);
     DELETE FROM @extschema@.user_subscriptions AS s WHERE s.user_id = gone;
     DELETE FROM @extschema@.deleted_users AS d WHERE d.user_id = gone;
     PERFORM @extschema@._forget_changes(gone, erase);  -- the last: it has what was just deleted
@@ -225,6 +227,7 @@ DECLARE
     what  text;
     lives boolean;
 BEGIN
+    LOCK TABLE ONLY @extschema@.stripe_events IN SHARE ROW EXCLUSIVE MODE;
     PERFORM @extschema@._lock_out_user(gone);
     SELECT d.on_delete INTO what FROM @extschema@.deleted_users AS d WHERE d.user_id = gone FOR UPDATE;
     IF NOT FOUND THEN

@@ -72,6 +72,7 @@ static Statement find_traces = {
 	" UNION ALL SELECT FROM @extschema@.user_roles WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.user_roles WHERE granted_by OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.user_subscriptions WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.stripe_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.deleted_users WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_changes WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_changes WHERE changed_by OPERATOR(pg_catalog.=) $1",

@@ -193,7 +193,7 @@ check_sql() {
     { code = toupper(outside($0)) }
     code ~ /OR REPLACE|IF NOT EXISTS/ { say(FNR, "rooms create, they do not replace or skip") }
     { zoned = code; gsub(/TIMESTAMP *(\([0-9]\))? WITH TIME ZONE/, "", zoned) }
-    zoned ~ /(^|[^A-Z_])TIMESTAMP([^A-Z_]|$)/ { say(FNR, "timestamp without time zone") }
+    zoned ~ /(^|[^A-Z_"])TIMESTAMP([^A-Z_"]|$)/ { say(FNR, "timestamp without time zone") }
     code ~ /DOUBLE PRECISION|FLOAT[48]?([^A-Z]|$)/ { say(FNR, "floating point") }
     !start && code ~ /^ *CREATE +(OR +REPLACE +)?(FUNCTION|PROCEDURE) / { start = FNR; head = "" }
     start {

@@ -14,10 +14,31 @@ ALTER TABLE @extschema@.usage_reservations ADD COLUMN credits numeric;
 COMMENT ON COLUMN @extschema@.usage_reservations.credits IS
 'What is held of the user''s credits, NULL if it costs none';
 
+/* plans: events of Stripe */
+@new plans stripe_prices@
+@new plans stripe_events@
+@new plans _stripe_id@
+@new plans _stripe_time@
+@new plans _stripe_user@
+@new plans _read_stripe_event@
+@new plans _stripe_subscriptions@
+@new plans _stripe_state@
+@new plans _stripe_news@
+@new plans _forget_stripe@
+@new plans apply_stripe_event@
+@new plans set_stripe_price@
+
 @new credits@
 @new runs@
 @new rates@
 @new tallies@
+
+/* reports: what a payment service is told */
+@new reports _stripe_meter_events@
+@new reports stripe_meter_events@
+
+/* signups: a user who goes takes what Stripe says of him along */
+@changed signups _forget_if_deleted@
 
 /* access: what is new, for whom */
 @changed access _audience@

@@ -8,7 +8,7 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
-\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''erase_user'',''export_user_data'',''define_campaign'',''recost_usage'''
+\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''set_stripe_price'',''stripe_meter_events'',''define_usage_type'',''define_usage_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''erase_user'',''export_user_data'',''define_campaign'',''recost_usage'''
 
 /* One more attacker for this file: a server role that acts for user A. */
 INSERT INTO attack.attackers VALUES ('service_role', true, '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', '');
@@ -108,6 +108,7 @@ SELECT is(state, '00000', 'an admin may: ' || statement || told)
                     format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :b),
                     format('SELECT usage.reverse_usage(%L, %s)', :b, (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL)),
                     format('UPDATE usage.user_usage SET used = 2, max_usage = 9 WHERE user_id = %L AND limit_type = ''calls_daily''', :b),
+                    'SELECT usage.set_stripe_price(''price_1'', ''team'')', 'SELECT * FROM usage.stripe_meter_events(''2020-01-01'')',
                     'SELECT usage.recost_usage(now() - interval ''1 day'', now())', format('SELECT usage.define_campaign(%L, ''autumn'')', :b),
                     format('SELECT id, user_id, total_cost FROM usage.api_usage WHERE user_id = %L', :b), format('SELECT * FROM usage._calls_of_user(%L)', :b),
                     'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement, attack.run('authenticated', statement);
@@ -115,6 +116,7 @@ SELECT is(state, '42501', 'an admin may not: ' || statement)
   FROM unnest(ARRAY[format('SELECT usage.track_usage(%L, ''call'')', :b), format('SELECT usage.consume_usage(%L, ''call'')', :b),
                     'SELECT usage.grant_usage_access(''anon'', true)', 'SELECT * FROM usage.usage_events', 'SELECT usage.create_usage_partition(now()::date)',
                     format('SELECT usage.reserve_usage(%L, ''call'')', :b), format('SELECT usage.commit_usage(%L, 1)', :b), format('SELECT usage.release_usage(%L, 1)', :b),
+                    'SELECT usage.apply_stripe_event(''{"id": "evt_1", "type": "nothing"}'')', 'SELECT * FROM usage.stripe_events', 'SELECT * FROM usage.stripe_prices',
                     'SELECT usage.track_usage_batch(''[]'')', format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'')', :b),
                     format('SELECT id, user_id, cost FROM usage.usage_events WHERE user_id = %L', :b), 'SELECT name FROM usage.campaigns', 'SELECT used FROM usage.usage_alerts', 'SELECT metadata FROM usage.usage_events', 'SELECT reason FROM usage.usage_events', 'SELECT * FROM usage.usage_events_default', 'SELECT * FROM usage.model_prices',
                     'DELETE FROM usage.campaigns', 'SELECT usage.usage_maintenance()', 'SELECT * FROM usage.usage_changes',

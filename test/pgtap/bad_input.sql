@@ -36,6 +36,8 @@ SELECT reserve_usage(:'ann', 'video', 3), adjust_usage(:'ann', 'videos_daily', 2
 SELECT _raise_unusual_use(:'ann', 'video', '2026-03-09', 3, 1), define_usage_alert('videos_daily', 99);
 INSERT INTO usage_carried VALUES (:'ann', 'image', 'success', 0, '2025-01-01 00:00+00', 1, 1, 0, 0);
 SELECT install_seed_prices();
+SELECT set_stripe_price('price_1', 'pro'), apply_stripe_event(jsonb_build_object('id', 'evt_1', 'type', 'customer.subscription.created', 'created', 1772323200, 'data', jsonb_build_object('object',
+    jsonb_build_object('id', 'sub_1', 'customer', 'cus_1', 'status', 'active', 'metadata', jsonb_build_object('user_id', :'ann'), 'items', '{"data": [{"price": "price_1"}]}'::jsonb))));
 SELECT define_campaign(:'ann', 'spring', 'Spring', 100);
 SELECT track_api_usage(:'ann', 'image', 'openai', 'gpt-4o', input_tokens => 1000, campaign_id => 'spring', ip => '192.0.2.1', metadata => '{"token": "x"}');
 SELECT track_api_usage(:'ann', 'image', 'openai', 'unpriced', input_tokens => 7);
@@ -191,6 +193,12 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('get_user_usage_history',               'max_rows',        'rows',         '7'),
     ('get_user_stats',                       'days',            'days',         '7'),
     ('refresh_usage_aggregations',           'max_events',      'width',        '7'),
+    ('apply_stripe_event',                   'event',           'stripe event', '''{"id": "evt_2", "type": "nothing"}'''),
+    ('set_stripe_price',                     'price',           'given text',   '''price_2'''),
+    ('set_stripe_price',                     'plan',            'known plan',   '''pro'''),
+    ('stripe_meter_events',                  'since',           'begin of all', '''2026-03-01'''),
+    ('stripe_meter_events',                  'after_id',        'any id',       'NULL'),
+    ('stripe_meter_events',                  'max_rows',        'many rows',    '7'),
     ('usage_maintenance',                    'max_seconds',     'seconds',      '600')
     ) AS v (functions, argument, kind, good);
 
@@ -261,6 +269,29 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('tokens', '00000', ARRAY['0', '9223372036854774000']),
     ('address', '00000', ARRAY['NULL', '''255.255.255.255''', '''10.0.0.0/8''', '''::1''', '''fe80::/10''', '''::ffff:192.0.2.1''', '''0.0.0.0/0''']),
     ('address', '22P02', ARRAY['''''', '''192.0.2''', '''192.0.2.256''', '''192.0.2.1/33''', '''::1%eth0''', '''localhost''', '''''''); DROP TABLE usage.plans; --''', 'repeat(''1'', 1000000)::inet']),
+
+    ('stripe event', '22004', ARRAY['NULL']),
+    ('stripe event', '22023', ARRAY['''{}''', '''[]''', '''null''', '''7''', '''"evt_1"''', '''{"id": "evt_2"}''', '''{"type": "invoice.paid"}''', '''{"id": 7, "type": "invoice.paid"}''',
+        '''{"id": "evt_2", "type": "customer.subscription.updated"}''', '''{"id": "evt_2", "type": "customer.subscription.updated", "created": 1e400, "data": {"object": {"id": "s", "customer": "c", "status": "active"}}}''',
+        '''{"id": "evt_2", "type": "customer.subscription.updated", "created": 7, "data": {"object": {"id": "s", "customer": "c", "status": "free"}}}''',
+        'jsonb_build_object(''id'', repeat(''x'', 256), ''type'', ''invoice.paid'')', 'jsonb_build_object(''id'', ''evt_2'', ''type'', repeat(''x'', 1000000))',
+        '(repeat(''['', 900) || repeat('']'', 900))::jsonb']),
+    ('stripe event', '22P02', ARRAY['''''', '''{''']),
+    ('stripe event', '22P05', ARRAY['''{"id": "\u0000", "type": "invoice.paid"}''']),
+    ('stripe event', '00000', ARRAY['''{"id": "evt_1", "type": "invoice.paid"}''', '''{"id": "evt_2", "type": "customer.subscription.updated", "created": 253402300799, "data": {"object": {"id": "s", "customer": "c", "status": "active", "items": {"data": [7]}}}}''',
+        '''{"id": "''''); DROP TABLE usage.plans; --", "type": "customer.subscription.deleted", "created": 0, "data": {"object": {"id": "%s", "customer": "🎬", "status": "canceled", "metadata": {"user_id": {"a": 1}}}}}''',
+        'jsonb_build_object(''id'', repeat(''🎬'', 255), ''type'', ''x'')']),
+    ('given text', '22004', ARRAY['NULL']),
+    ('given text', '22023', ARRAY['''''', 'repeat(''x'', 256)', 'repeat(''é'', 256)', 'repeat(''x'', 1000000)']),
+    ('given text', '00000', ARRAY['repeat(''🎬'', 255)', ''' ''', '''%s%n''', '''''''); DROP TABLE usage.plans; --''']),
+    ('begin of all', '22004', ARRAY['NULL']),
+    ('begin of all', '22008', ARRAY['''infinity''', '''-infinity''', '''2026-02-30''']),
+    ('begin of all', '22007', ARRAY['''''', '''soon''']),
+    ('begin of all', '00000', ARRAY['''4714-11-24 00:00:00+00 BC''', '''294276-12-31 23:59:59.999999+00''']),
+    ('many rows', '22004', ARRAY['NULL']),
+    ('many rows', '22023', ARRAY['0', '-1', '100001', '-2147483648', '2147483647']),
+    ('many rows', '22003', ARRAY['''2147483648''']),
+    ('many rows', '00000', ARRAY['1', '100000']),
 
     ('campaign', '22004', ARRAY['NULL']),
     ('campaign', '22023', ARRAY['''''', 'repeat(''x'', 256)', 'repeat(''é'', 256)', 'repeat(''x'', 1000000)']),

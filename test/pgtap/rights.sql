@@ -50,6 +50,9 @@ INSERT INTO rights.functions VALUES
     ('_usage_object', 'user'), ('_token_count', 'user'), ('_check_token_count', 'user'),
     ('get_user_usage', 'user'), ('get_user_costs', 'user'), ('get_user_usage_history', 'user'), ('get_user_aggregations', 'user'),
     ('get_user_stats', 'user'), ('get_usage_totals', 'user'),
+    ('set_stripe_price', 'user'), ('stripe_meter_events', 'user'), ('apply_stripe_event', 'server'),
+    ('_stripe_id', 'owner'), ('_stripe_time', 'owner'), ('_stripe_user', 'owner'), ('_read_stripe_event', 'owner'), ('_stripe_subscriptions', 'owner'),
+    ('_stripe_state', 'owner'), ('_stripe_news', 'owner'), ('_forget_stripe', 'owner'), ('_stripe_meter_events', 'owner'),
     ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_api_usage', 'server'), ('track_usage_batch', 'server'),
     ('reserve_usage', 'server'), ('commit_usage', 'server'), ('release_usage', 'server'),
     ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'), ('install_default_limits', 'owner'), ('install_demo_plan', 'owner'),
@@ -86,6 +89,7 @@ CREATE TABLE rights.relations (relation text, kind "char", audience text, column
 INSERT INTO rights.relations VALUES
     ('user_usage', 'v', 'user', '{""}'), ('api_usage', 'v', 'user', '{""}'), ('campaigns', 'r', NULL, '{}'),
     ('user_subscriptions', 'r', 'user', '{user_id,plan,status,billing_period_start,billing_period_end,started_at,expires_at,time_zone,anchor}'),
+    ('stripe_prices', 'r', NULL, '{}'), ('stripe_events', 'r', NULL, '{}'),
     ('usage_alerts', 'r', NULL, '{}'),
     ('usage_alerts_id_seq', 'S', NULL, '{}'), ('usage_alert_rules', 'r', NULL, '{}'), ('usage_alert_rules_id_seq', 'S', NULL, '{}'),
     ('user_roles', 'r', NULL, '{}'), ('plans', 'r', NULL, '{}'), ('usage_types', 'r', NULL, '{}'),
