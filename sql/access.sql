@@ -19,7 +19,9 @@ BEGIN ATOMIC
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
                     '_usage_object', '_token_count', '_check_token_count',
                     'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
-                    'get_usage_totals'])
+                    'get_usage_totals',
+                    'popular_resources', 'trending_resources', 'get_top_resource_users', 'get_usage_heatmap',
+                    '_usage_tally', '_tally_uses', '_check_report'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage'])

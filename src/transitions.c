@@ -163,7 +163,8 @@ changes_sql(const TriggerData *trigger, const ChangeColumns *columns)
 	appendStringInfoString(&sql, ") AS c WHERE c.key IS NOT NULL GROUP BY c.key"
 						   " HAVING pg_catalog.sum(c.change) OPERATOR(pg_catalog.<>) 0");
 	if (columns->time != NULL)
-		appendStringInfoString(&sql, " OR pg_catalog.max(c.added) IS DISTINCT FROM pg_catalog.max(c.removed)");
+		appendStringInfoString(&sql, " OR (pg_catalog.max(c.added) OPERATOR(pg_catalog.=) pg_catalog.max(c.removed)"
+							   " OR COALESCE(pg_catalog.max(c.added), pg_catalog.max(c.removed)) IS NULL) IS NOT TRUE");
 	appendStringInfoString(&sql, " ORDER BY c.key");
 	return sql.data;
 }
