@@ -92,11 +92,11 @@ BEGIN
             HINT = 'Call detach_usage_tally(), and attach_usage_tally() with it.';
     END IF;
     RETURN format('(SELECT s.%1$I::text AS key, %2$s AS user_id, %3$s AS used_at FROM %4$s AS s WHERE s.%1$I %5$s) AS u',
-                  tally.source_key, COALESCE(format('s.%I::text', tally.user_column), 'NULL::text'),
+                  tally.source_key, CASE WHEN tally.user_column IS NULL THEN 'NULL::text' ELSE format('s.%I::text', tally.user_column) END,
                   CASE WHEN tally.used_at_column IS NULL THEN 'NULL::timestamptz'
                        WHEN tally.has_zone THEN format('s.%I::timestamptz', tally.used_at_column)
                        ELSE format('timezone(''UTC'', s.%I)', tally.used_at_column) END,
-                  tally.source, COALESCE(format('= %L', resource_key), 'IS NOT NULL'));
+                  tally.source, CASE WHEN resource_key IS NULL THEN 'IS NOT NULL' ELSE format('= %L', resource_key) END);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._tally_uses(regclass, name, text, boolean, boolean) IS

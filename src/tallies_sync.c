@@ -6,6 +6,7 @@
  */
 #include "compat.h"
 
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "funcapi.h"
@@ -83,6 +84,7 @@ sync_tally(const Tally *tally)
 	int64		repaired;
 
 	LockRelationOid(tally->source, ShareRowExclusiveLock);
+	find_all_inheritors(tally->source, ShareRowExclusiveLock, NULL);	/* a partition can be changed by its own name */
 	owner = check_tally(tally);
 	become_table_owner(owner, &before);
 	CommandCounterIncrement();

@@ -51,6 +51,16 @@ read_tally(const Trigger *trigger, Oid relation, Tally *tally)
 
 /* ---- finding them ---- */
 
+static Oid
+owner_of(Oid relid)
+{
+	Relation	relation = table_open(relid, AccessShareLock);
+	Oid			owner = relation->rd_rel->relowner;
+
+	table_close(relation, NoLock);
+	return owner;
+}
+
 static Statement find_function = {
 	"SELECT p.oid FROM pg_catalog.pg_proc AS p WHERE p.proname OPERATOR(pg_catalog.=) '_count_tally'"
 	" AND p.pronargs OPERATOR(pg_catalog.=) 0 AND p.pronamespace OPERATOR(pg_catalog.=) $1",
@@ -97,11 +107,12 @@ relations_with_tallies(const Installation *home)
 	return relations;
 }
 
+/* Whoever may make our triggers could name anybody's target; without one owner they do nothing. */
 static bool
-find_in_relation(Oid relid, Oid function, Oid target, const char *count_column, Tally *tally)
+find_in_relation(Oid relid, Oid function, Oid owner, Oid target, const char *count_column, Tally *tally)
 {
 	Relation	relation = try_relation_open(relid, AccessShareLock);
-	TriggerDesc *triggers = relation == NULL ? NULL : relation->trigdesc;
+	TriggerDesc *triggers = relation == NULL || relation->rd_rel->relowner != owner ? NULL : relation->trigdesc;
 	bool		found = false;
 
 	for (int i = 0; !found && triggers != NULL && i < triggers->numtriggers; i++)
@@ -118,10 +129,14 @@ bool
 find_tally(const Installation *home, Oid target, const char *count_column, Tally *tally)
 {
 	Oid			function = tally_function(home);
+	Oid			owner;
 	ListCell   *cell;
 
+	if (!OidIsValid(target))
+		return false;
+	owner = owner_of(target);
 	foreach(cell, relations_with_tallies(home))
-		if (find_in_relation(lfirst_oid(cell), function, target, count_column, tally))
+		if (find_in_relation(lfirst_oid(cell), function, owner, target, count_column, tally))
 			return true;
 	return false;
 }
@@ -225,16 +240,6 @@ check_times(const Tally *tally)
 				 errmsg("columns \"%s\" and \"%s\" have different types", tally->last_used, tally->used_at)));
 }
 
-static Oid
-owner_of(Oid relid)
-{
-	Relation	relation = table_open(relid, AccessShareLock);
-	Oid			owner = relation->rd_rel->relowner;
-
-	table_close(relation, NoLock);
-	return owner;
-}
-
 /*
  * Both tables have one owner, whoever calls, and the work is his: so nobody's
  * triggers, defaults or columns run with the rights of somebody else.
@@ -249,7 +254,7 @@ common_owner(const Tally *tally)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("tables \"%s\" and \"%s\" of a tally have different owners",
 						get_rel_name(tally->source), tally->table),
-				 errhint("Give both to one role, or call detach_usage_tally().")));
+				 errhint("Give both to one role, or call detach_usage_tallies().")));
 	return owner;
 }
 

@@ -107,10 +107,13 @@ count_changes(TriggerData *trigger, const Tally *tally)
 		.time = tally->last_used == NULL ? NULL : tally->used_at
 	};
 	Disguise	before;
+	Oid			owner;
 
 	if (!statement_touched(trigger, &columns))
 		return;
-	become_table_owner(check_tally(tally), &before);
+	owner = check_tally(tally);
+	check_change_columns(trigger, &columns);
+	become_table_owner(owner, &before);
 	register_transitions(trigger);
 	write_changes(trigger, tally, changes_sql(trigger, &columns));
 	become_caller(&before);
@@ -118,12 +121,13 @@ count_changes(TriggerData *trigger, const Tally *tally)
 
 /*
  * What pg_dump wrote is counted already.  Any session can say that it restores,
- * so it must be the owner's.
+ * so it must be the owner's, and not act for somebody else.
  */
 static bool
 is_restore(Oid relation)
 {
-	return !check_function_bodies && ut_owns_relation(relation, GetSessionUserId());
+	return !check_function_bodies && ut_owns_relation(relation, GetSessionUserId()) &&
+		ut_owns_relation(relation, GetUserId());
 }
 
 /* ---- everything below only translates between SQL and the above ---- */

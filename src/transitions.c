@@ -68,7 +68,9 @@ may_differ_from_statement(Relation relation)
 bool
 statement_touched(const TriggerData *trigger, const ChangeColumns *columns)
 {
-	if (!has_rows(trigger->tg_oldtable) && !has_rows(trigger->tg_newtable))
+	bool		has_tables = trigger->tg_oldtable != NULL || trigger->tg_newtable != NULL;
+
+	if (has_tables && !has_rows(trigger->tg_oldtable) && !has_rows(trigger->tg_newtable))
 		return false;
 	return !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
 		may_differ_from_statement(trigger->tg_relation) ||
@@ -109,11 +111,27 @@ check_amount(Oid relation, const char *column)
 						get_rel_name(relation), format_type_be(type))));
 }
 
+/* A name that is no transition table's would be some other table's. */
+static void
+check_transition_names(const TriggerData *trigger)
+{
+	const char *old_rows = trigger->tg_trigger->tgoldtable;
+	const char *new_rows = trigger->tg_trigger->tgnewtable;
+
+	if ((!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && (old_rows == NULL || strcmp(old_rows, OLD_ROWS) != 0)) ||
+		(!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && (new_rows == NULL || strcmp(new_rows, NEW_ROWS) != 0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" has other transition tables than its function needs",
+						trigger->tg_trigger->tgname)));
+}
+
 void
 check_change_columns(const TriggerData *trigger, const ChangeColumns *columns)
 {
 	Oid			relation = RelationGetRelid(trigger->tg_relation);
 
+	check_transition_names(trigger);
 	plain_column_type(relation, columns->key);
 	if (columns->amount != NULL)
 		check_amount(relation, columns->amount);
