@@ -132,6 +132,16 @@ is_same_column(const Tally *one, const Tally *other)
 		strcmp(one->count_column, other->count_column) == 0;
 }
 
+/* Somebody else's triggers may name the same target; they do nothing to it. */
+static bool
+is_part_of(const Tally *tally, const Trigger *trigger, Relation relation)
+{
+	Tally		other;
+
+	return relation->rd_rel->relowner == table_owner(tally->source) &&
+		read_tally(trigger, RelationGetRelid(relation), &other) && is_same_column(&other, tally);
+}
+
 /* The names of the triggers of a table: of one tally, or, with NULL, of all. */
 static List *
 triggers_of(Oid relid, Oid function, const Tally *wanted)
@@ -139,11 +149,10 @@ triggers_of(Oid relid, Oid function, const Tally *wanted)
 	Relation	relation = try_relation_open(relid, AccessShareLock);
 	TriggerDesc *triggers = relation == NULL ? NULL : relation->trigdesc;
 	List	   *names = NIL;
-	Tally		tally;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 		if (triggers->triggers[i].tgfoid == function &&
-			(wanted == NULL || (read_tally(&triggers->triggers[i], relid, &tally) && is_same_column(&tally, wanted))))
+			(wanted == NULL || is_part_of(wanted, &triggers->triggers[i], relation)))
 			names = lappend(names, pstrdup(triggers->triggers[i].tgname));
 	if (relation != NULL)
 		relation_close(relation, AccessShareLock);

@@ -38,6 +38,7 @@ extern bool find_tally(const Installation *home, Oid target, const char *count_c
 extern Tally required_tally(const Installation *home, FunctionCallInfo fcinfo);
 extern Oid	check_tally(const Tally *tally);
 extern char *qualified_table(Oid relation);
+extern Oid	table_owner(Oid relation);
 
 /* tallies_check.c */
 extern void check_tables(const Tally *tally);

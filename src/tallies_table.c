@@ -51,8 +51,8 @@ read_tally(const Trigger *trigger, Oid relation, Tally *tally)
 
 /* ---- finding them ---- */
 
-static Oid
-owner_of(Oid relid)
+Oid
+table_owner(Oid relid)
 {
 	Relation	relation = table_open(relid, AccessShareLock);
 	Oid			owner = relation->rd_rel->relowner;
@@ -134,7 +134,7 @@ find_tally(const Installation *home, Oid target, const char *count_column, Tally
 
 	if (!OidIsValid(target))
 		return false;
-	owner = owner_of(target);
+	owner = table_owner(target);
 	foreach(cell, relations_with_tallies(home))
 		if (find_in_relation(lfirst_oid(cell), function, owner, target, count_column, tally))
 			return true;
@@ -247,9 +247,9 @@ check_times(const Tally *tally)
 static Oid
 common_owner(const Tally *tally)
 {
-	Oid			owner = owner_of(tally->target);
+	Oid			owner = table_owner(tally->target);
 
-	if (owner_of(tally->source) != owner)
+	if (table_owner(tally->source) != owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("tables \"%s\" and \"%s\" of a tally have different owners",
