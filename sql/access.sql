@@ -21,7 +21,7 @@ BEGIN ATOMIC
                     'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
                     'get_usage_totals',
                     'popular_resources', 'trending_resources', 'get_top_resource_users', 'get_usage_heatmap',
-                    '_usage_tally', '_tally_uses', '_check_report'])
+                    '_usage_tally', '_tally_uses', '_check_max_rows', '_zone_or_default', '_usage_now'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage'])

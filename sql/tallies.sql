@@ -58,19 +58,19 @@ AS 'MODULE_PATHNAME', 'ut_usage_tally';
 COMMENT ON FUNCTION @extschema@._usage_tally(regclass, name) IS
 'Internal: what a tally counts, by which columns';
 
-CREATE FUNCTION @extschema@._check_report(max_rows integer) RETURNS void
+CREATE FUNCTION @extschema@._check_max_rows(max_rows integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF max_rows IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'argument "max_rows" must not be null';
-    ELSIF max_rows < 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'argument "max_rows" must not be negative';
+    ELSIF max_rows < 1 OR max_rows > 1000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'argument "max_rows" must be from 1 to 1000';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@._check_report(integer) IS
+COMMENT ON FUNCTION @extschema@._check_max_rows(integer) IS
 'Internal: refuses a number of rows that cannot be';
 
 /* Rows "key, user_id, used_at" of the source, as text and with a zone, to be put
@@ -111,7 +111,7 @@ AS $$
 DECLARE
     tally record;
 BEGIN
-    PERFORM @extschema@._check_report(max_rows);
+    PERFORM @extschema@._check_max_rows(max_rows);
     SELECT * INTO tally FROM @extschema@._usage_tally(target, count_column);
     RETURN QUERY EXECUTE format(
         'SELECT t.%1$I::text, t.%2$I::numeric, %3$s FROM %4$s AS t WHERE t.%2$I > 0 ORDER BY t.%2$I DESC, t.%1$I LIMIT $1',
@@ -133,7 +133,7 @@ LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@._check_report(max_rows);
+    PERFORM @extschema@._check_max_rows(max_rows);
     IF half_life IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'argument "half_life" must not be null';
     ELSIF half_life < '1 second' OR half_life > '10 years' THEN
@@ -159,7 +159,7 @@ LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@._check_report(max_rows);
+    PERFORM @extschema@._check_max_rows(max_rows);
     IF resource_key IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'argument "resource_key" must not be null';
     END IF;
@@ -172,17 +172,22 @@ $$;
 COMMENT ON FUNCTION @extschema@.get_top_resource_users(regclass, name, text, integer) IS
 'Who used one row of a tally''s target most';
 
+CREATE FUNCTION @extschema@._zone_or_default(time_zone text) RETURNS text
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_zone_or_default';
+COMMENT ON FUNCTION @extschema@._zone_or_default(text) IS
+'Internal: checks a time zone; the one of the settings if none is given';
+
 /* Every hour of every day of the week is there, also those without uses. */
 CREATE FUNCTION @extschema@.get_usage_heatmap(
-    target regclass, count_column name, resource_key text DEFAULT NULL, days integer DEFAULT 28, time_zone text DEFAULT 'UTC',
+    target regclass, count_column name, resource_key text DEFAULT NULL, days integer DEFAULT 28, time_zone text DEFAULT NULL,
     OUT weekday integer, OUT hour integer, OUT uses bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF days IS NULL OR time_zone IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-            MESSAGE = format('argument "%s" must not be null', CASE WHEN days IS NULL THEN 'days' ELSE 'time_zone' END);
+    IF days IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'argument "days" must not be null';
     ELSIF days < 1 OR days > 3660 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'argument "days" must be from 1 to 3660';
     END IF;
@@ -192,7 +197,7 @@ BEGIN
         ' extract(hour FROM timezone($1, u.used_at))::integer AS h, count(*) AS uses'
         ' FROM %s WHERE u.used_at <= $2 AND u.used_at > $2 - make_interval(days => $3) GROUP BY 1, 2) AS c USING (d, h)'
         ' ORDER BY d, h', @extschema@._tally_uses(target, count_column, resource_key, false, true))
-        USING time_zone, @extschema@._usage_now(), days;
+        USING @extschema@._zone_or_default(time_zone), @extschema@._usage_now(), days;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.get_usage_heatmap(regclass, name, text, integer, text) IS

@@ -12,6 +12,7 @@
 
 #include "access/relation.h"
 #include "access/table.h"
+#include "arguments.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
@@ -19,6 +20,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "settings.h"
 #include "storage/lmgr.h"
 #include "tallies.h"
 #include "transitions.h"
@@ -356,4 +358,13 @@ ut_usage_tally(PG_FUNCTION_ARGS)
 	values[6] = BoolGetDatum(tally.used_at != NULL && plain_column_type(tally.source, tally.used_at) == TIMESTAMPTZOID);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(ut_zone_or_default);
+Datum
+ut_zone_or_default(PG_FUNCTION_ARGS)
+{
+	const char *zone = zone_argument(fcinfo, 0);
+
+	PG_RETURN_TEXT_P(cstring_to_text(zone != NULL ? zone : pg_get_timezone_name(default_time_zone())));
 }

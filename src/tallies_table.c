@@ -8,7 +8,6 @@
 #include "compat.h"
 
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
@@ -18,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #define TALLY_ARGUMENTS 9
 
@@ -51,13 +51,18 @@ read_tally(const Trigger *trigger, Oid relation, Tally *tally)
 
 /* ---- finding them ---- */
 
+/* Without a lock, which not everybody may have. */
 Oid
 table_owner(Oid relid)
 {
-	Relation	relation = table_open(relid, AccessShareLock);
-	Oid			owner = relation->rd_rel->relowner;
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
 
-	table_close(relation, NoLock);
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
 	return owner;
 }
 

@@ -178,6 +178,25 @@ SELECT * FROM get_usage_heatmap('presets', 'usage_count', 'no number');
 \set VERBOSITY default
 \echo :LAST_ERROR_SQLSTATE
 
+-- They show what their caller may read, and no more
+SELECT grant_usage_access('regress_ut_guest') \g /dev/null
+SET LOCAL ROLE regress_ut_guest;
+SELECT * FROM popular_resources('presets', 'usage_count');
+\echo :LAST_ERROR_SQLSTATE
+RESET ROLE;
+GRANT SELECT ON presets, preset_usage TO regress_ut_guest;
+ALTER TABLE preset_usage ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON preset_usage USING (user_id = 'gus');
+CREATE POLICY few ON presets USING (id > 1);
+SET LOCAL ROLE regress_ut_guest;
+SELECT * FROM popular_resources('presets', 'usage_count');
+SELECT * FROM trending_resources('presets', 'usage_count');
+SELECT * FROM get_top_resource_users('presets', 'usage_count', '1');
+SELECT * FROM get_usage_heatmap('presets', 'usage_count') WHERE uses > 0;
+SELECT sync_usage_tally('presets', 'usage_count');
+RESET ROLE;
+ALTER TABLE preset_usage DISABLE ROW LEVEL SECURITY;
+
 -- Detach: counts stay, and change no more
 SELECT detach_usage_tally('presets', 'usage_count') \g /dev/null
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'preset_usage'::regclass AND NOT tgisinternal;
