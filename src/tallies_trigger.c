@@ -20,11 +20,10 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/tuplestore.h"
 
 enum
 {
-	CHANGE_ONE, CHANGE_ALL, LOCK_ALL
+	CHANGE_ONE, LOCK_ONE, CHANGE_ALL, LOCK_ALL
 };
 
 static char *
@@ -75,28 +74,32 @@ update_sql(const Tally *tally, const char *from, bool only_new)
 	return sql.data;
 }
 
-/* One row came or went: one key, at most, so there is no order to keep. */
-static bool
-is_one_row(const TriggerData *trigger)
+/* One key, so there is no order to keep. */
+static void
+count_row(const TriggerData *trigger, const Tally *tally, const ChangeColumns *columns)
 {
-	return !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
-		tuplestore_tuple_count(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_newtable
-							   : trigger->tg_oldtable) == 1;
+	bool		is_new = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+	RowValues	row = read_row(trigger, columns);
+	const char *change = one_change_sql(trigger, columns);
+
+	if (row.nulls[0] == 'n')
+		return;
+	if (tally->last_used != NULL && !is_new)
+		write_row_by_trigger(trigger, LOCK_ONE, locked_sql(tally, change), &row);
+	write_row_by_trigger(trigger, CHANGE_ONE, update_sql(tally, psprintf("(%s)", change), is_new), &row);
 }
 
 static void
-write_changes(const TriggerData *trigger, const Tally *tally, const char *changes)
+count_rows(TriggerData *trigger, const Tally *tally, const ChangeColumns *columns)
 {
 	bool		only_new = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
-	const char *locked = locked_sql(tally, changes);
+	const char *locked = locked_sql(tally, changes_sql(trigger, columns));
 
+	register_transitions(trigger);
 	if (tally->last_used != NULL && !only_new)
 		write_by_trigger(trigger, LOCK_ALL, locked);
-	if (is_one_row(trigger))
-		write_by_trigger(trigger, CHANGE_ONE, update_sql(tally, psprintf("(%s)", changes), only_new));
-	else
-		write_by_trigger(trigger, CHANGE_ALL,
-						 psprintf("WITH locked AS MATERIALIZED (%s) %s", locked, update_sql(tally, "locked", only_new)));
+	write_by_trigger(trigger, CHANGE_ALL,
+					 psprintf("WITH locked AS MATERIALIZED (%s) %s", locked, update_sql(tally, "locked", only_new)));
 }
 
 static void
@@ -114,8 +117,10 @@ count_changes(TriggerData *trigger, const Tally *tally)
 	owner = check_tally(tally);
 	check_change_columns(trigger, &columns);
 	become_table_owner(owner, &before);
-	register_transitions(trigger);
-	write_changes(trigger, tally, changes_sql(trigger, &columns));
+	if (is_one_row(trigger))
+		count_row(trigger, tally, &columns);
+	else
+		count_rows(trigger, tally, &columns);
 	become_caller(&before);
 }
 

@@ -11,11 +11,13 @@
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
+#include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
 #include "query.h"
 #include "transitions.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -187,6 +189,71 @@ changes_sql(const TriggerData *trigger, const ChangeColumns *columns)
 	return sql.data;
 }
 
+/* ---- one row ---- */
+
+static Tuplestorestate *
+rows_of(const TriggerData *trigger)
+{
+	return TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_newtable : trigger->tg_oldtable;
+}
+
+bool
+is_one_row(const TriggerData *trigger)
+{
+	return !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && tuplestore_tuple_count(rows_of(trigger)) == 1;
+}
+
+static void
+read_value(TupleTableSlot *slot, Oid relation, const char *column, RowValues *row, int n)
+{
+	AttrNumber	number = get_attnum(relation, column);
+	bool		isnull;
+	Datum		value = slot_getattr(slot, number, &isnull);
+
+	row->types[n] = getBaseType(get_atttype(relation, number));
+	row->nulls[n] = isnull ? 'n' : ' ';
+	if (!isnull)
+		row->values[n] = datumCopy(value, get_typbyval(row->types[n]), get_typlen(row->types[n]));
+}
+
+/* In the current context. */
+RowValues
+read_row(const TriggerData *trigger, const ChangeColumns *columns)
+{
+	Oid			relation = RelationGetRelid(trigger->tg_relation);
+	Tuplestorestate *rows = rows_of(trigger);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(trigger->tg_relation), &TTSOpsMinimalTuple);
+	RowValues	row = {{INT4OID, INT4OID, INT4OID}, {0, Int32GetDatum(1), 0}, {'n', ' ', 'n'}};
+
+	tuplestore_select_read_pointer(rows, tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND));
+	tuplestore_rescan(rows);
+	if (!tuplestore_gettupleslot(rows, true, false, slot))
+		elog(ERROR, "transition table is empty");
+	read_value(slot, relation, columns->key, &row, 0);
+	if (columns->amount != NULL)
+		read_value(slot, relation, columns->amount, &row, 1);
+	if (columns->time != NULL)
+		read_value(slot, relation, columns->time, &row, 2);
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
+}
+
+/* As changes_sql(), but that its key may be NULL and its change 0. */
+char *
+one_change_sql(const TriggerData *trigger, const ChangeColumns *columns)
+{
+	bool		is_new = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT $1 AS key, %sCOALESCE($2, 0)::%s AS change",
+					 is_new ? "" : "OPERATOR(pg_catalog.-) ", columns->amount == NULL ? "pg_catalog.int8" : "pg_catalog.numeric");
+	if (columns->time != NULL)
+		appendStringInfo(&sql, ", CASE WHEN %s THEN $3 END AS added, CASE WHEN %s THEN $3 END AS removed",
+						 is_new ? "true" : "false", is_new ? "false" : "true");
+	return sql.data;
+}
+
 /* ---- running it ---- */
 
 void
@@ -244,4 +311,18 @@ write_by_trigger(const TriggerData *trigger, int part, const char *sql)
 	if (statement->sql == NULL || strcmp(statement->sql, sql) != 0)
 		set_text(statement, sql);
 	return statement_write(statement, NULL, NULL);
+}
+
+/* With the parameters of one_change_sql(), whose types belong to the text. */
+uint64
+write_row_by_trigger(const TriggerData *trigger, int part, const char *sql, RowValues *row)
+{
+	Statement  *statement = kept_statement(trigger->tg_trigger->tgoid, part);
+
+	if (statement->sql == NULL || strcmp(statement->sql, sql) != 0 ||
+		memcmp(statement->argtypes, row->types, sizeof(row->types)) != 0)
+		set_text(statement, sql);
+	statement->nargs = lengthof(row->types);
+	memcpy(statement->argtypes, row->types, sizeof(row->types));
+	return statement_write(statement, row->values, row->nulls);
 }
