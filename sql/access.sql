@@ -22,7 +22,9 @@ BEGIN ATOMIC
                     'get_usage_totals',
                     'set_credit_cost', 'set_credit_refill', 'set_credit_overdraft', 'grant_credits', 'spend_credits', 'refund_credits',
                     'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
-                    'set_stripe_price', 'stripe_meter_events'])
+                    'set_stripe_price', 'stripe_meter_events',
+                    'popular_resources', 'trending_resources', 'get_top_resource_users', 'get_usage_heatmap',
+                    '_usage_tally', '_tally_uses', '_check_max_rows', '_zone_or_default', '_usage_now'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage', 'apply_stripe_event'])

@@ -115,8 +115,8 @@ statement_prepare(Statement *statement)
 
 	for (int i = 0; i < statement->nargs; i++)
 		argtypes[i] = argument_type(statement->argtypes[i]);
-	plan = SPI_prepare_cursor(sql_with_schema(statement->sql), statement->nargs, argtypes,
-							  CURSOR_OPT_GENERIC_PLAN);
+	plan = SPI_prepare_cursor(statement->is_verbatim ? statement->sql : sql_with_schema(statement->sql),
+							  statement->nargs, argtypes, CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed for \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);

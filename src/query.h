@@ -30,6 +30,7 @@ typedef struct Statement
 	SPIPlanPtr	plan;
 	uint64		generation;		/* of the installation the plan names */
 	bool		is_planned;		/* has run since it was prepared */
+	bool		is_verbatim;	/* made of names that may hold anything: no schema is put in */
 } Statement;
 
 /* Who the session was before it became the owner of some tables. */

@@ -147,7 +147,7 @@ check_c() {
         if (file !~ /^src\// || (text !~ /@extschema@\./ && text !~ /^[ \n]*(SELECT|INSERT INTO|DELETE FROM|WITH|UPDATE [a-z%@"]+)[ \n]/)) return
         text = blank(text, "\047[^\047]*\047")
         text = blank(text, "OPERATOR\\(pg_catalog\\.[^)]+\\)")
-        if (text ~ /UPDATE/) text = blank(text, "(SET|,)[ \n]+\\(?[a-z_, ]+\\)? = ")
+        if (text ~ /UPDATE/) text = blank(text, "(SET|,)[ \n]+\\(?[a-z_%, ]+\\)? = ")
         n = split(text, piece, "\n"); split(lines, line, " ")
         for (i = 1; i <= n; i++) {
             s = " " piece[i] " "

@@ -43,6 +43,11 @@ SELECT track_api_usage(:'ann', 'image', 'openai', 'gpt-4o', input_tokens => 1000
 SELECT track_api_usage(:'ann', 'image', 'openai', 'unpriced', input_tokens => 7);
 SELECT grant_role(:'ann', 'admin'), grant_role(:'ann', 'support'), grant_role('00000000-0000-0000-0000-00000000000b', 'admin');
 INSERT INTO deleted_users VALUES ('00000000-0000-0000-0000-00000000000c', 'erase', '2026-03-01');
+CREATE TABLE public.bad_input_presets (id integer PRIMARY KEY, uses bigint, more bigint, at timestamptz, born date);
+CREATE TABLE public.bad_input_uses (id integer, uses bigint, at timestamptz, born date);
+INSERT INTO public.bad_input_presets VALUES (1);
+INSERT INTO public.bad_input_uses VALUES (1, 1, '2026-03-01');
+SELECT attach_usage_tally('public.bad_input_presets', 'id', 'uses', 'public.bad_input_uses', 'id', NULL, 'at', 'uses');
 CREATE ROLE regress_ut_bad_input;
 \o
 
@@ -199,7 +204,26 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('stripe_meter_events',                  'since',           'begin of all', '''2026-03-01'''),
     ('stripe_meter_events',                  'after_id',        'any id',       'NULL'),
     ('stripe_meter_events',                  'max_rows',        'many rows',    '7'),
-    ('usage_maintenance',                    'max_seconds',     'seconds',      '600')
+    ('usage_maintenance',                    'max_seconds',     'seconds',      '600'),
+    ('attach_usage_tally',                   'target',          'tally table',  '''public.bad_input_presets'''),
+    ('attach_usage_tally',                   'source',          'tally table',  '''public.bad_input_uses'''),
+    ('attach_usage_tally',                   'key',             'column',       '''id'''),
+    ('attach_usage_tally',                   'source_key',      'column',       '''id'''),
+    ('attach_usage_tally',                   'count_column',    'column',       '''more'''),
+    ('attach_usage_tally',                   'last_used_column', 'column or none', '''at'''),
+    ('attach_usage_tally',                   'used_at_column',  'time column',  '''at'''),
+    ('attach_usage_tally',                   'user_column',     'any column or none', '''uses'''),
+    ('detach_usage_tally sync_usage_tally verify_usage_tally popular_resources trending_resources get_top_resource_users get_usage_heatmap',
+                                             'target',          'tally',        '''public.bad_input_presets'''),
+    ('detach_usage_tally sync_usage_tally verify_usage_tally popular_resources trending_resources get_top_resource_users get_usage_heatmap',
+                                             'count_column',    'tallied column', '''uses'''),
+    ('detach_usage_tallies',                 'source',          'any table',    '''public.bad_input_uses'''),
+    ('popular_resources trending_resources get_top_resource_users', 'max_rows', 'rows', '7'),
+    ('trending_resources',                   'half_life',       'half life',    '''7 days'''),
+    ('get_top_resource_users',               'resource_key',    'key',          '''1'''),
+    ('get_usage_heatmap',                    'resource_key',    'key or none',  '''1'''),
+    ('get_usage_heatmap',                    'days',            'days',         '7'),
+    ('get_usage_heatmap',                    'time_zone',       'zone',         '''Europe/Berlin''')
     ) AS v (functions, argument, kind, good);
 
 -- ---- the nasty values: 00000 is legal, else what it is refused with ----
@@ -419,7 +443,29 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('seconds', '22004', ARRAY['NULL']),
     ('seconds', '22023', ARRAY['0', '-1', '-2147483648']),
     ('seconds', '22003', ARRAY['''2147483648''']),
-    ('seconds', '00000', ARRAY['2147483647'])
+    ('seconds', '00000', ARRAY['2147483647']),
+    ('tally table, tally, tallied column, any table, key, half life', '22004', ARRAY['NULL']),
+    ('tally table, tally, any table', '42P01', ARRAY['0', '4000000000', '''public.bad_input_nothing''']),
+    ('tally table', '42809', ARRAY['''public.bad_input_view''', '''usage.user_usage''', '''usage.usage_events_id_seq''', '''usage.plans_pkey''']),
+    ('tally table', '42703', ARRAY['''usage.plans''']),
+    ('tally', '55000', ARRAY['''public.bad_input_uses''', '''public.bad_input_view''', '''usage.plans''', '''usage.plans_pkey''']),
+    ('tallied column', '55000', ARRAY['''''', '''USES''', '''more''', '''ctid''', '''''''); DROP TABLE usage.plans; --''', '''🎬''', 'repeat(''x'', 300)']),
+    ('any table', '00000', ARRAY['''public.bad_input_more''', '''public.bad_input_view''']),
+    ('column or none', '42703', ARRAY['''''', '''nothing''', '''ctid''', '''''''); DROP TABLE usage.plans; --''']),
+    ('column or none, any column or none', '00000', ARRAY['NULL']),
+    ('column or none', '42804', ARRAY['''born''']),
+    ('any column or none', '42703', ARRAY['''''', '''nothing''', '''ctid''', '''''''); DROP TABLE usage.plans; --''']),
+    ('any column or none', '00000', ARRAY['''born''']),
+    ('time column', '22023', ARRAY['NULL']),
+    ('time column', '42703', ARRAY['''''', '''nothing''', '''ctid''']),
+    ('time column', '42804', ARRAY['''born''']),
+    ('half life', '22023', ARRAY['''0''', '''-1 day''', '''0.9 seconds''', '''10 years 1 day''', '''178000000 years''', '''-178000000 years''', '''2147483647 days''']),
+    ('half life', '22007', ARRAY['''''', '''soon''']),
+    ('half life', '00000', ARRAY['''1 second''', '''10 years''']),
+    ('key, key or none', '22P02', ARRAY['''''', '''x''', '''1''''); DROP TABLE usage.plans; --''']),
+    ('key, key or none', '22003', ARRAY['''9223372036854775808''']),
+    ('key, key or none', '00000', ARRAY['''0''', '''-1''']),
+    ('key or none', '00000', ARRAY['NULL'])
     ) AS v (kinds, sqlstate, "values"), string_to_table(kinds, ', ') AS kind, unnest("values") AS value;
 
 /* What is an id depends on its type; a legal one is still not whose thing it is. */
