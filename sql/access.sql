@@ -19,11 +19,16 @@ BEGIN ATOMIC
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
                     '_usage_object', '_token_count', '_check_token_count',
                     'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
-                    'get_usage_totals'])
+                    'get_usage_totals',
+                    'set_credit_cost', 'set_credit_refill', 'set_credit_overdraft', 'grant_credits', 'spend_credits', 'refund_credits',
+                    'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
+                    'set_stripe_price', 'stripe_meter_events',
+                    'popular_resources', 'trending_resources', 'get_top_resource_users', 'get_usage_heatmap',
+                    '_usage_tally', '_tally_uses', '_check_max_rows', '_zone_or_default', '_usage_now'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage',
-                                                'acquire_lease', 'renew_lease', 'release_lease'])
+                                                'acquire_lease', 'renew_lease', 'release_lease', 'apply_stripe_event'])
                 THEN 'server'
                 ELSE 'owner' END
       FROM pg_catalog.pg_depend AS us
@@ -45,6 +50,8 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     VALUES ('@extschema@.user_usage'::regclass, NULL::text[]),
            ('@extschema@.api_usage'::regclass, NULL),
+           ('@extschema@.user_credits'::regclass, NULL),
+           ('@extschema@.credit_transactions'::regclass, NULL),
            ('@extschema@.user_subscriptions'::regclass, ARRAY[
             'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at',
             'expires_at', 'time_zone', 'anchor']);
@@ -218,7 +225,7 @@ BEGIN ATOMIC
      UNION ALL
     SELECT r.oid::regclass::text, 'history can be changed: trigger history_is_kept or history_is_not_truncated is missing'
       FROM relations AS r
-     WHERE (r.relkind = 'p'::"char" OR r.relispartition OR r.oid = '@extschema@.usage_changes'::regclass) AND r.relkind <> 'i'::"char"
+     WHERE (r.relkind = 'p'::"char" OR r.relispartition OR r.oid = '@extschema@.usage_changes'::regclass OR r.oid = '@extschema@.credit_ledger'::regclass) AND r.relkind <> 'i'::"char"
        AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS t
              WHERE t.tgrelid = r.oid AND t.tgname = ANY (ARRAY['history_is_kept', 'history_is_not_truncated'])
 ) < 2
@@ -227,8 +234,8 @@ BEGIN ATOMIC
       FROM relations AS r
      WHERE r.oid = ANY (ARRAY['@extschema@.usage_limits'::regclass, '@extschema@.plan_limits'::regclass,
                               '@extschema@.temporary_limits'::regclass, '@extschema@.user_limits'::regclass,
-                              '@extschema@.plans'::regclass, '@extschema@.model_prices'::regclass, '@extschema@.model_aliases'::regclass,
-                              '@extschema@.usage_alert_rules'::regclass,
+                              '@extschema@.plans'::regclass, '@extschema@.stripe_prices'::regclass, '@extschema@.model_prices'::regclass, '@extschema@.model_aliases'::regclass,
+                              '@extschema@.usage_alert_rules'::regclass, '@extschema@.credit_costs'::regclass, '@extschema@.credit_refills'::regclass,
                               '@extschema@.user_roles'::regclass, '@extschema@.user_subscriptions'::regclass])
        AND (SELECT pg_catalog.bit_or(t.tgtype::integer) FROM pg_catalog.pg_trigger AS t
              WHERE t.tgrelid = r.oid AND t.tgfoid = '@extschema@._record_change()'::regprocedure)

@@ -45,12 +45,15 @@ CREATE TABLE @extschema@.usage_reservations (
     max_usage   numeric,
     reset_at    timestamptz,
     reason      text,
+    credits     numeric,
     PRIMARY KEY (user_id, id)
 );
 COMMENT ON TABLE @extschema@.usage_reservations IS
 'What is reserved: state held until it is committed or released; it counts until expires_at';
 COMMENT ON COLUMN @extschema@.usage_reservations.event_id IS
 'The event of a committed reservation; with what follows, the answer that a second commit gets';
+COMMENT ON COLUMN @extschema@.usage_reservations.credits IS
+'What is held of the user''s credits, NULL if it costs none';
 CREATE INDEX usage_reservations_held ON @extschema@.usage_reservations (user_id, expires_at) WHERE state = 'held';
 COMMENT ON INDEX @extschema@.usage_reservations_held IS 'The live ones of a user';
 ALTER TABLE @extschema@.usage_reservations ENABLE ROW LEVEL SECURITY;

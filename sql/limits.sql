@@ -191,6 +191,20 @@ AS 'MODULE_PATHNAME', 'ut_billing_window';
 COMMENT ON FUNCTION @extschema@._billing_window(timestamptz, timestamptz, text, timestamptz) IS
 'Internal: the billing period that holds an instant, if there is no news after a known one';
 
+CREATE TYPE @extschema@.usage_decision AS (
+    allowed     boolean,
+    reason      text,
+    id          bigint,
+    limit_type  text,
+    used        numeric,
+    max_usage   numeric,
+    remaining   numeric,
+    reset_at    timestamptz,
+    retry_after integer
+);
+COMMENT ON TYPE @extschema@.usage_decision IS
+'The answer to a request for permission: allowed = true always means "may proceed"';
+
 CREATE FUNCTION @extschema@.define_usage_type(usage_type text, description text DEFAULT NULL) RETURNS void
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_define_usage_type';

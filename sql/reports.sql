@@ -379,3 +379,36 @@ LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 10
 AS 'MODULE_PATHNAME', 'ut_get_campaigns';
 COMMENT ON FUNCTION @extschema@.get_campaigns(@user_id@) IS
 'A user''s campaigns with what they used and cost, of all times, and how much of their budget that is';
+
+/* ---- what a payment service is told ---- */
+
+/* A use once it succeeded, and what was taken back of one; adjustments of a single
+ * limit are no use. */
+CREATE FUNCTION @extschema@._stripe_meter_events(
+    since timestamptz, after_id bigint, max_rows integer,
+    OUT event_name text, OUT identifier text, OUT "timestamp" bigint, OUT payload jsonb,
+    OUT recorded_at timestamptz, OUT id bigint) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT e.usage_type, e.id::text, pg_catalog.floor(EXTRACT(epoch FROM e.occurred_at))::bigint,
+           pg_catalog.jsonb_build_object('stripe_customer_id', s.stripe_customer_id,
+                                         'value', pg_catalog.trim_scale(e.quantity)::text),
+           e.recorded_at, e.id
+      FROM @extschema@.usage_events AS e
+      JOIN @extschema@.user_subscriptions AS s ON s.user_id = e.user_id AND s.stripe_customer_id IS NOT NULL
+     WHERE e.recorded_at >= $1 AND ($2 IS NULL OR (e.recorded_at, e.id) > ($1, $2)) AND e.quantity <> 0
+       AND (e.status = 'success'
+            OR (e.status = 'correction' AND e.corrects IS NOT NULL AND e.corrected_status = 'success'))
+     ORDER BY e.recorded_at, e.id LIMIT $3;
+END;
+COMMENT ON FUNCTION @extschema@._stripe_meter_events(timestamptz, bigint, integer) IS
+'Internal: the answer of stripe_meter_events()';
+
+CREATE FUNCTION @extschema@.stripe_meter_events(
+    since timestamptz, after_id bigint DEFAULT NULL, max_rows integer DEFAULT 1000,
+    OUT event_name text, OUT identifier text, OUT "timestamp" bigint, OUT payload jsonb,
+    OUT recorded_at timestamptz, OUT id bigint) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100 ROWS 1000
+AS 'MODULE_PATHNAME', 'ut_stripe_meter_events';
+COMMENT ON FUNCTION @extschema@.stripe_meter_events(timestamptz, bigint, integer) IS
+'Uses of Stripe''s customers recorded since an instant, as the meter events that Stripe takes';

@@ -704,7 +704,10 @@ BEGIN ATOMIC
      UNION ALL
     SELECT d.user_id, NULL, (d.day + '00:00'::time) AT TIME ZONE d.zone, (d.day + 1 + '00:00'::time) AT TIME ZONE d.zone, d.counted, d.recorded
       FROM @extschema@._reconcile_days() AS d
-     WHERE @extschema@._events_are_in_place();
+     WHERE @extschema@._events_are_in_place()
+     UNION ALL
+    SELECT c.user_id, NULL, NULL, NULL, c.counted, c.recorded
+      FROM @extschema@._reconcile_credits() AS c;
 END;
 COMMENT ON FUNCTION @extschema@.reconcile_usage() IS
-'Compares every counter, and the sums of every day, with the events they stand for; a row for each difference, so none is good';
+'Compares every counter, and the sums of every day, with the events they stand for, and credits with their ledger; a row for each difference, so none is good';

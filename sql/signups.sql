@@ -167,6 +167,12 @@ AS 'MODULE_PATHNAME', 'ut_forget_events';
 COMMENT ON FUNCTION @extschema@._forget_events(@user_id@, boolean) IS
 'Internal: gives a user''s events to a fresh id, without what describes them; returns that id';
 
+CREATE FUNCTION @extschema@._forget_credits(user_id @user_id@, fresh @user_id@) RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_forget_credits';
+COMMENT ON FUNCTION @extschema@._forget_credits(@user_id@, @user_id@) IS
+'Internal: gives a user''s credits and their ledger to a fresh id, without what describes them';
+
 CREATE FUNCTION @extschema@._forget_changes(user_id @user_id@, erase boolean) RETURNS void
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_forget_changes';
@@ -183,6 +189,7 @@ DECLARE
     gone  @user_id@ := $1;
     fresh @user_id@;
 BEGIN
+    LOCK TABLE ONLY @extschema@.stripe_events IN SHARE ROW EXCLUSIVE MODE;  -- none is on its way, which might wait for him
     PERFORM @extschema@._lock_rollups();  -- before he is locked out: a long count may be under way
     LOCK TABLE ONLY @extschema@.usage_events_moving IN ROW EXCLUSIVE MODE;  -- nobody makes copies
     DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;  -- as a commit does, before the next lock
@@ -193,6 +200,7 @@ BEGIN
     UPDATE @extschema@.usage_counters AS c SET user_id = fresh WHERE c.user_id = gone;
     UPDATE @extschema@.usage_carried AS c SET user_id = fresh WHERE c.user_id = gone;
     PERFORM @extschema@._forget_days(gone, fresh, erase);
+    PERFORM @extschema@._forget_credits(gone, fresh);
     DELETE FROM @extschema@.usage_keys AS k WHERE k.user_id = gone;
     DELETE FROM @extschema@.campaigns AS c WHERE c.user_id = gone;
     DELETE FROM @extschema@.usage_alerts AS a WHERE a.user_id = gone;
@@ -201,6 +209,7 @@ BEGIN
     DELETE FROM @extschema@.user_limits AS l WHERE l.user_id = gone;
     DELETE FROM @extschema@.user_roles AS r WHERE r.user_id = gone;
     UPDATE @extschema@.user_roles AS r SET granted_by = NULL WHERE r.granted_by = gone;
+    PERFORM @extschema@._forget_stripe(gone);
     DELETE FROM @extschema@.user_subscriptions AS s WHERE s.user_id = gone;
     DELETE FROM @extschema@.deleted_users AS d WHERE d.user_id = gone;
     PERFORM @extschema@._forget_changes(gone, erase);  -- the last: it has what was just deleted
@@ -219,6 +228,7 @@ DECLARE
     what  text;
     lives boolean;
 BEGIN
+    LOCK TABLE ONLY @extschema@.stripe_events IN SHARE ROW EXCLUSIVE MODE;
     PERFORM @extschema@._lock_out_user(gone);
     SELECT d.on_delete INTO what FROM @extschema@.deleted_users AS d WHERE d.user_id = gone FOR UPDATE;
     IF NOT FOUND THEN

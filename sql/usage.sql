@@ -3,20 +3,6 @@
  * The only writer of events and counters.  check_* looks, consume_* takes or
  * says no, require_* takes or raises, track_* records a fact.
  */
-CREATE TYPE @extschema@.usage_decision AS (
-    allowed     boolean,
-    reason      text,
-    id          bigint,
-    limit_type  text,
-    used        numeric,
-    max_usage   numeric,
-    remaining   numeric,
-    reset_at    timestamptz,
-    retry_after integer
-);
-COMMENT ON TYPE @extschema@.usage_decision IS
-'The answer to a request for permission: allowed = true always means "may proceed"';
-
 CREATE FUNCTION @extschema@.check_usage_limit(
     user_id @user_id@, name text, quantity numeric DEFAULT 1,
     tokens bigint DEFAULT 0, cost numeric DEFAULT 0) RETURNS @extschema@.usage_decision

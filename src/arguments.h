@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "utils/jsonb.h"
 #include "utils/numeric.h"
 
 #define MAX_TEXT 255			/* characters of keys, resource ids and the like */
@@ -31,5 +32,10 @@ extern int64 count_argument(FunctionCallInfo fcinfo, int n, const char *argument
 extern char *zone_argument(FunctionCallInfo fcinfo, int n);
 extern Datum time_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern void check_finite_time(TimestampTz at, const char *argument);
+
+/* arguments_metadata.c */
+extern Jsonb *redact(Jsonb *metadata);
+extern char *cut_text(Datum value, bool isnull);
+extern Jsonb *metadata_argument(FunctionCallInfo fcinfo, int n);
 
 #endif							/* UT_ARGUMENTS_H */

@@ -25,9 +25,9 @@ next_hold_id(const Installation *home)
 
 static Statement insert_row = {
 	"INSERT INTO @extschema@.usage_reservations"
-	" (user_id, id, usage_type, quantity, tokens, cost, occurred_at, expires_at)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-	8, {USER_ID, INT8OID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	" (user_id, id, usage_type, quantity, tokens, cost, occurred_at, expires_at, credits)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	9, {USER_ID, INT8OID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID}
 };
 
 void
@@ -41,10 +41,11 @@ insert_hold(const Event *event, TimestampTz expires_at)
 		Int64GetDatum(event->tokens),
 		NumericGetDatum(event->cost),
 		TimestampTzGetDatum(event->occurred_at),
-		TimestampTzGetDatum(expires_at)
+		TimestampTzGetDatum(expires_at),
+		NumericGetDatum(event->credits_used)
 	};
 
-	statement_write(&insert_row, args, NULL);
+	statement_write(&insert_row, args, event->credits_used == NULL ? "        n" : NULL);
 }
 
 #define COLUMNS \

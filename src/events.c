@@ -71,9 +71,9 @@ text_or_null(const char *value, char *null)
  */
 static Statement find_by_id = {
 	"SELECT usage_type, status, quantity, tokens, cost, occurred_at,"
-	" provider, model, campaign_id, input_cost, output_cost"
+	" provider, model, campaign_id, input_cost, output_cost, credits_used, credits_owed, run_id"
 	" FROM (SELECT user_id, usage_type, status, quantity, tokens, cost, occurred_at,"
-	" provider, model, campaign_id, input_cost, output_cost"
+	" provider, model, campaign_id, input_cost, output_cost, credits_used, credits_owed, run_id"
 	" FROM @extschema@.usage_events WHERE id OPERATOR(pg_catalog.=) $2 OFFSET 0) AS e"
 	" WHERE user_id OPERATOR(pg_catalog.=) $1",
 	2, {USER_ID, INT8OID}
@@ -97,7 +97,8 @@ static Statement sum_corrections = {
 	"SELECT COALESCE(pg_catalog.sum(quantity), 0), COALESCE(pg_catalog.sum(tokens), 0)::pg_catalog.int8,"
 	" COALESCE(pg_catalog.sum(cost), 0), COALESCE(pg_catalog.sum(corrected_events), 0)::pg_catalog.int8,"
 	" COALESCE(pg_catalog.sum(input_cost), 0), COALESCE(pg_catalog.sum(output_cost), 0),"
-	" pg_catalog.count(price_id) OPERATOR(pg_catalog.>) 0"
+	" pg_catalog.count(price_id) OPERATOR(pg_catalog.>) 0,"
+	" COALESCE(pg_catalog.sum(credits_used), 0), COALESCE(pg_catalog.sum(credits_owed), 0)"
 	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND occurred_at OPERATOR(pg_catalog.=) $2 AND corrects OPERATOR(pg_catalog.=) $3",
 	3, {USER_ID, TIMESTAMPTZOID, INT8OID}
@@ -122,6 +123,11 @@ take_off_corrections(Event *event)
 	event->cost = sum_of_costs(event->cost, result_numeric(0, 3));
 	event->events += result_int64(0, 4);
 	event->is_priced = event->is_priced || result_bool(0, 7);
+	if (event->credits_used != NULL)
+	{
+		event->credits_used = num_trim(num_add(event->credits_used, result_numeric(0, 8)));
+		event->credits_owed = num_trim(num_add(event->credits_owed, result_numeric(0, 9)));
+	}
 	if (event->call != NULL)
 	{
 		event->call->input_cost = sum_of_costs(event->call->input_cost, result_numeric(0, 5));
@@ -147,6 +153,7 @@ bool
 find_event(Datum user_id, int64 id, Event *event)
 {
 	Datum		args[] = {user_id, Int64GetDatum(id)};
+	bool		isnull;
 
 	if (statement_look_afresh(&find_by_id, args, NULL) == 0)
 		return false;
@@ -162,6 +169,12 @@ find_event(Datum user_id, int64 id, Event *event)
 	event->events = 1;
 	event->is_priced = event->cost != NULL;
 	event->call = found_call();
+	event->credits_used = result_numeric(0, 12);
+	event->credits_owed = result_numeric(0, 13);
+	if (event->credits_used != NULL && event->credits_owed == NULL)
+		event->credits_owed = num_zero;
+	event->run_id = DatumGetInt64(result_datum(0, 14, &isnull));
+	event->run_id = isnull ? 0 : event->run_id;
 	return true;
 }
 

@@ -1,8 +1,8 @@
 /*
  * events_amend.c -- the few ways in which history does change.
  *
- * A trigger refuses to change or remove an event or a recorded change of limits,
- * plans and roles, to the owner too.  The
+ * A trigger refuses to change or remove an event, a credit transaction, or a recorded
+ * change of limits, plans and roles, to the owner too.  The
  * statements in this file are let through: they alone open history, for as long
  * as they run, and nothing that can be said in SQL opens it.  None of them
  * changes what anybody's usage adds up to.
@@ -94,6 +94,20 @@ static Statement forget_granter = {
 	" AND (old OPERATOR(pg_catalog.->>) 'granted_by' OPERATOR(pg_catalog.=) $1::pg_catalog.text"
 	" OR new OPERATOR(pg_catalog.->>) 'granted_by' OPERATOR(pg_catalog.=) $1::pg_catalog.text)",
 	1, {USER_ID}
+};
+
+static Statement forget_ledger = {
+	"UPDATE @extschema@.credit_ledger SET user_id = $2, description = NULL, reference_id = NULL, metadata = NULL"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1",
+	2, {USER_ID, USER_ID}
+};
+
+static Statement forget_grants = {
+	"UPDATE @extschema@.credit_grants SET user_id = $2 WHERE user_id OPERATOR(pg_catalog.=) $1", 2, {USER_ID, USER_ID}
+};
+
+static Statement forget_account = {
+	"UPDATE @extschema@.credit_accounts SET user_id = $2 WHERE user_id OPERATOR(pg_catalog.=) $1", 2, {USER_ID, USER_ID}
 };
 
 /* So that a role's granted_by was taken away is no change any more. */
@@ -198,6 +212,24 @@ ut_forget_changes(PG_FUNCTION_ARGS)
 	amend(&forget_changer, args);
 	amend(&forget_granter, args);
 	amend(&drop_empty_changes, NULL);
+	become_caller(&before);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(ut_forget_credits);
+Datum
+ut_forget_credits(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[2] = {user_id_argument(home, fcinfo)};
+	Disguise	before;
+
+	check_not_null(PG_ARGISNULL(1), "fresh");
+	args[1] = PG_GETARG_DATUM(1);
+	become_owner(home, &before);
+	amend(&forget_ledger, args);
+	statement_write(&forget_grants, args, NULL);
+	statement_write(&forget_account, args, NULL);
 	become_caller(&before);
 	PG_RETURN_VOID();
 }

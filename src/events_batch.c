@@ -51,6 +51,22 @@ column_duration_ms(const void *row, bool *isnull)
 }
 
 static Datum
+column_credits_used(const void *row, bool *isnull)
+{
+	const Event *event = row;
+	*isnull = event->credits_used == NULL;
+	return NumericGetDatum(event->credits_used);
+}
+
+static Datum
+column_credits_owed(const void *row, bool *isnull)
+{
+	const Event *event = row;
+	*isnull = event->credits_owed == NULL;
+	return NumericGetDatum(event->credits_owed);
+}
+
+static Datum
 column_metadata(const void *row, bool *isnull)
 {
 	const Event *event = row;
@@ -72,15 +88,15 @@ column_own_time(const void *row, bool *isnull)
 static Statement insert_rows = {
 	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, status, quantity, tokens, cost,"
 	" occurred_at, event_subtype, duration_ms, error_message, resource_type, resource_id,"
-	" parent_resource_id, metadata, overage)"
+	" parent_resource_id, metadata, overage, credits_used, credits_owed)"
 	" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
 	" pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
 	" pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
 	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
-	" pg_catalog.unnest($16)) AS e",
-	16, {INT8ARRAYOID, USER_IDS, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, INT8ARRAYOID,
+	" pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18)) AS e",
+	18, {INT8ARRAYOID, USER_IDS, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, INT8ARRAYOID,
 	NUMERICARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+	TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID}
 };
 
 static Datum
@@ -111,7 +127,9 @@ insert_events(const Installation *home, Event *const *events, int n)
 		column_array((void *const *) events, n, column_resource_id, TEXTOID),
 		column_array((void *const *) events, n, column_parent_resource_id, TEXTOID),
 		column_array((void *const *) events, n, column_metadata, JSONBOID),
-		column_array((void *const *) events, n, column_overage_json, JSONBOID)
+		column_array((void *const *) events, n, column_overage_json, JSONBOID),
+		column_array((void *const *) events, n, column_credits_used, NUMERICOID),
+		column_array((void *const *) events, n, column_credits_owed, NUMERICOID)
 	};
 
 	statement_write(&insert_rows, args, NULL);

@@ -19,12 +19,12 @@ static Installation home = {0};
 static bool home_valid = false;
 static bool home_fits = false;	/* the script's version is the library's */
 static uint32 home_version_hash = 0;
-static config_changed_callback listeners[4];
+static config_changed_callback listeners[8];
 static int	nlisteners = 0;
 
 static const char *const config_table_names[] = {
 	"usage_types", "usage_limits", "plan_limits", "temporary_limits", "plans",
-	"model_prices", "model_aliases", "usage_alert_rules"
+	"model_prices", "model_aliases", "usage_alert_rules", "credit_costs", "credit_refills"
 };
 
 static void

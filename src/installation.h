@@ -17,7 +17,7 @@ typedef struct Installation
 	Oid			owner;
 	Oid			user_id_type;
 	Oid			usage_events;
-	Oid			config_tables[8];
+	Oid			config_tables[10];
 } Installation;
 
 typedef void (*config_changed_callback) (void);

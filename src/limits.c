@@ -10,6 +10,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "errors.h"
 #include "limits.h"
 #include "numbers.h"
 #include "plans.h"
@@ -264,6 +265,16 @@ is_usage_type(const Config *in, const char *name)
 {
 	return in->ntypes > 0 &&
 		bsearch(name, in->usage_types, in->ntypes, sizeof(char *), compare_type) != NULL;
+}
+
+void
+check_usage_type(const Config *config, const char *usage_type)
+{
+	if (!is_usage_type(config, usage_type))
+		ereport(ERROR,
+				(errcode(ERRCODE_UT_UNREGISTERED),
+				 errmsg("usage type \"%s\" is not registered", usage_type),
+				 errhint("Register it with define_usage_type(), or define a limit on it.")));
 }
 
 bool

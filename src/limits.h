@@ -112,6 +112,7 @@ extern const Config *current_config(void);
 extern const UsageLimit *find_limit(const Config *config, const char *name);
 extern void check_limit_exists(const char *limit_type);
 extern bool is_usage_type(const Config *config, const char *name);
+extern void check_usage_type(const Config *in, const char *usage_type);
 extern bool limit_covers(const UsageLimit *limit, const char *usage_type);
 extern bool limit_counts_status(const UsageLimit *limit, const char *status);
 

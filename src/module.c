@@ -4,6 +4,7 @@
 #include "compat.h"
 
 #include "alerts.h"
+#include "credits.h"
 #include "installation.h"
 #include "limits.h"
 #include "numbers.h"
@@ -25,6 +26,7 @@ _PG_init(void)
 	rows_init();
 	limits_init();
 	prices_init();
+	credits_init();
 	alerts_init();
 	worker_init();
 }

@@ -53,6 +53,12 @@ num_sign(Numeric a)
 }
 
 static inline Numeric
+num_least(Numeric a, Numeric b)
+{
+	return num_cmp(a, b) < 0 ? a : b;
+}
+
+static inline Numeric
 num_at_least_zero(Numeric value)
 {
 	return num_sign(value) < 0 ? num_zero : value;

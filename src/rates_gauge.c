@@ -121,7 +121,7 @@ raise_level(Datum user_id, const char *limit_type, Numeric delta)
 	Decision	decision = decide(&stakes, false);
 
 	if (!decision.allowed && setting_enabled)
-		raise_limit_reached(&decision);
+		raise_denial(&decision);
 	change_level_by(user_id, limit_type, delta);
 }
 

@@ -23,6 +23,7 @@
 
 #define MAX_ROWS 1000
 #define MAX_DAYS 3660
+#define MAX_METER_EVENTS 100000
 
 /* ---- looking where the events are ---- */
 
@@ -248,6 +249,28 @@ ut_get_usage_totals(PG_FUNCTION_ARGS)
 	args[3] = TimestampTzGetDatum(usage_now());
 	check_order(fcinfo, 0, 1);
 	return answer_rows(home, fcinfo, &totals, args, nulls);
+}
+
+static Statement meter_events = {
+	"SELECT * FROM @extschema@._stripe_meter_events($1, $2, $3)", 3, {TIMESTAMPTZOID, INT8OID, INT4OID}
+};
+
+PG_FUNCTION_INFO_V1(ut_stripe_meter_events);
+Datum
+ut_stripe_meter_events(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	char		nulls[4] = "   ";
+	Datum		args[3] = {0};
+
+	check_sees_all_users(home);
+	check_not_null(PG_ARGISNULL(0), "since");
+	args[0] = time_argument(fcinfo, 0, "since");
+	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
+	if (!PG_ARGISNULL(1))
+		args[1] = PG_GETARG_DATUM(1);
+	args[2] = number_argument(fcinfo, 2, "max_rows", MAX_METER_EVENTS);
+	return answer_rows(home, fcinfo, &meter_events, args, nulls);
 }
 
 static Statement stats_of_user = {

@@ -16,6 +16,7 @@
 #include "utils/varlena.h"
 
 bool		setting_enabled = true;
+bool		setting_credits_enabled;
 bool		setting_enforce_limits = true;
 char	   *setting_default_plan = NULL;
 char	   *setting_identity = NULL;
@@ -35,6 +36,7 @@ int			setting_unusual_use_floor = 100;
 static int	setting_alert_retention = 400 * SECS_PER_DAY;	/* read by SQL only */
 static char *setting_time_zone = NULL;
 static char *setting_limit_overrides = NULL;
+static char *setting_credit_refills = NULL;
 static pg_tz *default_zone = NULL;
 static char *setting_clock = NULL;
 
@@ -246,6 +248,10 @@ define_switches(void)
 							 "Records usage.",
 							 "When off, nothing is recorded and everything is allowed.",
 							 &setting_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("usage_tracking.credits_enabled",
+							 "Takes from the user's credits what a use costs.",
+							 "When off, uses cost no credits; they can be granted and spent all the same.",
+							 &setting_credits_enabled, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("usage_tracking.enforce_limits",
 							 "Refuses uses that do not fit a hard limit.",
 							 "When off, usage is recorded and nothing is refused.",
@@ -291,6 +297,11 @@ define_defaults(void)
 							   "A list such as prompts_daily.free=20, exports_daily.pro=-1.",
 							   &setting_limit_overrides, "", PGC_SUSET, GUC_LIST_INPUT,
 							   check_limit_overrides, assign_limit_overrides, NULL);
+	DefineCustomStringVariable("usage_tracking.credit_refills",
+							   "Lists the credits that users have anew in each period, by plan, above what the tables say.",
+							   "For example: free=100, pro=1000",
+							   &setting_credit_refills, "", PGC_SUSET, GUC_LIST_INPUT,
+							   check_credit_refills, assign_credit_refills, NULL);
 	DefineCustomStringVariable("usage_tracking.redacted_keys",
 							   "Lists keys whose values are not kept in metadata.",
 							   "At any depth, in any case, with - or _.",

@@ -11,6 +11,7 @@
 
 extern bool setting_enabled;
 extern bool setting_enforce_limits;
+extern bool setting_credits_enabled;
 extern char *setting_default_plan;
 extern char *setting_identity;
 extern char *setting_user_id;
@@ -36,5 +37,8 @@ extern pg_tz *find_time_zone(const char *name);
 extern bool check_limit_overrides(char **newval, void **extra, GucSource source);
 extern void assign_limit_overrides(const char *newval, void *extra);
 extern const char *limit_override(const char *limit_type, const char *plan);
+extern bool check_credit_refills(char **newval, void **extra, GucSource source);
+extern void assign_credit_refills(const char *newval, void *extra);
+extern const char *credit_refill_override(const char *plan);
 
 #endif							/* UT_SETTINGS_H */

@@ -64,6 +64,9 @@ static Statement find_traces = {
 	" UNION ALL SELECT FROM @extschema@.usage_reservations WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_levels WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_leases WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.credit_ledger WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.credit_grants WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.credit_accounts WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_alerts WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_alerts WHERE acknowledged_by OPERATOR(pg_catalog.=) $1"
 	" AND acknowledged_by OPERATOR(pg_catalog.<>) user_id"
@@ -71,6 +74,7 @@ static Statement find_traces = {
 	" UNION ALL SELECT FROM @extschema@.user_roles WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.user_roles WHERE granted_by OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.user_subscriptions WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.stripe_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.deleted_users WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_changes WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_changes WHERE changed_by OPERATOR(pg_catalog.=) $1",

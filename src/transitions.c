@@ -11,11 +11,13 @@
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
+#include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
 #include "query.h"
 #include "transitions.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -68,7 +70,9 @@ may_differ_from_statement(Relation relation)
 bool
 statement_touched(const TriggerData *trigger, const ChangeColumns *columns)
 {
-	if (!has_rows(trigger->tg_oldtable) && !has_rows(trigger->tg_newtable))
+	bool		has_tables = trigger->tg_oldtable != NULL || trigger->tg_newtable != NULL;
+
+	if (has_tables && !has_rows(trigger->tg_oldtable) && !has_rows(trigger->tg_newtable))
 		return false;
 	return !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
 		may_differ_from_statement(trigger->tg_relation) ||
@@ -109,11 +113,27 @@ check_amount(Oid relation, const char *column)
 						get_rel_name(relation), format_type_be(type))));
 }
 
+/* A name that is no transition table's would be some other table's. */
+static void
+check_transition_names(const TriggerData *trigger)
+{
+	const char *old_rows = trigger->tg_trigger->tgoldtable;
+	const char *new_rows = trigger->tg_trigger->tgnewtable;
+
+	if ((!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && (old_rows == NULL || strcmp(old_rows, OLD_ROWS) != 0)) ||
+		(!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && (new_rows == NULL || strcmp(new_rows, NEW_ROWS) != 0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" has other transition tables than its function needs",
+						trigger->tg_trigger->tgname)));
+}
+
 void
 check_change_columns(const TriggerData *trigger, const ChangeColumns *columns)
 {
 	Oid			relation = RelationGetRelid(trigger->tg_relation);
 
+	check_transition_names(trigger);
 	plain_column_type(relation, columns->key);
 	if (columns->amount != NULL)
 		check_amount(relation, columns->amount);
@@ -163,8 +183,74 @@ changes_sql(const TriggerData *trigger, const ChangeColumns *columns)
 	appendStringInfoString(&sql, ") AS c WHERE c.key IS NOT NULL GROUP BY c.key"
 						   " HAVING pg_catalog.sum(c.change) OPERATOR(pg_catalog.<>) 0");
 	if (columns->time != NULL)
-		appendStringInfoString(&sql, " OR pg_catalog.max(c.added) IS DISTINCT FROM pg_catalog.max(c.removed)");
+		appendStringInfoString(&sql, " OR (pg_catalog.max(c.added) OPERATOR(pg_catalog.=) pg_catalog.max(c.removed)"
+							   " OR COALESCE(pg_catalog.max(c.added), pg_catalog.max(c.removed)) IS NULL) IS NOT TRUE");
 	appendStringInfoString(&sql, " ORDER BY c.key");
+	return sql.data;
+}
+
+/* ---- one row ---- */
+
+static Tuplestorestate *
+rows_of(const TriggerData *trigger)
+{
+	return TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_newtable : trigger->tg_oldtable;
+}
+
+bool
+is_one_row(const TriggerData *trigger)
+{
+	return !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && tuplestore_tuple_count(rows_of(trigger)) == 1;
+}
+
+static void
+read_value(TupleTableSlot *slot, Oid relation, const char *column, RowValues *row, int n)
+{
+	AttrNumber	number = get_attnum(relation, column);
+	bool		isnull;
+	Datum		value = slot_getattr(slot, number, &isnull);
+
+	row->types[n] = getBaseType(get_atttype(relation, number));
+	row->nulls[n] = isnull ? 'n' : ' ';
+	if (!isnull)
+		row->values[n] = datumCopy(value, get_typbyval(row->types[n]), get_typlen(row->types[n]));
+}
+
+/* In the current context. */
+RowValues
+read_row(const TriggerData *trigger, const ChangeColumns *columns)
+{
+	Oid			relation = RelationGetRelid(trigger->tg_relation);
+	Tuplestorestate *rows = rows_of(trigger);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(trigger->tg_relation), &TTSOpsMinimalTuple);
+	RowValues	row = {{INT4OID, INT4OID, INT4OID}, {0, Int32GetDatum(1), 0}, {'n', ' ', 'n'}};
+
+	tuplestore_select_read_pointer(rows, tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND));
+	tuplestore_rescan(rows);
+	if (!tuplestore_gettupleslot(rows, true, false, slot))
+		elog(ERROR, "transition table is empty");
+	read_value(slot, relation, columns->key, &row, 0);
+	if (columns->amount != NULL)
+		read_value(slot, relation, columns->amount, &row, 1);
+	if (columns->time != NULL)
+		read_value(slot, relation, columns->time, &row, 2);
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
+}
+
+/* As changes_sql(), but that its key may be NULL and its change 0. */
+char *
+one_change_sql(const TriggerData *trigger, const ChangeColumns *columns)
+{
+	bool		is_new = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT $1 AS key, %sCOALESCE($2, 0)::%s AS change",
+					 is_new ? "" : "OPERATOR(pg_catalog.-) ", columns->amount == NULL ? "pg_catalog.int8" : "pg_catalog.numeric");
+	if (columns->time != NULL)
+		appendStringInfo(&sql, ", CASE WHEN %s THEN $3 END AS added, CASE WHEN %s THEN $3 END AS removed",
+						 is_new ? "true" : "false", is_new ? "false" : "true");
 	return sql.data;
 }
 
@@ -225,4 +311,18 @@ write_by_trigger(const TriggerData *trigger, int part, const char *sql)
 	if (statement->sql == NULL || strcmp(statement->sql, sql) != 0)
 		set_text(statement, sql);
 	return statement_write(statement, NULL, NULL);
+}
+
+/* With the parameters of one_change_sql(), whose types belong to the text. */
+uint64
+write_row_by_trigger(const TriggerData *trigger, int part, const char *sql, RowValues *row)
+{
+	Statement  *statement = kept_statement(trigger->tg_trigger->tgoid, part);
+
+	if (statement->sql == NULL || strcmp(statement->sql, sql) != 0 ||
+		memcmp(statement->argtypes, row->types, sizeof(row->types)) != 0)
+		set_text(statement, sql);
+	statement->nargs = lengthof(row->types);
+	memcpy(statement->argtypes, row->types, sizeof(row->types));
+	return statement_write(statement, row->values, row->nulls);
 }

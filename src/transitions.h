@@ -21,6 +21,10 @@
  *         ... result_datum(row, 1, &isnull)    the key, of the column's type, never NULL
  *         ... result_numeric(row, 2)           the change, never 0
  *
+ * If one row came or went, as most often, is_one_row() says so, and one_change_sql()
+ * with the parameters that read_row() finds is the same in less time; then no
+ * transition tables need be registered.
+ *
  * Rows come sorted by key.  changes_sql() may as well be a sub-select of a larger
  * statement.  Whoever it runs as needs no rights to the table, and its row
  * security does not apply.
@@ -56,5 +60,18 @@ extern void check_change_columns(const TriggerData *trigger, const ChangeColumns
 extern void register_transitions(TriggerData *trigger);
 extern char *changes_sql(const TriggerData *trigger, const ChangeColumns *columns);
 extern uint64 write_by_trigger(const TriggerData *trigger, int part, const char *sql);
+
+/* The parameters of one_change_sql(): key, amount or 1, time. */
+typedef struct RowValues
+{
+	Oid			types[3];
+	Datum		values[3];
+	char		nulls[3];
+} RowValues;
+
+extern bool is_one_row(const TriggerData *trigger);
+extern RowValues read_row(const TriggerData *trigger, const ChangeColumns *columns);
+extern char *one_change_sql(const TriggerData *trigger, const ChangeColumns *columns);
+extern uint64 write_row_by_trigger(const TriggerData *trigger, int part, const char *sql, RowValues *row);
 
 #endif							/* UT_TRANSITIONS_H */

@@ -2,12 +2,13 @@
  * usage.c -- the door: may it, and make it happen.
  *
  * The only writer of events and counters.  One use is, in one transaction:
- * locks (see locks.c), terms, decision, counters, key, event.  What the
+ * locks (see locks.c), terms, decision, credits, counters, key, event.  What the
  * decision refuses on sight costs no write and no row lock.
  */
 #include "compat.h"
 
 #include "alerts.h"
+#include "credits.h"
 #include "errors.h"
 #include "locks.h"
 #include "miscadmin.h"
@@ -15,16 +16,6 @@
 #include "plans.h"
 #include "settings.h"
 #include "usage.h"
-
-void
-check_usage_type(const Config *config, const char *usage_type)
-{
-	if (!is_usage_type(config, usage_type))
-		ereport(ERROR,
-				(errcode(ERRCODE_UT_UNREGISTERED),
-				 errmsg("usage type \"%s\" is not registered", usage_type),
-				 errhint("Register it with define_usage_type(), or define a limit on it.")));
-}
 
 Stakes
 weigh(const Config *config, const UserTerms *terms, const Event *event, bool afresh)
@@ -80,6 +71,14 @@ decide_taken(const Installation *home, Event *event, const Stakes *stakes)
 	return decision;
 }
 
+/* What a fact takes beyond what there is. */
+static void
+note_debt(const Event *event, bool may_refuse, Decision *decision)
+{
+	if (event->credits_owed != NULL && (strcmp(decision->reason, "ok") == 0 || strcmp(decision->reason, "unlimited") == 0))
+		decision->reason = may_refuse ? "not_enforced" : "overage";
+}
+
 /* An alert is about what is recorded: what is only reserved raises none. */
 static void
 insert(const Event *event, const Stakes *stakes)
@@ -119,6 +118,8 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	Stakes		stakes;
 	Stakes		changing;
 	FirstAnswer answer;
+	Numeric		price = credit_cost_of(event);
+	Account		account;
 
 	if (event->idempotency_key != NULL && find_first_answer(event, &answer))
 	{
@@ -136,14 +137,23 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 		terms.anchor = event->occurred_at;
 	stakes = weigh(config, &terms, event, true);
 	*decision = decide(&stakes, false);
+	if (price != NULL && may_refuse)
+		deny_without_credits(home, event, &terms, price, true, decision);
 	if (!decision->allowed && may_refuse)
 		return event->idempotency_key == NULL || key_is_free(event);
 
 	if (!terms.is_known && !note_first_use(event->user_id, event->occurred_at))
 		return false;
+	if (price != NULL)
+	{
+		account = lock_account(home, event->user_id, &terms);
+		if (!set_price(&account, event, price, may_refuse))
+			return false;
+	}
 	if (!take(event, &stakes, &changing, may_refuse))
 		return false;
 	*decision = decide_taken(home, event, &stakes);
+	note_debt(event, may_refuse, decision);
 	answer = answer_to_keep(decision);
 	if (event->idempotency_key != NULL && !keep_first_answer(event, &answer))
 	{
@@ -152,6 +162,11 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 		return false;
 	}
 	insert(event, &stakes);
+	if (price != NULL)
+	{
+		pay(&account, event);
+		write_account(&account);
+	}
 	return true;
 }
 

@@ -179,10 +179,10 @@ try_to_record_batch(const Installation *home, Batch *batch)
 
 	settle_known_keys(home, batch);
 	settle_repeated_keys(home, batch);
-	count_users(home, batch);
 	events = open_events(batch, false, &items, &n);
 	for (int i = 0; i < n; i++)
 		events[i]->id = next_event_id(home);
+	count_users(home, batch);
 	if (n > 0)
 		insert_events(home, events, n);
 	events = open_events(batch, true, &items, &n);

@@ -7,6 +7,7 @@
 #include "compat.h"
 
 #include "alerts.h"
+#include "credits.h"
 #include "miscadmin.h"
 #include "numbers.h"
 #include "settings.h"
@@ -104,8 +105,31 @@ find_span(Event **events, int n, TimestampTz *first, TimestampTz *last)
 	}
 }
 
+/* Before counters are locked; in the order of the batch, as one by one. */
 static void
-count_together(Event **events, int n)
+charge_together(const Installation *home, const UserTerms *terms, Event **events, int n)
+{
+	Account		account;
+	bool		is_locked = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		Numeric		price = credit_cost_of(events[i]);
+
+		if (price == NULL)
+			continue;
+		if (!is_locked)
+			account = lock_account(home, events[i]->user_id, terms);
+		is_locked = true;
+		set_price(&account, events[i], price, false);
+		pay(&account, events[i]);
+	}
+	if (is_locked)
+		write_account(&account);
+}
+
+static void
+count_together(const Installation *home, Event **events, int n)
 {
 	const Config *config = current_config();
 	Datum		user_id = events[0]->user_id;
@@ -114,6 +138,7 @@ count_together(Event **events, int n)
 	TimestampTz first;
 	TimestampTz last;
 
+	charge_together(home, &terms, events, n);
 	find_span(events, n, &first, &last);
 	read_counters(user_id, first, last, &stakes, true);
 	weigh_neighbours(&stakes, events, n);
@@ -124,7 +149,7 @@ count_together(Event **events, int n)
 }
 
 static void
-count_user(Batch *slice)
+count_user(const Installation *home, Batch *slice)
 {
 	BatchItem **items;
 	int			n;
@@ -134,7 +159,7 @@ count_user(Batch *slice)
 		if (!events[i]->has_own_time)
 			events[i]->occurred_at = usage_now();
 	if (n > 0)
-		count_together(events, n);
+		count_together(home, events, n);
 }
 
 void
@@ -145,7 +170,7 @@ count_users(const Installation *home, Batch *batch)
 		Batch		slice = {&batch->items[i]};
 
 		slice.n = length = run_length(home, &batch->items[i], batch->n - i);
-		count_user(&slice);
+		count_user(home, &slice);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

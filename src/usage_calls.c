@@ -4,6 +4,7 @@
 #include "compat.h"
 
 #include "arguments.h"
+#include "credits.h"
 #include "errors.h"
 #include "settings.h"
 #include "usage.h"
@@ -91,7 +92,7 @@ consume(FunctionCallInfo fcinfo, const char *function, bool raise)
 	become_owner(home, &before);
 	decision = record_use(home, &event, true);
 	if (raise && !decision.allowed)
-		raise_limit_reached(&decision);
+		raise_denial(&decision);
 	MemoryContextSwitchTo(caller);
 	result = decision_datum(fcinfo, &decision);
 	become_caller(&before);
@@ -161,6 +162,7 @@ ut_check_usage_limit(PG_FUNCTION_ARGS)
 	const Installation *home = installation_of(fcinfo);
 	MemoryContext caller = CurrentMemoryContext;
 	Event		event = {"check_usage_limit"};
+	Numeric		price;
 	UserTerms	terms;
 	Stakes		stakes;
 	Decision	decision;
@@ -175,6 +177,9 @@ ut_check_usage_limit(PG_FUNCTION_ARGS)
 	terms = terms_of_user(event.user_id, event.occurred_at, false);
 	stakes = stakes_by_name(current_config(), &terms, &event, event.usage_type);
 	decision = setting_enabled ? decide(&stakes, false) : decision_not_made();
+	price = setting_enabled ? credit_cost_of(&event) : NULL;	/* none, where a limit was named */
+	if (price != NULL)
+		deny_without_credits(home, &event, &terms, price, false, &decision);
 	MemoryContextSwitchTo(caller);
 	result = decision_datum(fcinfo, &decision);
 	become_caller(&before);

@@ -8,6 +8,7 @@
 
 #include "alerts.h"
 #include "arguments.h"
+#include "credits.h"
 #include "errors.h"
 #include "locks.h"
 #include "numbers.h"
@@ -96,6 +97,7 @@ reverse(const Installation *home, Datum user_id, int64 id, Numeric quantity, cha
 		check_quantity_left(&event, quantity);
 	if (nothing_left(&event))
 		return;
+	refund_event(home, &event, quantity != NULL ? quantity : event.quantity);
 	if (quantity != NULL && num_cmp(quantity, event.quantity) < 0)
 		keep_only_quantity(&event, quantity);
 	turn_into_correction(&event, reason);

@@ -251,15 +251,6 @@ decide(const Stakes *stakes, bool taken)
 	return decision;
 }
 
-/* With usage_tracking.enabled off. */
-Decision
-decision_not_made(void)
-{
-	Decision	decision = {true, "not_enforced", 0, NULL, NULL, num_from(-1), DT_NOEND, NULL};
-
-	return decision;
-}
-
 Decision
 decision_again(const FirstAnswer *answer, bool allowed, const char *reason)
 {

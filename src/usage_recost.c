@@ -157,6 +157,7 @@ turn_into_difference(Event *left, const LlmCost *cost)
 	left->call->output_cost = difference_of(cost->output, left->call->output_cost);
 	left->call->price_id = cost->price_id;
 	left->reason = "prices";
+	left->credits_used = left->credits_owed = NULL;
 	left->has_own_time = true;
 }
 

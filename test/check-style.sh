@@ -147,7 +147,7 @@ check_c() {
         if (file !~ /^src\// || (text !~ /@extschema@\./ && text !~ /^[ \n]*(SELECT|INSERT INTO|DELETE FROM|WITH|UPDATE [a-z%@"]+)[ \n]/)) return
         text = blank(text, "\047[^\047]*\047")
         text = blank(text, "OPERATOR\\(pg_catalog\\.[^)]+\\)")
-        if (text ~ /UPDATE/) text = blank(text, "(SET|,)[ \n]+\\(?[a-z_, ]+\\)? = ")
+        if (text ~ /UPDATE/) text = blank(text, "(SET|,)[ \n]+\\(?[a-z_%, ]+\\)? = ")
         n = split(text, piece, "\n"); split(lines, line, " ")
         for (i = 1; i <= n; i++) {
             s = " " piece[i] " "
@@ -193,7 +193,7 @@ check_sql() {
     { code = toupper(outside($0)) }
     code ~ /OR REPLACE|IF NOT EXISTS/ { say(FNR, "rooms create, they do not replace or skip") }
     { zoned = code; gsub(/TIMESTAMP *(\([0-9]\))? WITH TIME ZONE/, "", zoned) }
-    zoned ~ /(^|[^A-Z_])TIMESTAMP([^A-Z_]|$)/ { say(FNR, "timestamp without time zone") }
+    zoned ~ /(^|[^A-Z_"])TIMESTAMP([^A-Z_"]|$)/ { say(FNR, "timestamp without time zone") }
     code ~ /DOUBLE PRECISION|FLOAT[48]?([^A-Z]|$)/ { say(FNR, "floating point") }
     !start && code ~ /^ *CREATE +(OR +REPLACE +)?(FUNCTION|PROCEDURE) / { start = FNR; head = "" }
     start {

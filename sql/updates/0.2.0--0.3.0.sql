@@ -10,6 +10,24 @@ COMMENT ON COLUMN @extschema@.usage_events.credits_used IS
 COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
 'What it costs in credits beyond those there were: a fact is never refused';
 
+ALTER TABLE @extschema@.usage_reservations ADD COLUMN credits numeric;
+COMMENT ON COLUMN @extschema@.usage_reservations.credits IS
+'What is held of the user''s credits, NULL if it costs none';
+
+/* plans: events of Stripe */
+@new plans stripe_prices@
+@new plans stripe_events@
+@new plans _stripe_id@
+@new plans _stripe_time@
+@new plans _stripe_user@
+@new plans _read_stripe_event@
+@new plans _stripe_subscriptions@
+@new plans _stripe_state@
+@new plans _stripe_news@
+@new plans _forget_stripe@
+@new plans apply_stripe_event@
+@new plans set_stripe_price@
+
 /* counters: levels of gauges, and leases */
 @new counters usage_levels@
 @new counters usage_leases@
@@ -20,10 +38,21 @@ COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
 @new rates@
 @new tallies@
 
+/* reports: what a payment service is told */
+@new reports _stripe_meter_events@
+@new reports stripe_meter_events@
+
+/* signups: a user who goes takes what Stripe says of him along */
+@changed signups _forget_if_deleted@
+
 /* access: what is new, for whom */
 @changed access _audience@
+@changed access _readable@
+@changed access usage_security_check@
 
-/* signups: what a user leaves behind there */
+/* rollups, signups: credits, too */
+@changed rollups reconcile_usage@
+@new signups _forget_credits@
 @changed signups _forget_user@
 
 /* upkeep: leases that are over */

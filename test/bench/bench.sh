@@ -11,15 +11,15 @@
 #   BENCH_RUNS (7)          how often each side runs; the median counts
 #   BENCH_CLIENTS ("1 4 16")
 #   BENCH_KEYS (10000)      users, besides one hot user
-#   BENCH_ONLY              some of: check write cost wal layout; rollups, only if
-#                           asked for
+#   BENCH_ONLY              some of: check write cost wal layout tallies; rollups,
+#                           only if asked for
 #   BENCH_EVENTS ("1000000 10000000")  of rollups
 #   BENCH_DOC=1             writes the tables into doc/performance.md as well
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 : "${BENCH_SECONDS:=0.5}" "${BENCH_RUNS:=7}" "${BENCH_CLIENTS:=1 4 16}" "${BENCH_KEYS:=10000}"
-: "${BENCH_ONLY:=check write cost wal layout}" "${BENCH_DOC:=}"
+: "${BENCH_ONLY:=check write cost wal layout tallies}" "${BENCH_DOC:=}"
 : "${BENCH_EVENTS:=1000000 10000000}"
 
 # shellcheck source=test/lib/server.sh
@@ -48,7 +48,7 @@ CONF
 # make_template makes the database that every race has a copy of.
 make_template() {
     tell -c "CREATE DATABASE prepared"
-    for file in setup seed layout; do
+    for file in setup seed layout tallies; do
         tell -d prepared -f - <"$root/test/bench/$file.sql"
     done
     tell -d prepared -c 'VACUUM ANALYZE'
@@ -99,6 +99,16 @@ weigh_wal() {
 weigh_layout() {
     race layout "$BENCH_KEYS" 1 off layout_none layout_heap layout_btree layout_brin layout_partitions \
         layout_counter layout_seed
+}
+
+# Everybody uses one row, which each of these but the bare one locks until it commits.
+race_tallies() {
+    for sync in off on; do
+        for clients in $BENCH_CLIENTS; do
+            race tally "$BENCH_KEYS" "$clients" "$sync" tally_ours tally_bare tally_seed
+        done
+    done
+    race tally_1000 "$BENCH_KEYS" 1 off tally_ours_1000 tally_bare_1000 tally_seed_1000
 }
 
 # In one backend: a round trip would take longer than either.
@@ -153,10 +163,11 @@ for kind in $BENCH_ONLY; do
     write) race_writes ;;
     layout) weigh_layout ;;
     cost) race_costs ;;
+    tallies) race_tallies ;;
     rollups) weigh_rollups ;;
     wal) ;;
     *)
-        echo "bench.sh: BENCH_ONLY is some of: check write cost wal layout rollups" >&2
+        echo "bench.sh: BENCH_ONLY is some of: check write cost wal layout tallies rollups" >&2
         exit 2
         ;;
     esac

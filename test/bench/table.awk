@@ -60,6 +60,11 @@ function write_row(call, part) {
         ratio(cell, "ours_" call, "hand_write"), ratio(cell, "ours_" call, "seed_" call)
 }
 
+function tally_row(what, part, suffix) {
+    printf "| %s | %s | %s | %s | %s |\n", what, part[3], part[4],
+        ratio(cell, "tally_ours" suffix, "tally_bare" suffix), ratio(cell, "tally_ours" suffix, "tally_seed" suffix)
+}
+
 function wal_row(what, side,    bytes) {
     bytes = median_of(wal, cell, side)
     printf "| %s | %.0f | %.2f |\n", what, bytes, bytes / median_of(wal, cell, "hand_update")
@@ -93,6 +98,10 @@ function show_table(cell,    part) {
         headed("write", "| call | users | clients | `synchronous_commit` | to a statement by hand | to the PL/pgSQL service |")
         write_row("track", part)
         write_row("consume", part)
+    }
+    if (part[1] ~ /^tally/) {
+        headed("tally", "| tally | clients | `synchronous_commit` | to the bare INSERT | to the row trigger in PL/pgSQL |")
+        tally_row(part[1] == "tally" ? "a row of one preset" : "1000 rows of 100 presets", part, part[1] == "tally" ? "" : "_1000")
     }
     if (part[1] == "cost_1000") {
         headed("cost", "| cost of one call | µs | by hand, µs | to a statement by hand |")

@@ -8,7 +8,7 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
-\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''define_usage_type'',''define_usage_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''set_usage_level'',''add_usage_level'',''erase_user'',''export_user_data'',''define_campaign'',''recost_usage'''
+\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''set_stripe_price'',''stripe_meter_events'',''define_usage_type'',''define_usage_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''set_usage_level'',''add_usage_level'',''erase_user'',''export_user_data'',''define_campaign'',''recost_usage'''
 
 /* One more attacker for this file: a server role that acts for user A. */
 INSERT INTO attack.attackers VALUES ('service_role', true, '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', '');
@@ -29,7 +29,7 @@ SELECT attack.by_all('54 rows in user_roles', ARRAY[
 
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM usage._audience() AS f JOIN pg_proc AS p ON p.oid = f.function
             WHERE audience = 'user' AND proname NOT IN (:admin_functions)
-              AND proname !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count)$'),
+              AND proname !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap)$'),
           '{_calls_of_user,_sees_all_users,_usage_of_user,acknowledge_usage_alert,check_usage_limit,consume_usage,current_user_id,get_campaigns,get_usage_alerts,get_usage_totals,get_user_aggregations,get_user_costs,get_user_stats,get_user_usage,get_user_usage_history,has_role,is_admin,require_usage}',
           'all that users may call, but for these, is for admins and attacked below');
 
@@ -110,6 +110,7 @@ SELECT is(state, '00000', 'an admin may: ' || statement || told)
                     format('SELECT usage.set_usage_level(%L, ''mails_kept'', 3)', :b), format('SELECT usage.add_usage_level(%L, ''mails_kept'', -1)', :b),
                     format('SELECT usage.reverse_usage(%L, %s)', :b, (SELECT min(id) FROM usage.usage_events WHERE user_id = :b AND usage_type = 'film' AND corrects IS NULL)),
                     format('UPDATE usage.user_usage SET used = 2, max_usage = 9 WHERE user_id = %L AND limit_type = ''calls_daily''', :b),
+                    'SELECT usage.set_stripe_price(''price_1'', ''team'')', 'SELECT * FROM usage.stripe_meter_events(''2020-01-01'')',
                     'SELECT usage.recost_usage(now() - interval ''1 day'', now())', format('SELECT usage.define_campaign(%L, ''autumn'')', :b),
                     format('SELECT id, user_id, total_cost FROM usage.api_usage WHERE user_id = %L', :b), format('SELECT * FROM usage._calls_of_user(%L)', :b),
                     'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement, attack.run('authenticated', statement);
@@ -119,6 +120,7 @@ SELECT is(state, '42501', 'an admin may not: ' || statement)
                     format('SELECT usage.reserve_usage(%L, ''call'')', :b), format('SELECT usage.commit_usage(%L, 1)', :b), format('SELECT usage.release_usage(%L, 1)', :b),
                     format('SELECT usage.acquire_lease(%L, ''calls_daily'')', :b), format('SELECT usage.renew_lease(%L, 1)', :b), format('SELECT usage.release_lease(%L, 1)', :b),
                     'SELECT * FROM usage.usage_levels', 'SELECT * FROM usage.usage_leases', 'SELECT usage.verify_usage_gauge(''calls_daily'')',
+                    'SELECT usage.apply_stripe_event(''{"id": "evt_1", "type": "nothing"}'')', 'SELECT * FROM usage.stripe_events', 'SELECT * FROM usage.stripe_prices',
                     'SELECT usage.track_usage_batch(''[]'')', format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'')', :b),
                     format('SELECT id, user_id, cost FROM usage.usage_events WHERE user_id = %L', :b), 'SELECT name FROM usage.campaigns', 'SELECT used FROM usage.usage_alerts', 'SELECT metadata FROM usage.usage_events', 'SELECT reason FROM usage.usage_events', 'SELECT * FROM usage.usage_events_default', 'SELECT * FROM usage.model_prices',
                     'DELETE FROM usage.campaigns', 'SELECT usage.usage_maintenance()', 'SELECT * FROM usage.usage_changes',

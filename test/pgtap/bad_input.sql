@@ -36,6 +36,8 @@ SELECT reserve_usage(:'ann', 'video', 3), adjust_usage(:'ann', 'videos_daily', 2
 SELECT _raise_unusual_use(:'ann', 'video', '2026-03-09', 3, 1), define_usage_alert('videos_daily', 99);
 INSERT INTO usage_carried VALUES (:'ann', 'image', 'success', 0, '2025-01-01 00:00+00', 1, 1, 0, 0);
 SELECT install_seed_prices();
+SELECT set_stripe_price('price_1', 'pro'), apply_stripe_event(jsonb_build_object('id', 'evt_1', 'type', 'customer.subscription.created', 'created', 1772323200, 'data', jsonb_build_object('object',
+    jsonb_build_object('id', 'sub_1', 'customer', 'cus_1', 'status', 'active', 'metadata', jsonb_build_object('user_id', :'ann'), 'items', '{"data": [{"price": "price_1"}]}'::jsonb))));
 SELECT define_campaign(:'ann', 'spring', 'Spring', 100);
 SELECT track_api_usage(:'ann', 'image', 'openai', 'gpt-4o', input_tokens => 1000, campaign_id => 'spring', ip => '192.0.2.1', metadata => '{"token": "x"}');
 SELECT track_api_usage(:'ann', 'image', 'openai', 'unpriced', input_tokens => 7);
@@ -46,6 +48,11 @@ CREATE TABLE public.bad_input_rows (LIKE public.bad_input_users);
 SELECT attach_usage_gauge('public.bad_input_rows', 'rows_there', 'id');
 INSERT INTO public.bad_input_rows TABLE public.bad_input_users;
 INSERT INTO deleted_users VALUES ('00000000-0000-0000-0000-00000000000c', 'erase', '2026-03-01');
+CREATE TABLE public.bad_input_presets (id integer PRIMARY KEY, uses bigint, more bigint, at timestamptz, born date);
+CREATE TABLE public.bad_input_uses (id integer, uses bigint, at timestamptz, born date);
+INSERT INTO public.bad_input_presets VALUES (1);
+INSERT INTO public.bad_input_uses VALUES (1, 1, '2026-03-01');
+SELECT attach_usage_tally('public.bad_input_presets', 'id', 'uses', 'public.bad_input_uses', 'id', NULL, 'at', 'uses');
 CREATE ROLE regress_ut_bad_input;
 \o
 
@@ -209,7 +216,32 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('detach_usage_gauge',                   'target',          'followed table', '''public.bad_input_rows'''),
     ('attach_usage_gauge',                   'user_column',     'column',       '''id'''),
     ('attach_usage_gauge',                   'amount_column',   'amount column', 'NULL'),
-    ('usage_maintenance',                    'max_seconds',     'seconds',      '600')
+    ('apply_stripe_event',                   'event',           'stripe event', '''{"id": "evt_2", "type": "nothing"}'''),
+    ('set_stripe_price',                     'price',           'given text',   '''price_2'''),
+    ('set_stripe_price',                     'plan',            'known plan',   '''pro'''),
+    ('stripe_meter_events',                  'since',           'begin of all', '''2026-03-01'''),
+    ('stripe_meter_events',                  'after_id',        'any id',       'NULL'),
+    ('stripe_meter_events',                  'max_rows',        'many rows',    '7'),
+    ('usage_maintenance',                    'max_seconds',     'seconds',      '600'),
+    ('attach_usage_tally',                   'target',          'tally table',  '''public.bad_input_presets'''),
+    ('attach_usage_tally',                   'source',          'tally table',  '''public.bad_input_uses'''),
+    ('attach_usage_tally',                   'key',             'column',       '''id'''),
+    ('attach_usage_tally',                   'source_key',      'column',       '''id'''),
+    ('attach_usage_tally',                   'count_column',    'column',       '''more'''),
+    ('attach_usage_tally',                   'last_used_column', 'column or none', '''at'''),
+    ('attach_usage_tally',                   'used_at_column',  'time column',  '''at'''),
+    ('attach_usage_tally',                   'user_column',     'any column or none', '''uses'''),
+    ('detach_usage_tally sync_usage_tally verify_usage_tally popular_resources trending_resources get_top_resource_users get_usage_heatmap',
+                                             'target',          'tally',        '''public.bad_input_presets'''),
+    ('detach_usage_tally sync_usage_tally verify_usage_tally popular_resources trending_resources get_top_resource_users get_usage_heatmap',
+                                             'count_column',    'tallied column', '''uses'''),
+    ('detach_usage_tallies',                 'source',          'any table',    '''public.bad_input_uses'''),
+    ('popular_resources trending_resources get_top_resource_users', 'max_rows', 'rows', '7'),
+    ('trending_resources',                   'half_life',       'half life',    '''7 days'''),
+    ('get_top_resource_users',               'resource_key',    'key',          '''1'''),
+    ('get_usage_heatmap',                    'resource_key',    'key or none',  '''1'''),
+    ('get_usage_heatmap',                    'days',            'days',         '7'),
+    ('get_usage_heatmap',                    'time_zone',       'zone',         '''Europe/Berlin''')
     ) AS v (functions, argument, kind, good);
 
 -- ---- the nasty values: 00000 is legal, else what it is refused with ----
@@ -285,6 +317,29 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('tokens', '00000', ARRAY['0', '9223372036854774000']),
     ('address', '00000', ARRAY['NULL', '''255.255.255.255''', '''10.0.0.0/8''', '''::1''', '''fe80::/10''', '''::ffff:192.0.2.1''', '''0.0.0.0/0''']),
     ('address', '22P02', ARRAY['''''', '''192.0.2''', '''192.0.2.256''', '''192.0.2.1/33''', '''::1%eth0''', '''localhost''', '''''''); DROP TABLE usage.plans; --''', 'repeat(''1'', 1000000)::inet']),
+
+    ('stripe event', '22004', ARRAY['NULL']),
+    ('stripe event', '22023', ARRAY['''{}''', '''[]''', '''null''', '''7''', '''"evt_1"''', '''{"id": "evt_2"}''', '''{"type": "invoice.paid"}''', '''{"id": 7, "type": "invoice.paid"}''',
+        '''{"id": "evt_2", "type": "customer.subscription.updated"}''', '''{"id": "evt_2", "type": "customer.subscription.updated", "created": 1e400, "data": {"object": {"id": "s", "customer": "c", "status": "active"}}}''',
+        '''{"id": "evt_2", "type": "customer.subscription.updated", "created": 7, "data": {"object": {"id": "s", "customer": "c", "status": "free"}}}''',
+        'jsonb_build_object(''id'', repeat(''x'', 256), ''type'', ''invoice.paid'')', 'jsonb_build_object(''id'', ''evt_2'', ''type'', repeat(''x'', 1000000))',
+        '(repeat(''['', 900) || repeat('']'', 900))::jsonb']),
+    ('stripe event', '22P02', ARRAY['''''', '''{''']),
+    ('stripe event', '22P05', ARRAY['''{"id": "\u0000", "type": "invoice.paid"}''']),
+    ('stripe event', '00000', ARRAY['''{"id": "evt_1", "type": "invoice.paid"}''', '''{"id": "evt_2", "type": "customer.subscription.updated", "created": 253402300799, "data": {"object": {"id": "s", "customer": "c", "status": "active", "items": {"data": [7]}}}}''',
+        '''{"id": "''''); DROP TABLE usage.plans; --", "type": "customer.subscription.deleted", "created": 0, "data": {"object": {"id": "%s", "customer": "🎬", "status": "canceled", "metadata": {"user_id": {"a": 1}}}}}''',
+        'jsonb_build_object(''id'', repeat(''🎬'', 255), ''type'', ''x'')']),
+    ('given text', '22004', ARRAY['NULL']),
+    ('given text', '22023', ARRAY['''''', 'repeat(''x'', 256)', 'repeat(''é'', 256)', 'repeat(''x'', 1000000)']),
+    ('given text', '00000', ARRAY['repeat(''🎬'', 255)', ''' ''', '''%s%n''', '''''''); DROP TABLE usage.plans; --''']),
+    ('begin of all', '22004', ARRAY['NULL']),
+    ('begin of all', '22008', ARRAY['''infinity''', '''-infinity''', '''2026-02-30''']),
+    ('begin of all', '22007', ARRAY['''''', '''soon''']),
+    ('begin of all', '00000', ARRAY['''4714-11-24 00:00:00+00 BC''', '''294276-12-31 23:59:59.999999+00''']),
+    ('many rows', '22004', ARRAY['NULL']),
+    ('many rows', '22023', ARRAY['0', '-1', '100001', '-2147483648', '2147483647']),
+    ('many rows', '22003', ARRAY['''2147483648''']),
+    ('many rows', '00000', ARRAY['1', '100000']),
 
     ('campaign', '22004', ARRAY['NULL']),
     ('campaign', '22023', ARRAY['''''', 'repeat(''x'', 256)', 'repeat(''é'', 256)', 'repeat(''x'', 1000000)']),
@@ -416,7 +471,29 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('seconds', '22004', ARRAY['NULL']),
     ('seconds', '22023', ARRAY['0', '-1', '-2147483648']),
     ('seconds', '22003', ARRAY['''2147483648''']),
-    ('seconds', '00000', ARRAY['2147483647'])
+    ('seconds', '00000', ARRAY['2147483647']),
+    ('tally table, tally, tallied column, any table, key, half life', '22004', ARRAY['NULL']),
+    ('tally table, tally, any table', '42P01', ARRAY['0', '4000000000', '''public.bad_input_nothing''']),
+    ('tally table', '42809', ARRAY['''public.bad_input_view''', '''usage.user_usage''', '''usage.usage_events_id_seq''', '''usage.plans_pkey''']),
+    ('tally table', '42703', ARRAY['''usage.plans''']),
+    ('tally', '55000', ARRAY['''public.bad_input_uses''', '''public.bad_input_view''', '''usage.plans''', '''usage.plans_pkey''']),
+    ('tallied column', '55000', ARRAY['''''', '''USES''', '''more''', '''ctid''', '''''''); DROP TABLE usage.plans; --''', '''🎬''', 'repeat(''x'', 300)']),
+    ('any table', '00000', ARRAY['''public.bad_input_more''', '''public.bad_input_view''']),
+    ('column or none', '42703', ARRAY['''''', '''nothing''', '''ctid''', '''''''); DROP TABLE usage.plans; --''']),
+    ('column or none, any column or none', '00000', ARRAY['NULL']),
+    ('column or none', '42804', ARRAY['''born''']),
+    ('any column or none', '42703', ARRAY['''''', '''nothing''', '''ctid''', '''''''); DROP TABLE usage.plans; --''']),
+    ('any column or none', '00000', ARRAY['''born''']),
+    ('time column', '22023', ARRAY['NULL']),
+    ('time column', '42703', ARRAY['''''', '''nothing''', '''ctid''']),
+    ('time column', '42804', ARRAY['''born''']),
+    ('half life', '22023', ARRAY['''0''', '''-1 day''', '''0.9 seconds''', '''10 years 1 day''', '''178000000 years''', '''-178000000 years''', '''2147483647 days''']),
+    ('half life', '22007', ARRAY['''''', '''soon''']),
+    ('half life', '00000', ARRAY['''1 second''', '''10 years''']),
+    ('key, key or none', '22P02', ARRAY['''''', '''x''', '''1''''); DROP TABLE usage.plans; --''']),
+    ('key, key or none', '22003', ARRAY['''9223372036854775808''']),
+    ('key, key or none', '00000', ARRAY['''0''', '''-1''']),
+    ('key or none', '00000', ARRAY['NULL'])
     ) AS v (kinds, sqlstate, "values"), string_to_table(kinds, ', ') AS kind, unnest("values") AS value;
 
 /* What is an id depends on its type; a legal one is still not whose thing it is. */

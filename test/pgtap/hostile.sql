@@ -211,6 +211,55 @@ SELECT results_eq('SELECT DISTINCT what, who FROM shop.log WHERE what = ''cast''
                   'make_admin_by_email() runs the casts of the shop''s types, as the shop');
 SELECT is(test.lines(), 'none', 'and nothing as a superuser');
 
+/* ---- tallies: what hangs on the target runs as its owner, whoever changes the source ---- */
+
+DELETE FROM shop.log;
+SET LOCAL ROLE regress_ut_shop;
+CREATE TABLE shop.goods (id integer PRIMARY KEY, sold integer DEFAULT 0 CHECK (shop.note('check')), last_sold timestamptz,
+                         twice text GENERATED ALWAYS AS (shop.noted('generated', sold::text)) STORED);
+CREATE INDEX ON shop.goods (shop.noted('index', sold::text));
+CREATE TRIGGER before BEFORE UPDATE ON shop.goods FOR EACH ROW EXECUTE FUNCTION shop.note_trigger();
+CREATE TRIGGER after AFTER UPDATE ON shop.goods FOR EACH ROW EXECUTE FUNCTION shop.note_trigger();
+CREATE TRIGGER everything AFTER UPDATE ON shop.goods FOR EACH STATEMENT EXECUTE FUNCTION shop.note_trigger();
+CREATE POLICY noting ON shop.goods USING (shop.note('policy')) WITH CHECK (shop.note('policy check'));
+ALTER TABLE shop.goods ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE shop.goods NO FORCE ROW LEVEL SECURITY;
+INSERT INTO shop.goods VALUES (1), (2);
+ALTER TABLE shop.goods FORCE ROW LEVEL SECURITY;
+CREATE TABLE shop.sales (good bigint, at timestamptz, who text);
+INSERT INTO shop.sales VALUES (1, '2026-03-01', 'x');
+GRANT ALL ON shop.sales TO regress_ut_shopper;
+RESET ROLE;
+DELETE FROM shop.log;
+SET LOCAL search_path = "$user", aside, shop, pg_catalog, pg_temp;
+SELECT usage.attach_usage_tally('shop.goods', 'id', 'sold', 'shop.sales', 'good', 'last_sold', 'at', 'who') AS synced \gset
+INSERT INTO shop.sales VALUES (1, '2026-03-02', 'y');
+INSERT INTO shop.sales VALUES (2, '2026-03-02', 'y'), (1, '2026-03-03', 'y'), (2, '2026-03-04', 'z');
+SET LOCAL ROLE regress_ut_shopper;
+INSERT INTO shop.sales VALUES (2, '2026-03-05', 'z');
+UPDATE shop.sales SET good = 1 WHERE at OPERATOR(pg_catalog.=) '2026-03-05';
+DELETE FROM shop.sales WHERE at OPERATOR(pg_catalog.>) '2026-03-03';
+RESET ROLE;
+SELECT count(*) AS wrong FROM usage.verify_usage_tally('shop.goods', 'sold') \gset
+SELECT usage.sync_usage_tally('shop.goods', 'sold') AS repaired \gset
+TRUNCATE shop.sales;
+SET LOCAL search_path = public;
+SELECT is(:synced, 1, 'attach_usage_tally() counts what is there, hostile path or not');
+SELECT is(:wrong + :repaired, 0, 'and goes on counting');
+SELECT results_eq('SELECT sum(sold)::int FROM shop.goods', 'VALUES (0)', 'to the last row');
+DELETE FROM shop.log WHERE what ~ '^(policy|generated)' AND who = current_user;    -- of the line above
+SELECT bag_eq('SELECT DISTINCT what FROM shop.log', $$VALUES ('check'), ('generated'), ('index'), ('before'), ('after'), ('everything')$$, 'what hangs on the target ran');
+SELECT is(test.lines(), 'none', 'as its owner');
+SELECT is((SELECT count(*) FROM shop.log WHERE who <> 'regress_ut_shop')::int, 0, 'and not as who changed the source');
+SET LOCAL ROLE regress_ut_shop;
+CREATE TYPE shop.good AS (good bigint);
+CREATE FUNCTION shop.good_to_bigint(shop.good) RETURNS bigint LANGUAGE sql AS $$ SELECT ($1).good FROM shop.note('cast') $$;
+CREATE CAST (shop.good AS bigint) WITH FUNCTION shop.good_to_bigint(shop.good) AS IMPLICIT;
+ALTER TABLE shop.sales ALTER good TYPE shop.good USING row(good)::shop.good;
+RESET ROLE;
+SELECT throws_ok('INSERT INTO shop.sales VALUES (row(1)::shop.good)', '42804', NULL, 'a key that became a type of the shop''s own is refused');
+SELECT usage.detach_usage_tally('shop.goods', 'sold') \g /dev/null
+
 /* ---- only tables, only one's own ---- */
 
 DELETE FROM shop.log;

@@ -81,6 +81,9 @@ BEGIN
     hold := (reserve_usage(id, 'clip')).id;
     PERFORM commit_usage(id, hold, metadata => to_jsonb(own));
     PERFORM set_usage_level(id, 'places', 3), acquire_lease(id, 'places', idempotency_key => 'lease ' || own), acquire_lease(id, 'places', NULL);
+    PERFORM set_stripe_price('price', 'pro'), apply_stripe_event(jsonb_build_object('id', 'evt ' || own, 'type', 'customer.subscription.created', 'created', 1772323200, 'data', jsonb_build_object('object', jsonb_build_object(
+                'id', 'sub ' || own, 'customer', 'cus ' || own, 'status', 'active', 'metadata', jsonb_build_object('user_id', id, 'name', own), 'items', '{"data": [{"price": "price"}]}'::jsonb)))),
+            apply_stripe_event(jsonb_build_object('id', 'inv ' || own, 'type', 'invoice.paid', 'created', 1772323200, 'data', jsonb_build_object('object', jsonb_build_object('subscription', 'sub ' || own, 'customer', 'cus ' || own))));
     UPDATE user_subscriptions SET stripe_customer_id = own, stripe_subscription_id = own, metadata = to_jsonb(own) WHERE user_id = id;
     INSERT INTO usage_carried VALUES (id, 'clip', 'success', 0, '2025-01-01', 1, 2, 3, 4);
     INSERT INTO usage_aggregations VALUES (id, '2025-01-01', 'clip', '', '', '', 'success', true, 1, 2, 3, 0, 0, 4, 0, 5, 1, 5);

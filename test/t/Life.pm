@@ -54,6 +54,8 @@ SELECT \@.define_campaign($bob, 'spring', 'Spring', 2.5);
 SELECT \@.set_user_plan($bob, 'gold', '2026-12-31', '2026-01-31', '2026-02-28');
 SELECT \@.set_user_limit($cyd, 'photos', 2, '2027-01-01', 'asked nicely');
 SELECT \@.set_user_clock($bob, 'Asia/Tokyo', '2026-01-31 10:00+00');
+SELECT \@.set_stripe_price('price_1', 'gold'), \@.apply_stripe_event(format('{"id": "evt_1", "type": "customer.subscription.created", "created": 1770681600, "data": {"object": {"id": "sub_1", "customer": "cus_2",
+    "status": "active", "metadata": {"user_id": %s}, "items": {"data": [{"price": {"id": "price_1"}, "current_period_start": 1770681600, "current_period_end": 1773100800}]}}}}', to_json('55555555-0000-4000-8000-000000000000'::text))::jsonb);
 UPDATE \@.user_subscriptions SET stripe_customer_id = 'cus_1', metadata = '{"a": [1, null, "\\\\ \\n é"]}' WHERE user_id = $bob;
 SELECT \@.make_admin_by_email('ada\@example.com');
 SELECT \@.grant_role($bob, 'support');

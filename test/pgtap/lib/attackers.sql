@@ -55,6 +55,8 @@ SELECT usage.define_usage_limit('calls_daily', 'call', 10);
 SELECT usage.set_plan_limit('pro', 'calls_daily', 20);
 SELECT usage.set_temporary_limit('calls_daily', 25, '2020-01-01', '2020-02-01', 'pro', 'secret reason');
 SELECT usage.set_user_plan(:b, 'pro');
+SELECT usage.set_stripe_price('price_secret', 'pro'), usage.apply_stripe_event(format('{"id": "evt_secret", "type": "customer.subscription.created", "created": 1772323200, "data": {"object": {"id": "sub_secret",
+    "customer": "cus_secret", "status": "active", "metadata": {"user_id": %s}, "items": {"data": [{"price": "price_secret"}]}}}}', to_json(:b::text))::jsonb);
 UPDATE usage.user_subscriptions SET stripe_customer_id = 'cus_secret', metadata = '{"note": "secret"}' WHERE user_id = :b;
 SELECT usage.set_user_limit(:b, 'calls_daily', 7, reason => 'secret reason');
 SELECT usage.set_user_limit(:a, 'calls_daily', 5);

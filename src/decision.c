@@ -1,16 +1,25 @@
 /*
- * usage_answer.c -- a decision as SQL sees it: a row, or an error that says as much.
+ * decision.c -- a decision as SQL sees it: a row, or an error that says as much.
  */
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "decision.h"
 #include "errors.h"
 #include "funcapi.h"
 #include "numbers.h"
 #include "settings.h"
-#include "usage.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+
+/* With usage_tracking.enabled off. */
+Decision
+decision_not_made(void)
+{
+	Decision	decision = {true, "not_enforced", 0, NULL, NULL, num_from(-1), DT_NOEND, NULL};
+
+	return decision;
+}
 
 static int64
 seconds_until(TimestampTz at)
@@ -46,8 +55,11 @@ decision_datum(FunctionCallInfo fcinfo, const Decision *d)
 		values[3] = CStringGetTextDatum(d->limit_type);
 	if (!(nulls[4] = d->used == NULL))
 		values[4] = NumericGetDatum(d->used);
-	values[5] = NumericGetDatum(d->max_usage);
-	if (!(nulls[6] = !limited || d->used == NULL))
+	if (!(nulls[5] = d->max_usage == NULL))
+		values[5] = NumericGetDatum(d->max_usage);
+	if (d->credits_left != NULL)
+		values[6] = NumericGetDatum(d->credits_left);
+	else if (!(nulls[6] = !limited || d->used == NULL))
 		values[6] = NumericGetDatum(remaining_of(d));
 	values[7] = TimestampTzGetDatum(d->reset_at);
 	nulls[7] = never;
@@ -97,7 +109,7 @@ limit_detail(const Decision *d)
 					timestamptz_to_str(d->reset_at));
 }
 
-void
+static void
 raise_limit_reached(const Decision *d)
 {
 	Refusal		refusal = {
@@ -113,4 +125,29 @@ raise_limit_reached(const Decision *d)
 	};
 
 	raise_refusal(&refusal);
+}
+
+static void
+raise_insufficient_credits(const Decision *d)
+{
+	Refusal		refusal = {
+		.sqlstate = ERRCODE_UT_INSUFFICIENT_CREDITS,
+		.http_status = 402,
+		.http_text = "Payment Required",
+		.message = "not enough credits",
+		.detail = psprintf("%s are left.", num_text(d->credits_left)),
+		.hint = TIMESTAMP_IS_NOEND(d->reset_at) ? "Grant more with grant_credits()."
+		: "Wait for the refill, or grant more with grant_credits()."
+	};
+
+	raise_refusal(&refusal);
+}
+
+void
+raise_denial(const Decision *d)
+{
+	if (d->credits_left != NULL)
+		raise_insufficient_credits(d);
+	raise_limit_reached(d);
+	pg_unreachable();
 }

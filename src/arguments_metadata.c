@@ -1,14 +1,18 @@
 /*
- * usage_redact.c -- what must not be kept of a request or a response.
+ * arguments_metadata.c -- what describes a use: cut if it is long, without secrets.
  *
  * Applications hand over headers and bodies as metadata.  Values under the keys
  * that usage_tracking.redacted_keys lists are replaced, at any depth.
  */
 #include "compat.h"
 
+#include "arguments.h"
+#include "mb/pg_wchar.h"
 #include "settings.h"
-#include "usage.h"
+#include "utils/builtins.h"
 
+#define MAX_METADATA_BYTES 8192
+#define MAX_ERROR_CHARACTERS 1000
 #define REDACTED "[redacted]"
 
 static char
@@ -82,4 +86,37 @@ redact(Jsonb *metadata)
 		hide = token == WJB_KEY && is_redacted(&value);
 	}
 	return JsonbValueToJsonb(result);
+}
+
+/* Decoration is cut, never a reason to refuse a fact. */
+char *
+cut_text(Datum value, bool isnull)
+{
+	text	   *full;
+	int			characters;
+	int			bytes;
+
+	if (isnull)
+		return NULL;
+	full = DatumGetTextPP(value);
+	characters = pg_mbstrlen_with_len(VARDATA_ANY(full), VARSIZE_ANY_EXHDR(full));
+	if (characters <= MAX_ERROR_CHARACTERS)
+		return text_to_cstring(full);
+	bytes = pg_mbcharcliplen(VARDATA_ANY(full), VARSIZE_ANY_EXHDR(full), MAX_ERROR_CHARACTERS);
+	return psprintf("%.*s ... (cut from %d characters)", bytes, VARDATA_ANY(full), characters);
+}
+
+Jsonb *
+metadata_argument(FunctionCallInfo fcinfo, int n)
+{
+	Jsonb	   *full;
+	char	   *mark;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	full = redact(PG_GETARG_JSONB_P(n));
+	if (VARSIZE(full) <= MAX_METADATA_BYTES)
+		return full;
+	mark = psprintf("{\"cut_from_bytes\": %u}", (unsigned) VARSIZE(full));
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(mark)));
 }

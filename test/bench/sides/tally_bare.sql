@@ -1,0 +1,1 @@
+INSERT INTO tally_bare.preset_usage (preset_id, user_id) VALUES ('00000000-0000-0000-0000-000000000001', $1);
