@@ -102,10 +102,11 @@ read_changes(const Installation *home, const TriggerData *trigger, const ChangeC
 
 /* ---- what follows ---- */
 
+/* Of a level that is locked. */
 static void
-change_level_by(Datum user_id, const char *limit_type, Numeric delta)
+change_level_by(Datum user_id, const char *limit_type, Numeric before, Numeric delta)
 {
-	Numeric		level = num_trim(num_add(lock_level(user_id, limit_type), delta));
+	Numeric		level = num_trim(num_add(before, delta));
 
 	if (num_cmp(level, num_too_large) >= 0)
 		ereport(ERROR,
@@ -122,7 +123,7 @@ raise_level(Datum user_id, const char *limit_type, Numeric delta)
 
 	if (!decision.allowed && setting_enabled)
 		raise_denial(&decision);
-	change_level_by(user_id, limit_type, delta);
+	change_level_by(user_id, limit_type, stakes.all[0].used, delta);
 }
 
 static Statement find_level = {
@@ -147,7 +148,7 @@ apply(const Installation *home, const Change *change, const char *limit_type, bo
 	if (num_sign(change->delta) > 0 && limit_is_gauge(find_limit(current_config(), limit_type)))
 		raise_level(change->user_id, limit_type, change->delta);
 	else if (!by_delete || !is_forgotten(change->user_id, limit_type))
-		change_level_by(change->user_id, limit_type, change->delta);
+		change_level_by(change->user_id, limit_type, lock_level(change->user_id, limit_type), change->delta);
 }
 
 static Statement empty = {

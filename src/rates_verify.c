@@ -41,7 +41,7 @@ read_attachment(Oid target, const char *limit_type, Oid *table_owner)
 
 /* Two arrays, of users and of what they have; NULL if nobody has anything. */
 static void
-read_table(const Attachment *attachment, Oid table_owner, const char *level_sql, Datum *arrays, char *nulls)
+read_table(Oid table_owner, const char *level_sql, Datum *arrays, char *nulls)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	char	   *command = psprintf("SELECT pg_catalog.array_agg(t.id), pg_catalog.array_agg(t.level) FROM (%s) AS t (id, level)",
@@ -99,7 +99,7 @@ ut_verify_usage_gauge(PG_FUNCTION_ARGS)
 				 errmsg("level of \"%s\" follows no table", limit_type)));
 	attachment = read_attachment(target, limit_type, &table_owner);
 	check_user_column(home, target, attachment.user_column);
-	read_table(&attachment, table_owner, levels_sql(home, &attachment), args, nulls);
+	read_table(table_owner, levels_sql(home, &attachment), args, nulls);
 	become_owner(home, &before);
 	statement_answer(&differences, args, nulls, (ReturnSetInfo *) fcinfo->resultinfo);
 	become_caller(&before);
