@@ -20,7 +20,7 @@
 #define MAX_HOLD_DAYS 366
 
 /* A day has 24 hours and a month 30 days here, as when intervals are compared. */
-static int64
+int64
 hold_argument(FunctionCallInfo fcinfo, int n)
 {
 	const Interval *given;
@@ -61,6 +61,11 @@ find_hold(Datum user_id, int64 id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reservation " INT64_FORMAT " of this user does not exist", id)));
+	if (hold.event.is_run)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reservation " INT64_FORMAT " is that of a run", id),
+				 errhint("Use succeed_run(), fail_run(), or cancel_run().")));
 	return hold;
 }
 
