@@ -24,11 +24,13 @@ BEGIN ATOMIC
                     'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
                     'set_stripe_price', 'stripe_meter_events',
                     'popular_resources', 'trending_resources', 'get_top_resource_users', 'get_usage_heatmap',
-                    '_usage_tally', '_tally_uses', '_check_max_rows', '_zone_or_default', '_usage_now'])
+                    '_usage_tally', '_tally_uses', '_check_max_rows', '_zone_or_default', '_usage_now',
+                    'get_run', 'list_runs', 'get_run_deliveries', 'run_usage', 'check_monthly_usage_limit', '_monthly_runs'])
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage',
-                                                'acquire_lease', 'renew_lease', 'release_lease', 'apply_stripe_event'])
+                                                'acquire_lease', 'renew_lease', 'release_lease', 'apply_stripe_event',
+                                                'start_run', 'update_run', 'succeed_run', 'fail_run', 'cancel_run', 'record_delivery'])
                 THEN 'server'
                 ELSE 'owner' END
       FROM pg_catalog.pg_depend AS us
@@ -52,6 +54,7 @@ BEGIN ATOMIC
            ('@extschema@.api_usage'::regclass, NULL),
            ('@extschema@.user_credits'::regclass, NULL),
            ('@extschema@.credit_transactions'::regclass, NULL),
+           ('@extschema@.user_monthly_usage'::regclass, NULL),
            ('@extschema@.user_subscriptions'::regclass, ARRAY[
             'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at',
             'expires_at', 'time_zone', 'anchor']);

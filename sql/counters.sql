@@ -46,6 +46,8 @@ CREATE TABLE @extschema@.usage_reservations (
     reset_at    timestamptz,
     reason      text,
     credits     numeric,
+    events      bigint NOT NULL DEFAULT 1,
+    is_run      boolean NOT NULL DEFAULT false,
     PRIMARY KEY (user_id, id)
 );
 COMMENT ON TABLE @extschema@.usage_reservations IS
@@ -54,6 +56,10 @@ COMMENT ON COLUMN @extschema@.usage_reservations.event_id IS
 'The event of a committed reservation; with what follows, the answer that a second commit gets';
 COMMENT ON COLUMN @extschema@.usage_reservations.credits IS
 'What is held of the user''s credits, NULL if it costs none';
+COMMENT ON COLUMN @extschema@.usage_reservations.events IS
+'How many events it counts for under limits on events: 0 is a test, see usage_runs';
+COMMENT ON COLUMN @extschema@.usage_reservations.is_run IS
+'Whether a run has the same id, and settles it';
 CREATE INDEX usage_reservations_held ON @extschema@.usage_reservations (user_id, expires_at) WHERE state = 'held';
 COMMENT ON INDEX @extschema@.usage_reservations_held IS 'The live ones of a user';
 ALTER TABLE @extschema@.usage_reservations ENABLE ROW LEVEL SECURITY;

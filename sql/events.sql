@@ -71,7 +71,7 @@ COMMENT ON COLUMN @extschema@.usage_events.corrects IS
 COMMENT ON COLUMN @extschema@.usage_events.corrected_status IS
 'The status of that event: limits that count it count the correction';
 COMMENT ON COLUMN @extschema@.usage_events.corrected_events IS
-'How many events it counts for under limits on events: -1 takes one back; NULL is 1';
+'How many events it counts for under limits on events: -1 takes one back, 0 is a test; NULL is 1';
 COMMENT ON COLUMN @extschema@.usage_events.corrected_limit IS
 'limit_id of the limit it adjusts; no other limit counts it';
 COMMENT ON COLUMN @extschema@.usage_events.credits_used IS

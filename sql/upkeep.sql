@@ -105,6 +105,25 @@ $$;
 COMMENT ON FUNCTION @extschema@._sweep_old_alerts(timestamptz, timestamptz) IS
 'Internal: deletes alerts that are older than usage_tracking.alert_retention';
 
+/* Old runs, with what they came to, and old attempts to deliver it. */
+CREATE FUNCTION @extschema@._sweep_old_runs(
+    horizon timestamptz, stop_at timestamptz, OUT done bigint, OUT "left" bigint) RETURNS record
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    done := 0;
+    "left" := 0;
+    IF horizon > '-infinity' THEN
+        SELECT r.done + d.done, r."left" + d."left" INTO done, "left"
+          FROM @extschema@._sweep('@extschema@.usage_runs', 'COALESCE(s.completed_at, s.expires_at) < $3', horizon, stop_at) AS r,
+               @extschema@._sweep('@extschema@.usage_run_deliveries', 's.attempted_at < $3', horizon, stop_at) AS d;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._sweep_old_runs(timestamptz, timestamptz) IS
+'Internal: deletes runs that are older than usage_tracking.event_retention';
+
 /* ---- retention ---- */
 
 /* The months of usage_events. */
@@ -332,7 +351,7 @@ $$;
 COMMENT ON FUNCTION @extschema@._check_maintenance(integer) IS
 'Internal: checks how usage_maintenance() is called';
 
-/* Of the time, keys, counters, reservations, alerts, sums and copying have an eighth
+/* Of the time, keys, counters, reservations with runs, alerts, sums and copying have an eighth
  * each at most, so that the rest is never without. */
 CREATE FUNCTION @extschema@.usage_maintenance(
     max_seconds integer DEFAULT 10, OUT task text, OUT done bigint, OUT "left" bigint) RETURNS SETOF record
@@ -340,7 +359,7 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
 AS $$
 DECLARE
-    tasks   text[] := '{deleted_users,keys,counters,reservations,alerts,aggregations,default_rows,retention,partitions,rights}';
+    tasks   text[] := '{deleted_users,keys,counters,reservations,runs,alerts,aggregations,default_rows,retention,partitions,rights}';
     began   timestamptz := clock_timestamp();
     share   interval;
     stop_at timestamptz;
@@ -351,6 +370,7 @@ DECLARE
     dead    record;
     holds   record;
     leases  record;
+    runs    record;
     alerts  record;
     sums    record;
     retired record;
@@ -381,6 +401,7 @@ BEGIN
                 format('s.expires_at < $3 OR (s.expires_at = ''infinity'' AND s.acquired_at < $3'
                        ' AND NOT %s._session_lives(s.session_segment, s.session_token))', '@extschema@'),
                 horizon.keys, began + 3 * share);
+    runs := @extschema@._sweep_old_runs(horizon.events, began + 3 * share);
     alerts := @extschema@._sweep_old_alerts(horizon.late, began + 4 * share);
     sums := @extschema@._refresh_aggregations(began + 5 * share);
     BEGIN
@@ -406,7 +427,7 @@ BEGIN
 
     RETURN QUERY VALUES ('deleted_users', users.done, users."left"), ('keys', keys.done, keys."left"),
         ('counters', dead.done + closed.done, dead."left" + closed."left"), ('reservations', holds.done + leases.done, holds."left" + leases."left"),
-        ('alerts', alerts.done, alerts."left"), ('aggregations', sums.done, sums."left"), ('default_rows', moved.done, moved."left"), ('retention', retired.done, retired."left"),
+        ('runs', runs.done, runs."left"), ('alerts', alerts.done, alerts."left"), ('aggregations', sums.done, sums."left"), ('default_rows', moved.done, moved."left"), ('retention', retired.done, retired."left"),
         ('partitions', made.done, made."left"), ('rights', rights.done, rights."left");
 END
 $$;

@@ -220,6 +220,17 @@ count_argument(FunctionCallInfo fcinfo, int n, const char *argument)
 	return PG_GETARG_INT64(n);
 }
 
+Datum
+number_argument(FunctionCallInfo fcinfo, int n, const char *argument, int least, int most)
+{
+	check_not_null(PG_ARGISNULL(n), argument);
+	if (PG_GETARG_INT32(n) < least || PG_GETARG_INT32(n) > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be between %d and %d", argument, least, most)));
+	return PG_GETARG_DATUM(n);
+}
+
 void
 check_finite_time(TimestampTz at, const char *argument)
 {

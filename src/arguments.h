@@ -29,6 +29,7 @@ extern Numeric amount_argument(FunctionCallInfo fcinfo, int n, const char *argum
 extern Numeric delta_argument(FunctionCallInfo fcinfo, int n, const char *argument, int decimals);
 extern Numeric max_usage_argument(FunctionCallInfo fcinfo, int n);
 extern int64 count_argument(FunctionCallInfo fcinfo, int n, const char *argument);
+extern Datum number_argument(FunctionCallInfo fcinfo, int n, const char *argument, int least, int most);
 extern char *zone_argument(FunctionCallInfo fcinfo, int n);
 extern Datum time_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern void check_finite_time(TimestampTz at, const char *argument);

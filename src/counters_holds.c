@@ -25,9 +25,9 @@ next_hold_id(const Installation *home)
 
 static Statement insert_row = {
 	"INSERT INTO @extschema@.usage_reservations"
-	" (user_id, id, usage_type, quantity, tokens, cost, occurred_at, expires_at, credits)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	9, {USER_ID, INT8OID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID}
+	" (user_id, id, usage_type, quantity, tokens, cost, occurred_at, expires_at, credits, events, is_run)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+	11, {USER_ID, INT8OID, TEXTOID, NUMERICOID, INT8OID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID, INT8OID, BOOLOID}
 };
 
 void
@@ -42,15 +42,17 @@ insert_hold(const Event *event, TimestampTz expires_at)
 		NumericGetDatum(event->cost),
 		TimestampTzGetDatum(event->occurred_at),
 		TimestampTzGetDatum(expires_at),
-		NumericGetDatum(event->credits_used)
+		NumericGetDatum(event->credits_used),
+		Int64GetDatum(event->events),
+		BoolGetDatum(event->is_run)
 	};
 
-	statement_write(&insert_row, args, event->credits_used == NULL ? "        n" : NULL);
+	statement_write(&insert_row, args, event->credits_used == NULL ? "        n  " : NULL);
 }
 
 #define COLUMNS \
 	"id, usage_type, quantity, tokens, cost, occurred_at, expires_at, state, reason," \
-	" event_id, limit_type, used, max_usage, reset_at"
+	" event_id, limit_type, used, max_usage, reset_at, events, is_run, credits"
 
 static void
 read_hold(Datum user_id, uint64 row, Hold *hold)
@@ -62,7 +64,9 @@ read_hold(Datum user_id, uint64 row, Hold *hold)
 	hold->event.id = result_int64(row, 1);
 	hold->event.usage_type = result_text(row, 2);
 	hold->event.status = "success";
-	hold->event.events = 1;
+	hold->event.events = result_int64(row, 15);
+	hold->event.is_run = result_bool(row, 16);
+	hold->event.credits_used = result_numeric(row, 17);
 	hold->event.quantity = result_numeric(row, 3);
 	hold->event.tokens = result_int64(row, 4);
 	hold->event.cost = result_numeric(row, 5);

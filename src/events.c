@@ -71,9 +71,10 @@ text_or_null(const char *value, char *null)
  */
 static Statement find_by_id = {
 	"SELECT usage_type, status, quantity, tokens, cost, occurred_at,"
-	" provider, model, campaign_id, input_cost, output_cost, credits_used, credits_owed, run_id"
+	" provider, model, campaign_id, input_cost, output_cost, credits_used, credits_owed, run_id,"
+	" COALESCE(corrected_events, 1)"
 	" FROM (SELECT user_id, usage_type, status, quantity, tokens, cost, occurred_at,"
-	" provider, model, campaign_id, input_cost, output_cost, credits_used, credits_owed, run_id"
+	" provider, model, campaign_id, input_cost, output_cost, credits_used, credits_owed, run_id, corrected_events"
 	" FROM @extschema@.usage_events WHERE id OPERATOR(pg_catalog.=) $2 OFFSET 0) AS e"
 	" WHERE user_id OPERATOR(pg_catalog.=) $1",
 	2, {USER_ID, INT8OID}
@@ -166,7 +167,7 @@ find_event(Datum user_id, int64 id, Event *event)
 	event->tokens = result_int64(0, 4);
 	event->cost = result_numeric(0, 5);
 	event->occurred_at = result_time(0, 6, 0);
-	event->events = 1;
+	event->events = result_int64(0, 15);
 	event->is_priced = event->cost != NULL;
 	event->call = found_call();
 	event->credits_used = result_numeric(0, 12);

@@ -20,6 +20,7 @@ typedef struct ApiCall
 	char	   *endpoint;
 	char	   *request_id;
 	LlmCall		billed;
+	bool		cost_is_given;	/* and not a matter of prices */
 	Numeric		input_cost;		/* NULL: unknown */
 	Numeric		output_cost;
 	int64		price_id;		/* 0: none */
@@ -54,6 +55,7 @@ typedef struct Event
 	bool		has_own_time;	/* the caller said when */
 	TimestampTz occurred_at;
 	int64		hold_for;		/* microseconds, if it is only to be reserved */
+	bool		is_run;			/* reserved by start_run(), so a run has the same id */
 	bool		settles_hold;	/* it was reserved */
 	int64		events;			/* what it counts for under limits on events */
 	const char *counted_status; /* NULL: status */
@@ -100,5 +102,11 @@ extern bool keep_first_answer(const Event *event, const FirstAnswer *answer);
 
 extern bool events_have_moved(void);
 extern void refuse_old_snapshot(void);
+
+/* events_answer.c */
+extern bool must_look_again(void);
+extern Datum answer_rows(const Installation *home, FunctionCallInfo fcinfo, Statement *statement, Datum *args,
+						 const char *nulls);
+extern Datum copied_result(MemoryContext context);
 
 #endif							/* UT_EVENTS_H */

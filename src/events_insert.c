@@ -232,6 +232,8 @@ insert_event(const Event *event)
 	put_description(&row, event);
 	if (is_correction(event))
 		put_correction(&row, event);
+	else if (event->events != 1)	/* it is a test */
+		put(&row, EVENT_CORRECTED_EVENTS, Int64GetDatum(event->events));
 	if (event->call != NULL)
 		put_call(&row, event->call);
 	if (!row_insert(present_installation()->usage_events, &partition, event->occurred_at, row.values, row.nulls))

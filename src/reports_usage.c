@@ -7,7 +7,6 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "arguments.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
@@ -17,49 +16,11 @@
 #include "users.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/datum.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 #define MAX_ROWS 1000
 #define MAX_DAYS 3660
 #define MAX_METER_EVENTS 100000
-
-/* ---- looking where the events are ---- */
-
-/*
- * Events that were moved or dropped since the snapshot of the calling query are
- * not found by it (see events_amend.c): then what is answered is the present.
- */
-static bool
-must_look_again(void)
-{
-	if (!events_have_moved())
-		return false;
-	if (IsolationUsesXactSnapshot())
-		refuse_old_snapshot();
-	return true;
-}
-
-static Datum
-answer_rows(const Installation *home, FunctionCallInfo fcinfo, Statement *statement, Datum *args, const char *nulls)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Disguise	before;
-
-	InitMaterializedSRF(fcinfo, 0);
-	become_owner(home, &before);
-	statement_answer(statement, args, nulls, result);
-	if (must_look_again())
-	{
-		tuplestore_clear(result->setResult);
-		begin_fresh_view();
-		statement_answer(statement, args, nulls, result);
-		end_fresh_view();
-	}
-	become_caller(&before);
-	return (Datum) 0;
-}
 
 /* ---- arguments ---- */
 
@@ -99,17 +60,6 @@ granularity_argument(FunctionCallInfo fcinfo, int n)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"granularity\" must be day, week, or month")));
 	return CStringGetTextDatum(value);
-}
-
-static Datum
-number_argument(FunctionCallInfo fcinfo, int n, const char *argument, int most)
-{
-	check_not_null(PG_ARGISNULL(n), argument);
-	if (PG_GETARG_INT32(n) < 1 || PG_GETARG_INT32(n) > most)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" must be between 1 and %d", argument, most)));
-	return PG_GETARG_DATUM(n);
 }
 
 static Datum
@@ -197,7 +147,7 @@ ut_get_user_usage_history(PG_FUNCTION_ARGS)
 		user_to_see(home, fcinfo),
 		PG_ARGISNULL(1) ? TimestampTzGetDatum(DT_NOEND) : time_argument(fcinfo, 1, "before_time"),
 		Int64GetDatum(PG_ARGISNULL(2) ? PG_INT64_MIN : PG_GETARG_INT64(2)),
-		number_argument(fcinfo, 3, "max_rows", MAX_ROWS)
+		number_argument(fcinfo, 3, "max_rows", 1, MAX_ROWS)
 	};
 
 	if (PG_ARGISNULL(1) && !PG_ARGISNULL(2))
@@ -269,24 +219,13 @@ ut_stripe_meter_events(PG_FUNCTION_ARGS)
 	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
 	if (!PG_ARGISNULL(1))
 		args[1] = PG_GETARG_DATUM(1);
-	args[2] = number_argument(fcinfo, 2, "max_rows", MAX_METER_EVENTS);
+	args[2] = number_argument(fcinfo, 2, "max_rows", 1, MAX_METER_EVENTS);
 	return answer_rows(home, fcinfo, &meter_events, args, nulls);
 }
 
 static Statement stats_of_user = {
 	"SELECT @extschema@._get_user_stats($1, $2, $3)", 3, {USER_ID, INT4OID, TIMESTAMPTZOID}
 };
-
-static Datum
-copied_result(MemoryContext context)
-{
-	MemoryContext before = MemoryContextSwitchTo(context);
-	bool		isnull;
-	Datum		copy = datumCopy(result_datum(0, 1, &isnull), false, -1);
-
-	MemoryContextSwitchTo(before);
-	return copy;
-}
 
 PG_FUNCTION_INFO_V1(ut_get_user_stats);
 Datum
@@ -296,7 +235,7 @@ ut_get_user_stats(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		args[] = {
 		user_to_see(home, fcinfo),
-		number_argument(fcinfo, 1, "days", MAX_DAYS),
+		number_argument(fcinfo, 1, "days", 1, MAX_DAYS),
 		TimestampTzGetDatum(usage_now())
 	};
 	Disguise	before;

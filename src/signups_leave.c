@@ -67,6 +67,8 @@ static Statement find_traces = {
 	" UNION ALL SELECT FROM @extschema@.credit_ledger WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.credit_grants WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.credit_accounts WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.usage_runs WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.usage_run_deliveries WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_alerts WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_alerts WHERE acknowledged_by OPERATOR(pg_catalog.=) $1"
 	" AND acknowledged_by OPERATOR(pg_catalog.<>) user_id"

@@ -35,7 +35,11 @@ extern void check_takes_something(const Event *event);
 /* usage_hold.c */
 extern int64 hold_argument(FunctionCallInfo fcinfo, int n);
 
+/* usage_renew.c */
+extern bool renew_hold(const Installation *home, Datum user_id, int64 id, int64 hold_for, TimestampTz *expires_at);
+
 /* usage_api.c */
+extern int64 sum_of_tokens(const LlmCall *billed);
 extern LlmCost cost_of_event(const Installation *home, const Event *event);
 extern void price_call(const Installation *home, Event *event);
 

@@ -30,7 +30,7 @@ argument_of_class(TokenClass class)
 	return class < TOKENS_CACHE_WRITE_1H ? ARG_INPUT + class : ARG_OTHER_TOKENS + class - TOKENS_CACHE_WRITE_1H;
 }
 
-static int64
+int64
 sum_of_tokens(const LlmCall *billed)
 {
 	int64		sum = 0;
@@ -113,8 +113,11 @@ cost_of_event(const Installation *home, const Event *event)
 void
 price_call(const Installation *home, Event *event)
 {
-	LlmCost		cost = cost_of_event(home, event);
+	LlmCost		cost;
 
+	if (event->call->cost_is_given)
+		return;
+	cost = cost_of_event(home, event);
 	event->cost = cost.total;
 	event->call->input_cost = cost.input;
 	event->call->output_cost = cost.output;

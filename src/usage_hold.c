@@ -61,6 +61,11 @@ find_hold(Datum user_id, int64 id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reservation " INT64_FORMAT " of this user does not exist", id)));
+	if (hold.event.is_run)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reservation " INT64_FORMAT " is that of a run", id),
+				 errhint("Use succeed_run(), fail_run(), or cancel_run().")));
 	return hold;
 }
 

@@ -58,6 +58,7 @@ typedef struct Recorded
 	" e.cost IS NOT NULL OR c.priced, COALESCE(c.events, 0) OPERATOR(pg_catalog.<) 0" \
 	" FROM (SELECT " CALL_COLUMNS("") ", cost FROM @extschema@.usage_events" \
 	" WHERE occurred_at OPERATOR(pg_catalog.>=) $1 AND occurred_at OPERATOR(pg_catalog.<) $2" \
+	" AND (cost IS NULL OR input_cost IS NOT NULL)" /* else its cost was given */ \
 	" AND model IS NOT NULL AND status OPERATOR(pg_catalog.<>) 'correction'" beyond \
 	" ORDER BY user_id, occurred_at, id LIMIT $3) AS e" \
 	" LEFT JOIN LATERAL (SELECT pg_catalog.sum(v.cost) AS cost, pg_catalog.sum(v.corrected_events) AS events," \
@@ -161,6 +162,13 @@ turn_into_difference(Event *left, const LlmCost *cost)
 	left->has_own_time = true;
 }
 
+/* A test counts for no event, but it has tokens. */
+static bool
+is_taken_back(const Event *left)
+{
+	return left->events <= 0 && left->tokens == 0;
+}
+
 /* Nobody else corrects it from here on, but somebody may just have done so. */
 static void
 correct_call(Recost *recost, const Recorded *recorded, const LlmCost *cost)
@@ -169,7 +177,7 @@ correct_call(Recost *recost, const Recorded *recorded, const LlmCost *cost)
 	Event		left;
 
 	lock_counting(recost->home, event->user_id);
-	if (!lock_event(event->user_id, event->id, &left) || left.events <= 0 || left.call == NULL)
+	if (!lock_event(event->user_id, event->id, &left) || is_taken_back(&left) || left.call == NULL)
 		return;
 	if (left.is_priced && num_cmp(left.cost, cost->total) == 0)
 		return;

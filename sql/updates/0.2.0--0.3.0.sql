@@ -10,9 +10,18 @@ COMMENT ON COLUMN @extschema@.usage_events.credits_used IS
 COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
 'What it costs in credits beyond those there were: a fact is never refused';
 
-ALTER TABLE @extschema@.usage_reservations ADD COLUMN credits numeric;
+COMMENT ON COLUMN @extschema@.usage_events.corrected_events IS
+'How many events it counts for under limits on events: -1 takes one back, 0 is a test; NULL is 1';
+
+/* counters: what reservations hold of credits, and those of runs */
+ALTER TABLE @extschema@.usage_reservations
+    ADD COLUMN credits numeric, ADD COLUMN events bigint NOT NULL DEFAULT 1, ADD COLUMN is_run boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN @extschema@.usage_reservations.credits IS
 'What is held of the user''s credits, NULL if it costs none';
+COMMENT ON COLUMN @extschema@.usage_reservations.events IS
+'How many events it counts for under limits on events: 0 is a test, see usage_runs';
+COMMENT ON COLUMN @extschema@.usage_reservations.is_run IS
+'Whether a run has the same id, and settles it';
 
 /* plans: events of Stripe */
 @new plans stripe_prices@
@@ -50,10 +59,13 @@ COMMENT ON COLUMN @extschema@.usage_reservations.credits IS
 @changed access _readable@
 @changed access usage_security_check@
 
-/* rollups, signups: credits, too */
+/* rollups, signups: credits, too, and runs */
 @changed rollups reconcile_usage@
+COMMENT ON FUNCTION @extschema@.reconcile_usage() IS
+'Compares every counter, and the sums of every day, with the events they stand for, and credits with their ledger; a row for each difference, so none is good';
 @new signups _forget_credits@
 @changed signups _forget_user@
 
-/* upkeep: leases that are over */
+/* upkeep: old runs, and leases that are over */
+@new upkeep _sweep_old_runs@
 @changed upkeep usage_maintenance@

@@ -30,7 +30,7 @@ SELECT attack.by_all('54 rows in user_roles', ARRAY[
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM usage._audience() AS f JOIN pg_proc AS p ON p.oid = f.function
             WHERE audience = 'user' AND proname NOT IN (:admin_functions)
               AND proname !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap)$'),
-          '{_calls_of_user,_sees_all_users,_usage_of_user,acknowledge_usage_alert,check_usage_limit,consume_usage,current_user_id,get_campaigns,get_usage_alerts,get_usage_totals,get_user_aggregations,get_user_costs,get_user_stats,get_user_usage,get_user_usage_history,has_role,is_admin,require_usage}',
+          '{_calls_of_user,_monthly_runs,_sees_all_users,_usage_of_user,acknowledge_usage_alert,check_monthly_usage_limit,check_usage_limit,consume_usage,current_user_id,get_campaigns,get_run,get_run_deliveries,get_usage_alerts,get_usage_totals,get_user_aggregations,get_user_costs,get_user_stats,get_user_usage,get_user_usage_history,has_role,is_admin,list_runs,require_usage,run_usage}',
           'all that users may call, but for these, is for admins and attacked below');
 
 /* 52: no admin yet */
@@ -113,6 +113,7 @@ SELECT is(state, '00000', 'an admin may: ' || statement || told)
                     'SELECT usage.set_stripe_price(''price_1'', ''team'')', 'SELECT * FROM usage.stripe_meter_events(''2020-01-01'')',
                     'SELECT usage.recost_usage(now() - interval ''1 day'', now())', format('SELECT usage.define_campaign(%L, ''autumn'')', :b),
                     format('SELECT id, user_id, total_cost FROM usage.api_usage WHERE user_id = %L', :b), format('SELECT * FROM usage._calls_of_user(%L)', :b),
+                    format('SELECT id FROM usage.list_runs(%L)', :b), format('SELECT * FROM usage.user_monthly_usage WHERE user_id = %L', :b),
                     'SELECT usage.erase_user(''cccccccc-0000-4000-8000-00000000000c'')']) AS statement, attack.run('authenticated', statement);
 SELECT is(state, '42501', 'an admin may not: ' || statement)
   FROM unnest(ARRAY[format('SELECT usage.track_usage(%L, ''call'')', :b), format('SELECT usage.consume_usage(%L, ''call'')', :b),
@@ -121,6 +122,7 @@ SELECT is(state, '42501', 'an admin may not: ' || statement)
                     format('SELECT usage.acquire_lease(%L, ''calls_daily'')', :b), format('SELECT usage.renew_lease(%L, 1)', :b), format('SELECT usage.release_lease(%L, 1)', :b),
                     'SELECT * FROM usage.usage_levels', 'SELECT * FROM usage.usage_leases', 'SELECT usage.verify_usage_gauge(''calls_daily'')',
                     'SELECT usage.apply_stripe_event(''{"id": "evt_1", "type": "nothing"}'')', 'SELECT * FROM usage.stripe_events', 'SELECT * FROM usage.stripe_prices',
+                    format('SELECT usage.start_run(%L, ''report'')', :b), format('SELECT usage.cancel_run(%L, %s)', :b, (SELECT max(id) FROM usage.usage_runs WHERE user_id = :b)), 'SELECT * FROM usage.usage_runs',
                     'SELECT usage.track_usage_batch(''[]'')', format('SELECT usage.track_api_usage(%L, ''api.content'', ''acme'', ''m1'')', :b),
                     format('SELECT id, user_id, cost FROM usage.usage_events WHERE user_id = %L', :b), 'SELECT name FROM usage.campaigns', 'SELECT used FROM usage.usage_alerts', 'SELECT metadata FROM usage.usage_events', 'SELECT reason FROM usage.usage_events', 'SELECT * FROM usage.usage_events_default', 'SELECT * FROM usage.model_prices',
                     'DELETE FROM usage.campaigns', 'SELECT usage.usage_maintenance()', 'SELECT * FROM usage.usage_changes',

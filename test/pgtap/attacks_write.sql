@@ -70,7 +70,8 @@ SELECT attack.by_all('18 functions with his own id', array_agg(attack.call(funct
  WHERE of_user
    AND name NOT IN ('get_user_usage', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats', 'get_campaigns',
                     'is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user', '_calls_of_user',
-                    'get_usage_alerts', 'acknowledge_usage_alert');
+                    'get_usage_alerts', 'acknowledge_usage_alert',
+                    'get_run', 'list_runs', 'get_run_deliveries', 'run_usage', 'check_monthly_usage_limit', '_monthly_runs');
 SELECT attack.by_all('26 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))
   FROM attack.functions() WHERE of_user;
 SELECT attack.by_all('26 using up B''s allowance', ARRAY[
@@ -96,7 +97,7 @@ SELECT attack.by_all('24 what he used or reserved, given back', ARRAY[
     format('SELECT usage.adjust_usage(%L, ''calls_daily'', 0)', :a), format('SELECT usage.adjust_usage(%L, ''calls_daily'', 2)', :a),
     format('SELECT usage.reset_user_usage(%L, ''calls_daily'')', :a), format('SELECT usage.erase_user(%L)', :a),
     'SELECT usage.recost_usage(now() - interval ''1 day'', now())', 'SELECT usage.recost_usage(now(), now())', 'SELECT usage.recost_usage(NULL, NULL)'])
-  FROM (SELECT (SELECT id FROM usage.usage_reservations WHERE user_id = :a) AS hold,
+  FROM (SELECT (SELECT id FROM usage.usage_reservations WHERE user_id = :a AND NOT is_run) AS hold,
                (SELECT id FROM usage.usage_events WHERE user_id = :a AND usage_type = 'call') AS event) AS own;
 
 SELECT attack.by_all('24 levels and places, made lower, raised or taken', ARRAY[
@@ -105,6 +106,23 @@ SELECT attack.by_all('24 levels and places, made lower, raised or taken', ARRAY[
     format('SELECT usage.acquire_lease(%L, ''calls_daily'')', :a), format('SELECT usage.release_lease(%L, 1)', :a), format('SELECT usage.renew_lease(%L, 1)', :b),
     'SELECT usage.attach_usage_gauge(''usage.usage_events_default'', ''calls_daily'', ''user_id'')', 'SELECT usage.verify_usage_gauge(''calls_daily'')',
     'SELECT usage._session_lives(1, 1)', 'SELECT usage._attached_gauges()']);
+/* Runs (24 too): nobody starts, ends, deletes or sees another's, nor brings his own into a cheaper state. */
+SELECT attack.by_all('24 runs: ' || move || ' ' || whose, ARRAY[format('SELECT usage.' || call, user_id, id)])
+  FROM (SELECT CASE r.user_id WHEN :a THEN 'his own' ELSE 'B''s' END AS whose, r.user_id, r.id FROM usage.usage_runs AS r WHERE r.status = 'running') AS r,
+       (VALUES ('fail', 'fail_run(%L, %s)'), ('cancel', 'cancel_run(%L, %s)'), ('succeed', 'succeed_run(%L, %s, cost => 0)'), ('update', 'update_run(%L, %s, expires_in => ''1 day'')'),
+               ('deliver', 'record_delivery(%L, %s, true)'), ('release', 'release_usage(%L, %s)'), ('commit', 'commit_usage(%L, %s, 0)'),
+               ('start', 'start_run(%L, ''report'', idempotency_key => ''%s'')'), ('start uncounted', 'start_run(%L, ''report'', counts => false, idempotency_key => ''%s'')')) AS v (move, call);
+SELECT attack.by_all('24 runs: by SQL, ' || statement, ARRAY[statement])
+  FROM unnest(ARRAY['UPDATE usage.usage_runs SET status = ''failed''', 'UPDATE usage.usage_runs SET counts = false', 'DELETE FROM usage.usage_runs', 'TRUNCATE usage.usage_runs',
+                    'INSERT INTO usage.usage_run_deliveries VALUES (usage.current_user_id(), 1, 1, now(), true)',
+                    'SELECT status FROM usage.usage_runs', 'SELECT * FROM usage.usage_run_deliveries']) AS statement;
+SELECT attack.by_all('24 runs: the view is no way either', ARRAY['UPDATE usage.user_monthly_usage SET total_runs = 0', 'DELETE FROM usage.user_monthly_usage'], '42501 55000', '42501 55000');
+SELECT attack.by_all('24 runs: of B''s', array_agg(format('SELECT * FROM usage.' || call, :b, r.id)))
+  FROM usage.usage_runs AS r, unnest(ARRAY['get_run(%L, %s)', 'list_runs(%L, %s)', 'get_run_deliveries(%L, %s)', 'run_usage(%L, ''report'')', 'check_monthly_usage_limit(%L, %s)',
+                                           'check_monthly_usage_limit(%L, 0)', '_monthly_runs(%L)', '_runs_of_user(%L, 0, 99, 0, 9, now())']) AS call WHERE r.user_id = :b;
+SELECT is(rows, format('(running,t)%s(aaaaaaaa-0000-4000-8000-00000000000a,1,0)%s', E'\n', E'\n'), role || ' reads his own run, and nobody else''s, and so his month')
+  FROM attack.attackers, attack.run(role, 'SELECT status, counts FROM usage.list_runs(''aaaaaaaa-0000-4000-8000-00000000000a'')') AS r (s1, t1, r1),
+       attack.run(role, 'SELECT user_id, total_runs, failed_runs FROM usage.user_monthly_usage') AS m (s2, t2, r2), LATERAL (SELECT r1 || r2) AS x (rows) WHERE is_user;
 
 /* 27 */
 SELECT attack.by_all('27 ' || function || ' of ' || amount,
@@ -152,6 +170,8 @@ SELECT is(reason, 'unlimited', '29 the key of B''s reservation means nothing to 
 SELECT is(saw.state || replace(saw.told, id::text, 'N'), '22023' || replace(none.told, '9999999', 'N'), format('29 %s for A, with a number of B''s', call))
   FROM (SELECT 'release_usage(%L, %s)' AS call, id FROM usage.usage_reservations WHERE user_id = :b
          UNION ALL SELECT 'commit_usage(%L, %s)', id FROM usage.usage_reservations WHERE user_id = :b
+         UNION ALL SELECT 'fail_run(%L, %s)', id FROM usage.usage_runs WHERE user_id = :b
+         UNION ALL SELECT 'record_delivery(%L, %s, true)', id FROM usage.usage_runs WHERE user_id = :b
          UNION ALL SELECT 'reverse_usage(%L, %s)', max(id) FROM usage.usage_events WHERE user_id = :b AND corrects IS NULL) AS v,
        attack.run('service_role', format('SELECT usage.' || call, :a, id)) AS saw,
        attack.run('service_role', format('SELECT usage.' || call, :a, 9999999)) AS none;

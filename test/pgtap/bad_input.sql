@@ -53,6 +53,8 @@ CREATE TABLE public.bad_input_uses (id integer, uses bigint, at timestamptz, bor
 INSERT INTO public.bad_input_presets VALUES (1);
 INSERT INTO public.bad_input_uses VALUES (1, 1, '2026-03-01');
 SELECT attach_usage_tally('public.bad_input_presets', 'id', 'uses', 'public.bad_input_uses', 'id', NULL, 'at', 'uses');
+SELECT define_usage_type('report');
+SELECT record_delivery(:'ann', id, false, 500, 'busy', 'd-1') FROM start_run(:'ann', 'report', configuration_snapshot => '{"a": 1}');
 CREATE ROLE regress_ut_bad_input;
 \o
 
@@ -89,7 +91,7 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('commit_usage',                         'cost',            'money or none', '0'),
     ('reverse_usage',                        'quantity',        'part',         '1.5'),
     ('adjust_usage',                         'used',            'amount',       '7'),
-    ('commit_usage release_usage',           'reservation_id',  'reservation',  '(SELECT max(id) FROM usage.usage_reservations)'),
+    ('commit_usage release_usage',           'reservation_id',  'reservation',  '(SELECT max(id) FROM usage.usage_reservations WHERE NOT is_run)'),
     ('reverse_usage',                        'event_id',        'event',        '(SELECT min(id) FROM usage.usage_events)'),
     ('reserve_usage',                        'expires_in',      'hold',         '''15 minutes'''),
     ('track_usage_batch',                    'events',          'batch',        '''[]'''),
@@ -242,6 +244,50 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('get_usage_heatmap',                    'resource_key',    'key or none',  '''1'''),
     ('get_usage_heatmap',                    'days',            'days',         '7'),
     ('get_usage_heatmap',                    'time_zone',       'zone',         '''Europe/Berlin''')
+    ('start_run run_usage list_runs check_monthly_usage_limit get_run get_run_deliveries', 'user_id', 'user', '''00000000-0000-0000-0000-00000000000a'''),
+    ('update_run succeed_run fail_run cancel_run record_delivery', 'user_id', 'its user', '''00000000-0000-0000-0000-00000000000a'''),
+    ('update_run succeed_run fail_run cancel_run record_delivery', 'run_id', 'reservation', '(SELECT max(id) FROM usage.usage_runs)'),
+    ('get_run get_run_deliveries',           'run_id',          'run to see',   '(SELECT max(id) FROM usage.usage_runs)'),
+    ('start_run run_usage',                  'usage_type',      'known name',   '''image'''),
+    ('start_run',                            'expires_in',      'hold',         '''1 hour'''),
+    ('update_run',                           'expires_in',      'hold or none', '''1 hour'''),
+    ('start_run',                            'counts',          'switch',       'false'),
+    ('record_delivery',                      'delivered',       'switch',       'false'),
+    ('start_run',                            'resource_type',   'text',         '''repository'''),
+    ('start_run',                            'resource_id',     'text',         '''r/1'''),
+    ('start_run',                            'configuration_id', 'text',        '''c/1'''),
+    ('start_run',                            'configuration_snapshot', 'configuration', '''{}'''),
+    ('start_run update_run succeed_run fail_run cancel_run', 'progress', 'metadata', '''{"done": 1}'''),
+    ('succeed_run fail_run cancel_run',      'metadata',        'metadata',     '''{}'''),
+    ('start_run',                            'tokens',          'count',        '7'),
+    ('start_run',                            'cost',            'money',        '0.01'),
+    ('start_run',                            'idempotency_key', 'text',         '''another key'''),
+    ('succeed_run fail_run cancel_run',      'provider',        'text',         '''openai'''),
+    ('succeed_run fail_run cancel_run',      'model',           'text',         '''gpt-4o'''),
+    ('succeed_run fail_run cancel_run',      'cost',            'money or none', '0.01'),
+    ('succeed_run fail_run cancel_run',      'service_tier',    'word',         '''batch'''),
+    ('succeed_run fail_run cancel_run',      'input_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'output_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'cache_read_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'cache_write_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'cache_write_1h_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'reasoning_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'audio_input_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'audio_cache_read_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'audio_output_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'image_input_tokens', 'tokens', '1'),
+    ('succeed_run fail_run cancel_run',      'image_output_tokens', 'tokens', '1'),
+    ('succeed_run',                          'output',          'free text',    '''# Report'''),
+    ('succeed_run',                          'output_format',   'text',         '''markdown'''),
+    ('fail_run',                             'error_message',   'cut text',     '''timeout'''),
+    ('fail_run',                             'error_code',      'text',         '''rate_limit'''),
+    ('record_delivery',                      'response_status', 'HTTP status or none', '200'),
+    ('record_delivery',                      'error',           'cut text',     '''timeout'''),
+    ('record_delivery',                      'delivery_id',     'text',         '''d/1'''),
+    ('list_runs',                            'max_rows',        'rows',         '7'),
+    ('list_runs',                            'skip_rows',       'rows to skip', '7'),
+    ('list_runs',                            'before_id',       'any id',       '7'),
+    ('check_monthly_usage_limit',            'max_runs',        'runs',         '50')
     ) AS v (functions, argument, kind, good);
 
 -- ---- the nasty values: 00000 is legal, else what it is refused with ----
@@ -468,6 +514,23 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('days', '00000', ARRAY['1', '3660']),
     ('width', '22023', ARRAY['-9223372036854775808']),
     ('width', '00000', ARRAY['1', '9223372036854775807']),
+    ('HTTP status or none', '00000', ARRAY['NULL', '100', '599']),
+    ('HTTP status or none', '22023', ARRAY['0', '-1', '99', '600', '2147483647']),
+    ('HTTP status or none, rows to skip, runs', '22003', ARRAY['''2147483648''']),
+    ('rows to skip, runs', '22004', ARRAY['NULL']),
+    ('rows to skip', '22023', ARRAY['-1', '1000001', '-2147483648']),
+    ('rows to skip', '00000', ARRAY['0', '1000000']),
+    ('runs', '22023', ARRAY['-2', '-2147483648']),
+    ('runs', '00000', ARRAY['-1', '0', '2147483647']),
+    ('run to see', '22004', ARRAY['NULL']),
+    ('run to see', '00000', ARRAY['0', '-1', '9223372036854775807', '-9223372036854775808']),
+    ('hold or none', '00000', ARRAY['NULL', '''1 microsecond''', '''366 days''']),
+    ('hold or none', '22023', ARRAY['''0''', '''-1 day''', '''367 days''', '''178000000 years''', '''366 days 1 microsecond''']),
+    ('hold or none', '22007', ARRAY['''''', '''soon''']),
+    ('configuration', '00000', ARRAY['NULL', '''null''', '''[]''', 'jsonb_build_object(''x'', repeat(''y'', 65000))', '(repeat(''['', 900) || repeat('']'', 900))::jsonb']),
+    ('configuration', '22023', ARRAY['jsonb_build_object(''x'', repeat(''y'', 65536))', '(SELECT jsonb_object_agg(''key'' || n, n) FROM generate_series(1, 20000) AS n)']),
+    ('configuration', '22P02', ARRAY['''''', '''{''', '''{"a": NaN}''']),
+    ('configuration', '22P05', ARRAY['''{"a": "\u0000"}''']),
     ('seconds', '22004', ARRAY['NULL']),
     ('seconds', '22023', ARRAY['0', '-1', '-2147483648']),
     ('seconds', '22003', ARRAY['''2147483648''']),
@@ -670,7 +733,7 @@ SELECT is(pg_temp.kept(metadata::jsonb), kept, 'of ' || metadata)
 SELECT is(pg_temp.kept('{"Password": "p"}', how), '{"Password": "[redacted]"}', 'by ' || how)
   FROM unnest(ARRAY['consume_usage(%L, ''image'', metadata => %L)', 'require_usage(%L, ''image'', metadata => %L)', 'track_usage(%L, ''image'', metadata => %L)',
                     'track_usage_batch(jsonb_build_array(jsonb_build_object(''user_id'', %L::text, ''usage_type'', ''image'', ''metadata'', %L::jsonb)))',
-                    'commit_usage(%1$L, (reserve_usage(%1$L, ''image'')).id, metadata => %2$L)']) AS how;
+                    'commit_usage(%1$L, (reserve_usage(%1$L, ''image'')).id, metadata => %2$L)', 'fail_run(%1$L, (start_run(%1$L, ''image'')).id, metadata => %2$L)']) AS how;
 /* deep, wide and long: what is kept is short and has no secret, or it is an error that PostgreSQL has for what is too deep */
 CREATE FUNCTION pg_temp.kept_or_refused(metadata text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN

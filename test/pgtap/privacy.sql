@@ -84,6 +84,8 @@ BEGIN
     PERFORM set_stripe_price('price', 'pro'), apply_stripe_event(jsonb_build_object('id', 'evt ' || own, 'type', 'customer.subscription.created', 'created', 1772323200, 'data', jsonb_build_object('object', jsonb_build_object(
                 'id', 'sub ' || own, 'customer', 'cus ' || own, 'status', 'active', 'metadata', jsonb_build_object('user_id', id, 'name', own), 'items', '{"data": [{"price": "price"}]}'::jsonb)))),
             apply_stripe_event(jsonb_build_object('id', 'inv ' || own, 'type', 'invoice.paid', 'created', 1772323200, 'data', jsonb_build_object('object', jsonb_build_object('subscription', 'sub ' || own, 'customer', 'cus ' || own))));
+    hold := (start_run(id, 'report', resource_type => own, resource_id => own, configuration_id => own, configuration_snapshot => to_jsonb(own))).id;
+    PERFORM record_delivery(id, hold, false, 500, own, own), update_run(id, hold, to_jsonb(own));
     UPDATE user_subscriptions SET stripe_customer_id = own, stripe_subscription_id = own, metadata = to_jsonb(own) WHERE user_id = id;
     INSERT INTO usage_carried VALUES (id, 'clip', 'success', 0, '2025-01-01', 1, 2, 3, 4);
     INSERT INTO usage_aggregations VALUES (id, '2025-01-01', 'clip', '', '', '', 'success', true, 1, 2, 3, 0, 0, 4, 0, 5, 1, 5);
@@ -96,7 +98,7 @@ BEGIN
     EXECUTE format('CREATE TABLE public.people (id %s PRIMARY KEY, email text)', pg_typeof(gone));
     INSERT INTO public.people VALUES (gone, 'gone@example.com'), (other, 'other@example.com');
     INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm1', '{"input": 0.5, "output": 0.25}', '2020-01-01');
-    PERFORM usage.install_default_plans(), usage.create_usage_partition('2026-02-01'), usage.define_usage_type('clip'),
+    PERFORM usage.install_default_plans(), usage.create_usage_partition('2026-02-01'), usage.define_usage_type('clip'), usage.define_usage_type('report'),
             usage.define_usage_limit('daily', 'video', 50), usage.define_usage_limit('places', 'video', 50, 'gauge'), usage.define_usage_limit('ever', 'video', 50, 'lifetime', measure => 'events', statuses => '{success,failed}');
     PERFORM privacy.live(gone), privacy.live(other);
     INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('acme', 'm2', '{"input": 2}', '2020-01-01');  -- too late
@@ -135,6 +137,7 @@ BEGIN
                                      sum((e ->> 'cost')::numeric)) FROM jsonb_array_elements(usage.export_user_data(gone) -> 'usage_events') AS e WHERE e ->> 'provider' = 'acme'),
                    '3 2 2 2 2 1 3 24', title || ': before, the export shows his calls whole');
     RETURN NEXT is((SELECT array_agg(c ->> 'name') FROM jsonb_array_elements(usage.export_user_data(gone) -> 'campaigns') AS c), ARRAY['of ' || gone], title || ': before, the export shows his campaigns');
+    RETURN NEXT is((SELECT array_agg(r ->> 'configuration_id') FROM jsonb_array_elements(usage.export_user_data(gone) -> 'usage_runs') AS r), ARRAY['of ' || gone], title || ': before, the export shows his runs');
     RETURN NEXT is(strpos(usage.export_user_data(gone)::text, other::text), 0, title || ': and nobody else');
     DELETE FROM usage.deleted_users;
 

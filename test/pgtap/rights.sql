@@ -57,6 +57,9 @@ INSERT INTO rights.functions VALUES
     ('_usage_tally', 'user'), ('_tally_uses', 'user'), ('_check_max_rows', 'user'), ('_zone_or_default', 'user'),
     ('attach_usage_tally', 'owner'), ('detach_usage_tally', 'owner'), ('detach_usage_tallies', 'owner'), ('sync_usage_tally', 'owner'),
     ('verify_usage_tally', 'owner'), ('_count_tally', 'owner'),
+    ('get_run', 'user'), ('list_runs', 'user'), ('get_run_deliveries', 'user'), ('run_usage', 'user'), ('check_monthly_usage_limit', 'user'), ('_monthly_runs', 'user'),
+    ('start_run', 'server'), ('update_run', 'server'), ('succeed_run', 'server'), ('fail_run', 'server'), ('cancel_run', 'server'), ('record_delivery', 'server'),
+    ('_runs_of_user', 'owner'), ('_deliveries_of_run', 'owner'), ('_months_of_runs', 'owner'), ('_run_usage', 'owner'), ('_sweep_old_runs', 'owner'),
     ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_api_usage', 'server'), ('track_usage_batch', 'server'),
     ('set_usage_level', 'user'), ('add_usage_level', 'user'),
     ('acquire_lease', 'server'), ('renew_lease', 'server'), ('release_lease', 'server'), ('_session_lives', 'owner'),
@@ -95,7 +98,7 @@ INSERT INTO rights.functions VALUES
  * for an admin or a server. */
 CREATE TABLE rights.relations (relation text, kind "char", audience text, columns text[]);
 INSERT INTO rights.relations VALUES
-    ('user_usage', 'v', 'user', '{""}'), ('api_usage', 'v', 'user', '{""}'), ('campaigns', 'r', NULL, '{}'),
+    ('user_usage', 'v', 'user', '{""}'), ('user_monthly_usage', 'v', 'user', '{""}'), ('usage_runs', 'r', NULL, '{}'), ('usage_run_deliveries', 'r', NULL, '{}'), ('api_usage', 'v', 'user', '{""}'), ('campaigns', 'r', NULL, '{}'),
     ('user_subscriptions', 'r', 'user', '{user_id,plan,status,billing_period_start,billing_period_end,started_at,expires_at,time_zone,anchor}'),
     ('stripe_prices', 'r', NULL, '{}'), ('stripe_events', 'r', NULL, '{}'),
     ('usage_alerts', 'r', NULL, '{}'),
@@ -199,8 +202,8 @@ SELECT is_empty('SELECT objid::regprocedure FROM rights.members JOIN pg_proc p O
 SELECT bag_eq('SELECT DISTINCT classid::regclass::text FROM rights.members', $$VALUES ('pg_class'), ('pg_proc'), ('pg_type')$$,
               'there is no other kind of object');
 SELECT results_eq('SELECT DISTINCT format_type(objid, NULL) FROM rights.members WHERE classid = ''pg_type''::regclass AND'
-                  ' (SELECT typtype <> ''c'' OR relkind = ''c'' FROM pg_type t LEFT JOIN pg_class c ON c.oid = typrelid WHERE t.oid = objid AND typcategory <> ''A'')',
-                  $$VALUES ('usage.usage_decision')$$, 'the one type of its own is listed');
+                  ' (SELECT typtype <> ''c'' OR relkind = ''c'' FROM pg_type t LEFT JOIN pg_class c ON c.oid = typrelid WHERE t.oid = objid AND typcategory <> ''A'') ORDER BY 1',
+                  $$VALUES ('usage.usage_decision'), ('usage.usage_run')$$, 'the types of its own are listed');
 
 /* The same with default privileges that give everything away. */
 DROP EXTENSION usage_tracking;

@@ -58,7 +58,8 @@ SELECT u.*, c.allowed, c.reason, c.limit_type, c.used, c.max_usage, c.remaining,
  ORDER BY user_id, u.limit_type;
 SQL
 $answers .= "SELECT * FROM usage.$_;\n" foreach 'get_usage_totals()', map { "$_(crash.user_id(0))" }
-    qw(get_user_usage get_user_costs get_user_usage_history get_user_aggregations get_campaigns get_usage_alerts);
+    qw(get_user_usage get_user_costs get_user_usage_history get_user_aggregations get_campaigns get_usage_alerts list_runs check_monthly_usage_limit);
+$answers .= "TABLE usage.user_monthly_usage;\n";
 my $own = sprintf "SET request.jwt.claims = '{\"sub\": \"%s\"}'; SELECT *, usage.is_admin(), usage.has_role(user_id, 'admin') FROM usage.user_usage;"
   . " SELECT allowed, reason, limit_type, used FROM usage.check_usage_limit(usage.current_user_id(), 'unit', 2)",
   $primary->safe_psql('postgres', 'SELECT max(user_id::text) FROM usage.user_subscriptions');
@@ -138,6 +139,12 @@ my %writes = (
     set_user_plan => "usage.set_user_plan($who, 'pro')",
     track_usage => "usage.track_usage($who, 'unit')",
     refresh_usage_aggregations => 'usage.refresh_usage_aggregations()',
+    start_run => "usage.start_run($who, 'unit')",
+    update_run => "usage.update_run($who, 1)",
+    succeed_run => "usage.succeed_run($who, 1)",
+    fail_run => "usage.fail_run($who, 1)",
+    cancel_run => "usage.cancel_run($who, 1)",
+    record_delivery => "usage.record_delivery($who, 1, true)",
     usage_maintenance => 'usage.usage_maintenance()',
 );
 my $volatile = $primary->safe_psql('postgres', q{

@@ -47,6 +47,7 @@ SELECT usage.define_usage_alert('photos', 20);
 SELECT usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first');
 SELECT usage.consume_usage($bob, 'photo', 3);
 SELECT usage.reserve_usage($ann, 'call', 1) FROM (SELECT usage.define_usage_type('call')) AS d;
+SELECT usage.record_delivery($ann, r.id, false, 503), usage.fail_run($ann, r.id, 'no luck', cost => 0.5) FROM usage.start_run($ann, 'call') AS r;
 SELECT usage.set_temporary_limit('calls_daily', 50, '2026-01-01', '2026-02-01');
 INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('openai', 'gpt', '{"input": 1}', '2026-01-01');
 INSERT INTO usage.model_aliases VALUES ('azure', 'ours', 'openai', 'gpt');
@@ -201,7 +202,7 @@ SELECT setval('usage.usage_events_id_seq', (SELECT max(id) FROM usage.usage_even
        setval('usage.model_prices_id_seq', (SELECT max(id) FROM usage.model_prices)),
        setval('usage.usage_alert_rules_id_seq', (SELECT max(id) FROM usage.usage_alert_rules)),
        setval('usage.usage_alerts_id_seq', (SELECT max(id) FROM usage.usage_alerts)),
-       setval('usage.usage_reservations_id_seq', (SELECT max(id) FROM usage.usage_reservations)),
+       setval('usage.usage_reservations_id_seq', greatest((SELECT max(id) FROM usage.usage_reservations), (SELECT max(id) FROM usage.usage_runs))),
        setval('usage.usage_changes_id_seq', (SELECT max(id) FROM usage.usage_changes));
 SQL
     is($subscriber->safe_psql($db, "SELECT reason FROM usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first')"), 'replayed',

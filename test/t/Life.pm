@@ -83,6 +83,12 @@ CREATE TABLE app.projects (id integer PRIMARY KEY, owner uuid);
 INSERT INTO app.projects VALUES (1, $ada), (2, NULL);
 SELECT \@.attach_usage_gauge('app.projects', 'projects', 'owner');
 INSERT INTO app.projects VALUES (3, $ada), (4, $bob);
+SELECT \@.define_usage_limit('reports', 'report', 3, 'lifetime');
+SELECT \@.succeed_run($bob, r.id, 'openai', 'gpt', 10, 5, output => E'# é\n\\.\t', output_format => 'markdown', progress => '{"commits_processed": 7}')
+  FROM \@.start_run($bob, 'report', resource_id => 'r', configuration_snapshot => '{"secret": 1, "a": [null, "\\n é"]}') AS r;
+SELECT \@.record_delivery($bob, max(id), false, 503, 'busy', 'd-1'), \@.record_delivery($bob, max(id), true, 200) FROM \@.usage_runs;
+SELECT \@.fail_run($bob, r.id, 'no luck', 'E', cost => 0.5) FROM \@.start_run($bob, 'report', counts => false) AS r;
+SELECT \@.start_run($bob, 'report', expires_in => '366 days', idempotency_key => 'run');
 SELECT \@.refresh_usage_aggregations();
 SET usage_tracking.max_event_lead = '60d';
 SELECT \@.track_usage($ada, 'visit', 4, 100, occurred_at => '2026-03-15 10:00+00');
@@ -182,8 +188,15 @@ sub check_use
     is($sql->("SELECT d.allowed, d.limit_type, d.used, d.max_usage FROM \@.consume_usage($cyd, 'photo') AS d"), 'f|photos|11|2',
         "$title: the override holds");
     is($sql->("SELECT d.allowed, d.used, d.max_usage FROM \@.consume_usage($cyd, 'call', 2) AS d"), 'f|4|5', "$title: what is held is held");
-    is($sql->("SELECT d.allowed, d.used FROM \@.usage_reservations AS r, \@.commit_usage(r.user_id, r.id, 5) AS d"), 't|5',
+    is($sql->("SELECT d.allowed, d.used FROM \@.usage_reservations AS r, \@.commit_usage(r.user_id, r.id, 5) AS d WHERE NOT r.is_run"), 't|5',
         "$title: and can be committed");
+    is($sql->("SELECT d.allowed, d.reason, d.used FROM \@.start_run($bob, 'report', idempotency_key => 'run') AS d"), 't|replayed|2', "$title: a run is under way");
+    is($sql->("SELECT d.allowed, d.reason, d.used FROM \@.start_run($bob, 'report') AS d"), $_, "$title: runs to the last place") foreach 't|ok|3', 'f|held|3';
+    is($sql->("SELECT r.status, r.event_id > 0 FROM \@.start_run($bob, 'report', idempotency_key => 'run') AS s, \@.succeed_run($bob, s.id, 'openai', 'gpt', 4) AS r"),
+        'success|t', "$title: and it ends");
+    is($sql->("SELECT status, counts, cost, delivery_attempts, error_code FROM \@.list_runs($bob) ORDER BY id"),
+        "success|t|" . $sql->("SELECT cost FROM \@.get_run($bob, (SELECT min(id) FROM \@.usage_runs))") . "|2|\nfailed|f|0.5|0|E\nsuccess|t|0.00001|0|\nrunning|t||0|",
+        "$title: runs are shown");
     is($sql->("SELECT d.allowed, d.used, d.reset_at FROM \@.consume_usage($ada, 'call') AS d"), 'f|5|' . $sql->(
         "SELECT anchor + '7 days' FROM \@.user_subscriptions WHERE user_id = $ada"), "$title: a failed call counts where it did");
     is($sql->("SELECT d.allowed, d.reason, d.used FROM \@.acquire_lease($ada, 'renders') AS d"), $_,

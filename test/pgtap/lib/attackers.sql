@@ -70,6 +70,12 @@ SELECT usage.reserve_usage(:a, 'film', 2, idempotency_key => 'hold-of-a');
 SELECT usage.reserve_usage(:b, 'film', 3, idempotency_key => 'secret-hold');
 SELECT usage.define_usage_limit('films_kept', 'film', 100, 'gauge');
 SELECT usage.set_usage_level(id, 'films_kept', 7), usage.acquire_lease(id, 'films_kept') FROM unnest(ARRAY[:a, :b]::uuid[]) AS id;
+SELECT usage.define_usage_type('report');
+SELECT usage.update_run(:a, (usage.start_run(:a, 'report')).id, '{"commits_processed": 1}');
+SELECT usage.start_run(:b, 'report', resource_id => 'secret resource', configuration_id => 'secret configuration', configuration_snapshot => '{"note": "secret"}');
+SELECT usage.record_delivery(:b, r.id, false, 500, 'secret answer', 'secret delivery'), usage.fail_run(:b, r.id, 'secret error', 'secret code', cost => 666666)
+  FROM usage.usage_runs AS r WHERE r.user_id = :b;
+SELECT usage.start_run(:b, 'report', resource_id => 'secret resource');
 SELECT usage.reverse_usage(:b, usage.track_usage(:b, 'film', 4, metadata => '{"note": "secret"}'), 1, 'secret reason');
 SELECT usage._raise_unusual_use(:a, 'film', '2026-01-01', 2, 1), usage._raise_unusual_use(:b, 'film', '2026-01-01', 31337, 1),
        usage.define_usage_alert('calls_daily', 90, description => 'secret reason');
