@@ -209,7 +209,8 @@ SELECT * FROM reconcile_usage();
 -- At any instant of the past
 SELECT credit_balance(:'bob', t) FROM unnest('{2026-03-11 23:59, 2026-03-12 00:00, 2026-03-12 23:59:59.999999, 2026-03-13, 2026-03-15}'::timestamptz[]) AS t;
 SELECT bool_and(balance_after = credit_balance(user_id, created_at)), count(*) > 5
-  FROM credit_transactions AS t WHERE created_at < '2026-03-23' AND NOT EXISTS (SELECT FROM credit_ledger AS l WHERE l.user_id = t.user_id AND l.effective_at = t.created_at AND l.id <> t.id);
+  FROM credit_transactions AS t WHERE NOT EXISTS (SELECT FROM credit_ledger AS l WHERE l.user_id = t.user_id AND
+       (l.effective_at = t.created_at AND l.id <> t.id OR l.id = t.id AND l.effective_at > l.recorded_at));
 SELECT credit_balance(:'ann', '2026-03-23 00:00:00.000001');
 SELECT credit_balance(:'ann', '2020-01-01'), credit_balance('00000000-0000-0000-0000-0000000000ff', '2026-03-20'), credit_balance('00000000-0000-0000-0000-0000000000ff');
 -- S2's columns
