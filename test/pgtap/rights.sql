@@ -57,6 +57,10 @@ INSERT INTO rights.functions VALUES
     ('_usage_tally', 'user'), ('_tally_uses', 'user'), ('_check_max_rows', 'user'), ('_zone_or_default', 'user'),
     ('attach_usage_tally', 'owner'), ('detach_usage_tally', 'owner'), ('detach_usage_tallies', 'owner'), ('sync_usage_tally', 'owner'),
     ('verify_usage_tally', 'owner'), ('_count_tally', 'owner'),
+    ('set_credit_cost', 'user'), ('set_credit_refill', 'user'), ('set_credit_overdraft', 'user'),
+    ('grant_credits', 'user'), ('spend_credits', 'user'), ('refund_credits', 'user'),
+    ('credit_balance', 'user'), ('_credits_of_user', 'user'), ('_credit_transactions_of_user', 'user'),
+    ('_reconcile_credits', 'owner'), ('_forget_credits', 'owner'),
     ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_api_usage', 'server'), ('track_usage_batch', 'server'),
     ('reserve_usage', 'server'), ('commit_usage', 'server'), ('release_usage', 'server'),
     ('attach_users', 'owner'), ('detach_users', 'owner'), ('install_default_plans', 'owner'), ('install_default_limits', 'owner'), ('install_demo_plan', 'owner'),
@@ -106,6 +110,9 @@ INSERT INTO rights.relations VALUES
     ('usage_counters', 'r', NULL, '{}'), ('deleted_users', 'r', NULL, '{}'),
     ('usage_events_moving', 'p', NULL, '{}'), ('usage_partition_log', 'r', NULL, '{}'), ('usage_carried', 'r', NULL, '{}'),
     ('usage_aggregations', 'r', NULL, '{}'), ('usage_daily_totals', 'r', NULL, '{}'), ('usage_rollup_state', 'r', NULL, '{}'),
+    ('user_credits', 'v', 'user', '{""}'), ('credit_transactions', 'v', 'user', '{""}'),
+    ('credit_costs', 'r', NULL, '{}'), ('credit_refills', 'r', NULL, '{}'), ('credit_accounts', 'r', NULL, '{}'),
+    ('credit_grants', 'r', NULL, '{}'), ('credit_grants_id_seq', 'S', NULL, '{}'), ('credit_ledger', 'r', NULL, '{}'), ('credit_ledger_id_seq', 'S', NULL, '{}'),
     ('usage_reservations', 'r', NULL, '{}'), ('usage_reservations_id_seq', 'S', NULL, '{}'),
     ('usage_changes', 'r', NULL, '{}'), ('usage_changes_id_seq', 'S', NULL, '{}');
 
