@@ -217,9 +217,10 @@ enum
 static void
 check_grant_times(const Grant *grant)
 {
-	TimestampTz begin = TIMESTAMP_IS_NOBEGIN(grant->effective_at) ? usage_now() : grant->effective_at;
+	TimestampTz now = usage_now();	/* once: time goes on */
+	TimestampTz begin = TIMESTAMP_IS_NOBEGIN(grant->effective_at) ? now : grant->effective_at;
 
-	if (begin < usage_now())
+	if (begin < now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"effective_at\" must not be in the past")));

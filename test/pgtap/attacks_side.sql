@@ -24,7 +24,7 @@ CREATE OPERATOR workshop.!! (RIGHTARG = anyelement, FUNCTION = workshop.leak);
 CREATE TABLE attack.leaks (query text, is_closed boolean GENERATED ALWAYS AS (query ~ 'usage[.](usage_events|campaigns|usage_alerts)') STORED);
 INSERT INTO attack.leaks (query)
 SELECT format('SELECT count(*) FROM usage.%s WHERE %s', source, replace(condition, 'plan', of_text))
-  FROM (VALUES ('user_usage', 'plan'), ('user_subscriptions', 'plan'), ('api_usage', 'request_id'), ('campaigns', 'name'), ('usage_events', 'user_agent'), ('usage_alerts', 'kind'), ('user_credits', 'overdraft'), ('credit_transactions', 'reference_id')) AS v (source, of_text),
+  FROM (VALUES ('user_usage', 'plan'), ('user_subscriptions', 'plan'), ('api_usage', 'request_id'), ('campaigns', 'name'), ('usage_events', 'user_agent'), ('usage_alerts', 'kind'), ('credit_transactions', 'reference_id')) AS v (source, of_text),
        unnest(ARRAY['workshop.leak(user_id)', 'OPERATOR(workshop.!!) user_id', 'workshop.leak(plan) AND workshop.leak(user_id)',
                     'workshop.leak(user_id) AND user_id::text LIKE ''b%''', 'user_id::text LIKE ''b%'' AND workshop.leak(user_id)',
                     'workshop.leak(user_id) OR user_id = ''bbbbbbbb-0000-4000-8000-00000000000b''',
