@@ -115,8 +115,25 @@ spend(Client *me, int tenths)
 	return true;
 }
 
+#define MOST_LOST 5
+
+/* Whoever was left alone may still do what he was asked for. */
+static void
+await_backends(Client *me, const int *pids, int n)
+{
+	char		sql[120];
+
+	for (int i = 0; i < n; i++)
+	{
+		snprintf(sql, sizeof(sql), "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = %d", pids[i]);
+		while (!say(me, sql) || !me->was_allowed)
+			usleep(2000);
+	}
+}
+
 /*
- * Asks until there is an answer.  It is written down later, in a transaction of
+ * Asks until there is an answer; a refusal is one when nobody else is still asking,
+ * because it keeps no reference.  It is written down later, in a transaction of
  * its own, so what was charged before the answer was lost is charged no more.
  */
 static void
@@ -127,7 +144,9 @@ spend_by_reference(Client *me, int tenths)
 	PGresult   *result;
 	Reply		reply;
 	bool		is_spend = chance(me, 500);
-	bool		was_lost = false;
+	int			lost[MOST_LOST];
+	int			nlost = 0;
+	bool		is_last = false;
 
 	snprintf(reference, sizeof(reference), "r%d.%ld", me->number, me->references++);
 	if (is_spend)
@@ -138,18 +157,24 @@ spend_by_reference(Client *me, int tenths)
 	for (;;)
 	{
 		send_query(&me->link, sql, 0, NULL);
-		if (!was_lost || chance(me, 200))
+		if (nlost == 0 || (nlost < MOST_LOST && chance(me, 200)))
 		{
 			usleep(draw(me, 5000));
-			was_lost = true;
+			lost[nlost++] = PQbackendPID(me->link.conn);
 			cut_link(&me->link);
 			continue;
 		}
 		reply = read_reply(&me->link, &result);
 		if (reply == ANSWERED && strcmp(PQgetvalue(result, 0, 1), "replayed") == 0)
 			count(me, REPEATED);
-		if (heard(me, reply, result, sql))
+		if (heard(me, reply, result, sql) && (me->was_allowed || is_last))
 			break;
+		if (reply == ANSWERED)
+		{
+			await_backends(me, lost, nlost);
+			is_last = true;
+			nlost = MOST_LOST;	/* from here on nothing is lost */
+		}
 	}
 	snprintf(sql, sizeof(sql), "INSERT INTO credits.meant VALUES ('%s', %d * 0.1) ON CONFLICT DO NOTHING", reference, me->was_allowed ? tenths : 0);
 	while (!say(me, sql))
