@@ -12,6 +12,7 @@
 #include "commands/sequence.h"
 #include "errors.h"
 #include "events.h"
+#include "miscadmin.h"
 #include "numbers.h"
 #include "rows.h"
 #include "settings.h"
