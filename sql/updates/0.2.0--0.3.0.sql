@@ -47,5 +47,7 @@ COMMENT ON COLUMN @extschema@.usage_reservations.credits IS
 
 /* rollups, signups: credits, too */
 @changed rollups reconcile_usage@
+COMMENT ON FUNCTION @extschema@.reconcile_usage() IS
+'Compares every counter, and the sums of every day, with the events they stand for, and credits with their ledger; a row for each difference, so none is good';
 @new signups _forget_credits@
 @changed signups _forget_user@

@@ -77,7 +77,7 @@ SELECT \@.acknowledge_usage_alert($cyd, max(id)) FROM \@.usage_alerts WHERE user
 SELECT \@._raise_unusual_use($ada, 'visit', '2026-02-09', 9, 2.5);
 SELECT \@.set_credit_cost('call', 1.5), \@.set_credit_refill('gold', 20, '1 day', 5), \@.set_credit_overdraft($cyd, 3);
 SELECT \@.grant_credits($cyd, 10, 'bonus', 'gift', '2026-02-11', priority => -1, max_rollover => 1, rollover_until => '2026-02-20'),
-       \@.grant_credits($ada, 100, reference_id => 'order 1', description => E'a\tb\\', metadata => '{"a": [1, null]}');
+       \@.grant_credits($ada, 100, reference_id => 'order 1', description => 'ordered', metadata => '{"a": [1, null]}');
 SELECT \@.refund_credits($ada, (\@.spend_credits($ada, 30, 'poster')).id, 12.5, 'late'), \@.spend_credits($bob, 4);
 SET usage_tracking.credits_enabled = on;
 SELECT \@.reserve_usage($cyd, 'call', 4, idempotency_key => 'held');
