@@ -33,7 +33,10 @@ CREATE TABLE @extschema@.credit_refills (
     amount       numeric NOT NULL
                  CHECK (amount >= 0 AND amount < 1e29 AND pg_catalog.min_scale(amount) <= 9),
     period       interval NOT NULL DEFAULT '1 day'
-                 CHECK (period = ANY (ARRAY['1 hour'::interval, '1 day', '1 week', '1 month', '3 months', '1 year'])),
+                 /* to the byte: 24 hours are equal to a day, and no period of a calendar */
+                 CHECK (pg_catalog.interval_send(period) = ANY (ARRAY[
+                     pg_catalog.interval_send('1 hour'), pg_catalog.interval_send('1 day'), pg_catalog.interval_send('1 week'),
+                     pg_catalog.interval_send('1 month'), pg_catalog.interval_send('3 months'), pg_catalog.interval_send('1 year')])),
     max_rollover numeric NOT NULL DEFAULT 0
                  CHECK (max_rollover >= 0 AND max_rollover < 1e29 AND pg_catalog.min_scale(max_rollover) <= 9)
 );

@@ -126,6 +126,7 @@ extern LedgerEntry refund_entry(Account *account, const LedgerEntry *of, const P
 
 /* credits_charge.c */
 extern Decision decide_credits(const Account *account, const Decision *limits);
+extern void allow_unpaid(Decision *decision, const char *reason);
 extern void deny_without_credits(const Installation *home, const Event *event, const UserTerms *terms,
 								 Numeric price, bool afresh, Decision *decision);
 extern bool set_price(const Account *account, Event *event, Numeric price, bool may_refuse);

@@ -24,7 +24,7 @@ account_to_change(const Installation *home, Datum user_id)
 	UserTerms	terms;
 
 	lock_counting(home, user_id);
-	terms = terms_of_user(user_id, usage_now(), true);
+	terms = known_terms(user_id, usage_now());
 	return lock_account(home, user_id, &terms);
 }
 
@@ -119,7 +119,7 @@ spend_once(const Installation *home, Datum user_id, Numeric amount, LedgerEntry 
 	account = look_at_account(home, user_id, &terms, true);
 	if (!is_repeated(&account, entry) && num_cmp(available(&account), amount) < 0)
 		return decide_credits(&account, NULL);
-	account = lock_account(home, user_id, &terms);
+	account = account_to_change(home, user_id);
 	return spend(&account, amount, entry);
 }
 
@@ -217,9 +217,10 @@ enum
 static void
 check_grant_times(const Grant *grant)
 {
-	TimestampTz begin = TIMESTAMP_IS_NOBEGIN(grant->effective_at) ? usage_now() : grant->effective_at;
+	TimestampTz now = usage_now();	/* once: time goes on */
+	TimestampTz begin = TIMESTAMP_IS_NOBEGIN(grant->effective_at) ? now : grant->effective_at;
 
-	if (begin < usage_now())
+	if (begin < now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"effective_at\" must not be in the past")));

@@ -30,6 +30,14 @@ decide_credits(const Account *account, const Decision *limits)
 	return decision;
 }
 
+/* What limits have to say about it comes first. */
+void
+allow_unpaid(Decision *decision, const char *reason)
+{
+	if (strcmp(decision->reason, "ok") == 0 || strcmp(decision->reason, "unlimited") == 0)
+		decision->reason = reason;
+}
+
 /* On sight; what the limits decided becomes what both do. */
 void
 deny_without_credits(const Installation *home, const Event *event, const UserTerms *terms, Numeric price,
@@ -37,11 +45,13 @@ deny_without_credits(const Installation *home, const Event *event, const UserTer
 {
 	Account		account;
 
-	if (!setting_enforce_limits)
-		return;
 	account = look_at_account(home, event->user_id, terms, afresh);
-	if (num_cmp(available(&account), price) < 0)
+	if (num_cmp(available(&account), price) >= 0)
+		return;
+	if (setting_enforce_limits)
 		*decision = decide_credits(&account, decision);
+	else
+		allow_unpaid(decision, "not_enforced");
 }
 
 /* Of a locked account.  False: there is not enough. */
@@ -82,9 +92,9 @@ share_of_price(const Event *left, Numeric quantity)
 	Numeric		price = num_add(left->credits_used, left->credits_owed);
 
 	if (num_cmp(quantity, left->quantity) == 0)
-		return price;
-	return DatumGetNumeric(DirectFunctionCall2(numeric_div, NumericGetDatum(num_mul(price, quantity)),
-											   NumericGetDatum(left->quantity)));
+		return num_trim(price);
+	return num_trim(DatumGetNumeric(DirectFunctionCall2(numeric_div, NumericGetDatum(num_mul(price, quantity)),
+														NumericGetDatum(left->quantity))));
 }
 
 /* At most what was not refunded before. */

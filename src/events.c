@@ -12,6 +12,7 @@
 #include "commands/sequence.h"
 #include "errors.h"
 #include "events.h"
+#include "miscadmin.h"
 #include "numbers.h"
 #include "rows.h"
 #include "settings.h"
@@ -52,6 +53,7 @@ check_event_time(TimestampTz occurred_at)
 int64
 next_event_id(const Installation *home)
 {
+	PreventCommandDuringRecovery("recording usage");	/* which asking for an id would not tell */
 	(void) GetTopFullTransactionId();
 	return nextval_internal(get_relname_relid("usage_events_id_seq", home->schema), false);
 }

@@ -390,3 +390,17 @@ terms_of_user(Datum user_id, TimestampTz now, bool afresh)
 		end_fresh_view();
 	return terms;
 }
+
+/* Of a user who is known from now on, if not before. */
+UserTerms
+known_terms(Datum user_id, TimestampTz at)
+{
+	UserTerms	terms = terms_of_user(user_id, usage_now(), true);
+
+	while (!terms.is_known)
+	{
+		note_first_use(user_id, at);
+		terms = terms_of_user(user_id, usage_now(), true);
+	}
+	return terms;
+}

@@ -75,8 +75,8 @@ decide_taken(const Installation *home, Event *event, const Stakes *stakes)
 static void
 note_debt(const Event *event, bool may_refuse, Decision *decision)
 {
-	if (event->credits_owed != NULL && (strcmp(decision->reason, "ok") == 0 || strcmp(decision->reason, "unlimited") == 0))
-		decision->reason = may_refuse ? "not_enforced" : "overage";
+	if (event->credits_owed != NULL)
+		allow_unpaid(decision, may_refuse ? "not_enforced" : "overage");
 }
 
 /* An alert is about what is recorded: what is only reserved raises none. */
@@ -90,20 +90,6 @@ insert(const Event *event, const Stakes *stakes)
 		insert_event(event);
 		note_alerts(event->user_id, stakes, event->id);
 	}
-}
-
-/* Of a user who is known from now on, if not before. */
-UserTerms
-known_terms(Datum user_id, TimestampTz at)
-{
-	UserTerms	terms = terms_of_user(user_id, usage_now(), true);
-
-	while (!terms.is_known)
-	{
-		note_first_use(user_id, at);
-		terms = terms_of_user(user_id, usage_now(), true);
-	}
-	return terms;
 }
 
 /*

@@ -23,7 +23,6 @@ extern char *overage_of(const Stakes *stakes);
 
 /* usage.c */
 extern Stakes weigh(const Config *config, const UserTerms *terms, const Event *event, bool afresh);
-extern UserTerms known_terms(Datum user_id, TimestampTz at);
 extern Decision record_use(const Installation *home, Event *event, bool may_refuse);
 extern Decision record_fact(const Installation *home, Event *event);
 

@@ -26,6 +26,12 @@ SELECT is(rows, '(film,2)' || E'\n', role || ' gets his own alerts')
   FROM attack.attackers, attack.run(role, 'SELECT usage_type, used FROM usage.get_usage_alerts(''aaaaaaaa-0000-4000-8000-00000000000a'')') WHERE is_user;
 SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,api.content,m1,r1,4,3,spring,192.0.2.1)' || E'\n', role || ' reads his own calls')
   FROM attack.attackers, attack.run(role, 'SELECT user_id, service_type, model, request_id, input_tokens, total_cost, campaign_id, ip_address FROM usage.api_usage') WHERE is_user;
+SELECT is(rows, '(aaaaaaaa-0000-4000-8000-00000000000a,6,10,4,0)' || E'\n', role || ' reads his own credits')
+  FROM attack.attackers, attack.run(role, 'SELECT user_id, balance, lifetime_earned, lifetime_spent, overdraft FROM usage.user_credits') WHERE is_user;
+SELECT is(rows, '(10,10,order-of-a)' || E'\n' || '(-4,6,)' || E'\n', role || ' reads his own credit transactions')
+  FROM attack.attackers, attack.run(role, 'SELECT amount, balance_after, reference_id FROM usage.credit_transactions ORDER BY id') WHERE is_user;
+SELECT is(rows, '(6)' || E'\n', role || ' asks for his own balance')
+  FROM attack.attackers, attack.run(role, 'SELECT usage.credit_balance(''aaaaaaaa-0000-4000-8000-00000000000a'')') WHERE is_user;
 SELECT ok(attack.names_b(query_to_xml(format('SELECT %s FROM %s', column_name, relation), true, false, '')::text),
           format('%s.%s tells about B, so his rows must not be seen', relation, column_name))
   FROM attack.relations(), unnest(readable) AS column_name WHERE column_name IN ('user_id', 'ip_address', 'user_agent', 'request_id');
@@ -77,6 +83,16 @@ SELECT attack.by_all('1 hidden columns, by other ways', array_agg(format(query, 
                     'WITH e (id) AS (TABLE %1$s) SELECT id FROM e', 'DECLARE c CURSOR FOR SELECT %2$I FROM %1$s']) AS query;
 SELECT is_empty($$SELECT relation FROM attack.relations() AS r JOIN pg_class AS c ON c.oid = r.relation, unnest('{reason,metadata,corrected_status,corrected_events,corrected_limit,xact_id,stripe_customer_id}'::text[]) AS hidden
                    WHERE hidden = ANY (readable)$$, '1 reasons, metadata and what corrections say are not among them');
+
+SELECT attack.by_all('1 credits of B, by the functions behind the views', array_agg(format(query, :b)))
+  FROM unnest(ARRAY['SELECT usage.credit_balance(%L)', 'SELECT usage.credit_balance(%L, now() - interval ''1 day'')', 'SELECT usage._credits_of_user(%L)', 'SELECT (usage._credits_of_user(%L)).overdraft',
+                    'SELECT count(*) FROM usage._credit_transactions_of_user(%L)', 'SELECT c.id FROM (VALUES (%L::uuid)) AS v (id), LATERAL usage._credits_of_user(v.id) AS c',
+                    'SELECT t.* FROM usage.user_credits AS u RIGHT JOIN usage._credit_transactions_of_user(%L) AS t ON t.amount > u.balance']) AS query;
+SELECT attack.by_all('1 credits of B, by reference and by number', ARRAY['SELECT * FROM usage.credit_transactions WHERE reference_id = ''secret-order''', 'SELECT * FROM usage.credit_transactions WHERE reference_id LIKE ''sec%''',
+    'SELECT * FROM usage.credit_transactions WHERE amount = 666666 OR id > 2', 'SELECT * FROM usage.user_credits WHERE overdraft > 0', 'SELECT count(*) FROM usage.credit_transactions HAVING count(*) > 2',
+    format('SELECT * FROM usage.user_credits WHERE user_id = %L', :b)], '00000', '00000 42501');
+SELECT attack.by_all('1 credits themselves', array_agg(format('SELECT %I FROM %s', attname, relation)))
+  FROM attack.relations() JOIN pg_attribute ON attrelid = relation AND attnum > 0 WHERE relation::text ~ '^usage[.]credit_(accounts|grants|ledger|costs|refills)$';
 
 /* 4 */
 SELECT attack.on_relations('4 views', 'SELECT * FROM %1$s', 'v', '00000', '00000 42501');

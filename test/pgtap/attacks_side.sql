@@ -24,7 +24,7 @@ CREATE OPERATOR workshop.!! (RIGHTARG = anyelement, FUNCTION = workshop.leak);
 CREATE TABLE attack.leaks (query text, is_closed boolean GENERATED ALWAYS AS (query ~ 'usage[.](usage_events|campaigns|usage_alerts)') STORED);
 INSERT INTO attack.leaks (query)
 SELECT format('SELECT count(*) FROM usage.%s WHERE %s', source, replace(condition, 'plan', of_text))
-  FROM (VALUES ('user_usage', 'plan'), ('user_subscriptions', 'plan'), ('api_usage', 'request_id'), ('campaigns', 'name'), ('usage_events', 'user_agent'), ('usage_alerts', 'kind')) AS v (source, of_text),
+  FROM (VALUES ('user_usage', 'plan'), ('user_subscriptions', 'plan'), ('api_usage', 'request_id'), ('campaigns', 'name'), ('usage_events', 'user_agent'), ('usage_alerts', 'kind'), ('credit_transactions', 'reference_id')) AS v (source, of_text),
        unnest(ARRAY['workshop.leak(user_id)', 'OPERATOR(workshop.!!) user_id', 'workshop.leak(plan) AND workshop.leak(user_id)',
                     'workshop.leak(user_id) AND user_id::text LIKE ''b%''', 'user_id::text LIKE ''b%'' AND workshop.leak(user_id)',
                     'workshop.leak(user_id) OR user_id = ''bbbbbbbb-0000-4000-8000-00000000000b''',
@@ -72,7 +72,7 @@ CREATE TABLE attack.oracles (query text, state text, is_closed boolean GENERATED
 INSERT INTO attack.oracles (query, state)
 SELECT replace(replace(format(query, source), 'plan', of_text), '''pro''', quote_literal(of_b)), state
   FROM (VALUES ('user_usage', 'plan', 'pro'), ('user_subscriptions', 'plan', 'pro'), ('api_usage', 'request_id', 'secret request'), ('campaigns', 'name', 'secret name'),
-               ('usage_events', 'user_agent', 'secret agent'), ('usage_alerts', 'kind', 'unusual')) AS s (source, of_text, of_b),
+               ('usage_events', 'user_agent', 'secret agent'), ('usage_alerts', 'kind', 'unusual'), ('credit_transactions', 'reference_id', 'secret-order')) AS s (source, of_text, of_b),
        (VALUES ('SELECT count(1 / strpos(''aaaaaaaa-0000-4000-8000-00000000000a'', user_id::text)) FROM usage.%s', '22012'),
                ('SELECT count(*) FROM usage.%s WHERE 1 / strpos(''aaaaaaaa-0000-4000-8000-00000000000a'', user_id::text) > 0', '22012'),
                ('SELECT count(*) FROM usage.%s WHERE CASE WHEN plan = ''pro'' THEN (''x'' || user_id::text)::int END = 1', '22P02'),
@@ -97,7 +97,8 @@ SELECT attack.by_all('32 statistics themselves', ARRAY['SELECT * FROM pg_statist
 SELECT is(replace(told, id, 'X'), replace(not_told, :nobody, 'X'), format('32 EXPLAIN says the same of B and of nobody, to %s: %s', role, query))
   FROM attack.attackers, (VALUES (:b)) AS v (id),
        unnest('{EXPLAIN SELECT user_id FROM usage.user_usage WHERE user_id = %L,EXPLAIN SELECT plan FROM usage.user_subscriptions WHERE user_id = %L,EXPLAIN SELECT total_cost FROM usage.api_usage WHERE user_id = %L,
-                EXPLAIN SELECT ip_address FROM usage._calls_of_user(%L),EXPLAIN SELECT used FROM usage.get_usage_alerts(%L)}'::text[]) AS query,
+                EXPLAIN SELECT ip_address FROM usage._calls_of_user(%L),EXPLAIN SELECT used FROM usage.get_usage_alerts(%L),
+                EXPLAIN SELECT balance FROM usage.user_credits WHERE user_id = %L,EXPLAIN SELECT amount FROM usage.credit_transactions WHERE user_id = %L,EXPLAIN SELECT amount FROM usage._credit_transactions_of_user(%L)}'::text[]) AS query,
        LATERAL (SELECT concat(a.*) AS told FROM attack.run(role, format(query, id)) AS a) AS his,
        LATERAL (SELECT concat(a.*) AS not_told FROM attack.run(role, format(query, :nobody)) AS a) AS none;
 
@@ -106,11 +107,16 @@ SELECT is(replace(told, id, 'X'), replace(not_told, :nobody, 'X'), format('32 EX
 CREATE TABLE attack.plans (query text);
 INSERT INTO attack.plans VALUES ('SELECT 1 FROM usage.campaigns WHERE user_id = %L AND campaign_id = ''spring'''), ('SELECT 1 FROM usage.campaigns WHERE user_id = %L AND campaign_id >= ''spri'''),
     ('SELECT 1 FROM usage.usage_events WHERE user_id = %L'), ('SELECT ip FROM usage.usage_events WHERE user_id = %L'), ('SELECT name FROM usage.campaigns WHERE user_id = %L'),
-    ('SELECT 1 FROM usage.usage_alerts WHERE user_id = %L'), ('SELECT count(*) FROM usage.usage_alerts WHERE user_id >= %L AND raised_at > ''2000-01-01'''), ('SELECT 1 FROM usage.usage_counters WHERE user_id = %L');
+    ('SELECT 1 FROM usage.usage_alerts WHERE user_id = %L'), ('SELECT count(*) FROM usage.usage_alerts WHERE user_id >= %L AND raised_at > ''2000-01-01'''), ('SELECT 1 FROM usage.usage_counters WHERE user_id = %L'),
+    ('SELECT 1 FROM usage.credit_ledger WHERE user_id = %L'), ('SELECT 1 FROM usage.credit_accounts WHERE user_id = %L'), ('SELECT 1 FROM usage.credit_grants WHERE user_id = %L AND is_open');
 SET LOCAL enable_seqscan = off;
 SELECT attack.by_all('32 EXPLAIN ANALYZE and estimates, of tables nobody reads', array_agg(concat('EXPLAIN ', options, format(query, :b))))
   FROM attack.plans, unnest(ARRAY['', '(COSTS off) ', '(ANALYZE, COSTS off, TIMING off, SUMMARY off) ', '(GENERIC_PLAN) ']) AS options
  WHERE options !~ 'GENERIC' OR current_setting('server_version_num')::int >= 160000;
+SELECT is(replace(concat(there.*), :b, 'X'), replace(concat(none.*), :nobody, 'X'), format('32 EXPLAIN ANALYZE says the same of B''s credits and of nobody''s, to %s: %s', role, query))
+  FROM attack.attackers, unnest('{SELECT 1 FROM usage.user_credits WHERE user_id = %L,SELECT 1 FROM usage.credit_transactions WHERE user_id = %L,SELECT count(*) FROM usage.credit_transactions WHERE user_id = %L AND amount > 5}'::text[]) AS query,
+       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) ' || query, :b)) AS there,
+       attack.run(role, format('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) ' || query, :nobody)) AS none WHERE is_user;
 SELECT todo_start('the policy own_or_all of user_subscriptions is such a filter: it tells who is a user');
 SELECT is(replace(concat(there.*), :b, 'X'), replace(concat(none.*), :nobody, 'X'), format('32 EXPLAIN ANALYZE says the same of B and of nobody, to %s: %s', role, query))
   FROM attack.attackers, unnest('{SELECT 1 FROM usage.user_subscriptions WHERE user_id = %L,SELECT 1 FROM usage.user_subscriptions WHERE user_id BETWEEN %1$L AND %1$L}'::text[]) AS query,

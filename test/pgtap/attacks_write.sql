@@ -30,6 +30,12 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('UPDATE usage.usage_alerts SET acknowledged_at = now() WHERE user_id = %L', :a), format('DELETE FROM usage.usage_alerts WHERE user_id = %L', :a),
     format('SELECT usage._raise_unusual_use(%L, ''film'', ''2026-01-02'', 1, 1)', :a),
     'SET usage_tracking.alert_thresholds = ''''', 'SET usage_tracking.alert_channel = ''spy''', 'SET usage_tracking.alert_retention = 1',
+    format('SELECT usage.grant_credits(%L, 1000)', :a), format('SELECT usage.grant_credits(%L, 1000, reference_id => ''order-of-a'')', :a), format('SELECT usage.set_credit_overdraft(%L, 1000)', :a),
+    format('SELECT usage.refund_credits(%L, 2)', :a), format('SELECT usage.refund_credits(%L, NULL)', :a), format('SELECT usage.spend_credits(%L, 1)', :a), format('SELECT usage.spend_credits(%L, -1)', :a), format('SELECT usage.spend_credits(%L, 3, ''secret-spend'')', :b),
+    'SELECT usage.set_credit_cost(''film'', 0)', 'SELECT usage.set_credit_cost(''film'', NULL)', 'SELECT usage.set_credit_refill(''free'', 1000000)',
+    format('UPDATE usage.credit_accounts SET overdraft = 1000, owed = -1000 WHERE user_id = %L', :a), format('UPDATE usage.credit_grants SET remaining = 1000 WHERE user_id = %L', :a), 'DELETE FROM usage.credit_costs',
+    format('UPDATE usage.user_credits SET balance = 1000 WHERE user_id = %L', :a), format('UPDATE usage.credit_transactions SET amount = 0 WHERE user_id = %L', :a), format('DELETE FROM usage.credit_transactions WHERE user_id = %L', :a),
+    format('SELECT usage._forget_credits(%L, %L)', :b, :a), 'SET usage_tracking.credits_enabled = off', 'SET usage_tracking.credit_refills = ''free=1000000''',
     'SET usage_tracking.limit_overrides = ''calls_daily.free=-1''', 'SELECT set_config(''usage_tracking.limit_overrides'', ''calls_daily.free=-1'', true)']);
 SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
 SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v', '42501 55000', '42501 55000');
@@ -69,7 +75,7 @@ SELECT attack.by_all('18 functions with his own id', array_agg(attack.call(funct
   FROM attack.functions()
  WHERE of_user
    AND name NOT IN ('get_user_usage', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats', 'get_campaigns',
-                    'is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user', '_calls_of_user',
+                    'is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user', '_calls_of_user', 'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
                     'get_usage_alerts', 'acknowledge_usage_alert',
                     'get_run', 'list_runs', 'get_run_deliveries', 'run_usage', 'check_monthly_usage_limit', '_monthly_runs');
 SELECT attack.by_all('26 functions with B''s id', array_agg(attack.call(function, quote_literal(:b))))

@@ -55,6 +55,9 @@ INSERT INTO public.bad_input_uses VALUES (1, 1, '2026-03-01');
 SELECT attach_usage_tally('public.bad_input_presets', 'id', 'uses', 'public.bad_input_uses', 'id', NULL, 'at', 'uses');
 SELECT define_usage_type('report');
 SELECT record_delivery(:'ann', id, false, 500, 'busy', 'd-1') FROM start_run(:'ann', 'report', configuration_snapshot => '{"a": 1}');
+SELECT set_credit_cost('video', 2), set_credit_refill('pro', 100), set_credit_overdraft(:'ann', 5);
+SELECT grant_credits(:'ann', 10, reference_id => 'a reference', expires_at => '2026-05-01');
+SELECT spend_credits(:'ann', 2.5);
 CREATE ROLE regress_ut_bad_input;
 \o
 
@@ -218,6 +221,27 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('detach_usage_gauge',                   'target',          'followed table', '''public.bad_input_rows'''),
     ('attach_usage_gauge',                   'user_column',     'column',       '''id'''),
     ('attach_usage_gauge',                   'amount_column',   'amount column', 'NULL'),
+    ('grant_credits spend_credits set_credit_overdraft credit_balance', 'user_id', 'user', '''00000000-0000-0000-0000-00000000000a'''),
+    ('refund_credits',                       'user_id',         'its user',     '''00000000-0000-0000-0000-00000000000a'''),
+    ('refund_credits',                       'transaction_id',  'transaction',  '(SELECT id FROM usage.credit_ledger WHERE action = ''spend'')'),
+    ('refund_credits',                       'amount',          'part',         '1.5'),
+    ('grant_credits spend_credits',          'amount',          'positive',     '7'),
+    ('set_credit_refill',                    'amount',          'amount or none', '7'),
+    ('set_credit_cost',                      'credits',         'amount or none', '7'),
+    ('set_credit_cost',                      'usage_type',      'known name',   '''image'''),
+    ('set_credit_refill',                    'plan',            'known plan',   '''pro'''),
+    ('set_credit_refill',                    'period',          'calendar period', '''1 month'''),
+    ('set_credit_refill grant_credits',      'max_rollover',    'amount',       '3'),
+    ('set_credit_overdraft',                 'overdraft',       'amount',       '7'),
+    ('grant_credits spend_credits',          'transaction_type', 'new name',    '''bonus'''),
+    ('grant_credits spend_credits refund_credits', 'reference_id', 'text',      '''another reference'''),
+    ('grant_credits spend_credits refund_credits', 'description', 'free text',  '''what it is'''),
+    ('grant_credits spend_credits refund_credits', 'metadata',  'metadata',     '''{}'''),
+    ('grant_credits',                        'effective_at',    'grant begin',  '''2026-03-11'''),
+    ('grant_credits',                        'expires_at',      'grant end',    '''2026-04-01'''),
+    ('grant_credits',                        'rollover_until',  'rollover end', '''2026-05-01'''),
+    ('grant_credits',                        'priority',        'integer',      '7'),
+    ('credit_balance',                       'at',              'past',         '''2026-03-01'''),
     ('apply_stripe_event',                   'event',           'stripe event', '''{"id": "evt_2", "type": "nothing"}'''),
     ('set_stripe_price',                     'price',           'given text',   '''price_2'''),
     ('set_stripe_price',                     'plan',            'known plan',   '''pro'''),
@@ -473,6 +497,30 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('period', '22007', ARRAY['''''', '''daily''']),
     ('period', '00000', ARRAY['''1 hour''', '''1 day''', '''1 month''', '''3 months''', '''12 months''']),
 
+    ('calendar period', '22004', ARRAY['NULL']),
+    ('calendar period', '22023', ARRAY['''0''', '''-1 day''', '''24 hours''', '''30 days''', '''1 day -1 hour''', '''1 day 1 second''', '''1 microsecond''', '''2 days''', '''13 months''', '''178000000 years''',
+        '''-178000000 years''', '''2147483647 days''']),
+    ('calendar period', '22007', ARRAY['''''', '''daily''']),
+    ('calendar period', '00000', ARRAY['''1 hour''', '''1 day''', '''7 days''', '''1 month''', '''3 months''', '''12 months''']),
+    ('transaction', '22004', ARRAY['NULL']),
+    ('transaction', '22023', ARRAY['0', '-1', '9223372036854775807', '-9223372036854775808', '(SELECT id FROM usage.credit_ledger WHERE action = ''grant'')']),
+    ('transaction', '22003', ARRAY['''9223372036854775808''']),
+    ('grant begin, past', '00000', ARRAY['NULL']),
+    ('grant end', '22023', ARRAY['NULL']),    -- it could not roll over
+    ('grant begin, grant end, rollover end, past', '22008', ARRAY['''infinity''', '''-infinity''', '''2026-02-30''']),
+    ('grant begin, grant end, rollover end, past', '22007', ARRAY['''''', '''soon''']),
+    ('grant begin', '22023', ARRAY['''2026-03-10 11:59:59.999999+00''', '''4714-11-24 00:00:00+00 BC''', '''2026-04-01''', '''294276-12-31 23:59:59.999999+00''']),
+    ('grant begin', '00000', ARRAY['''2026-03-10 12:00+00''', '''2026-03-31 23:59:59.999999+00''']),
+    ('grant end', '22023', ARRAY['''2026-03-11''', '''2026-03-10''', '''4714-11-24 00:00:00+00 BC''', '''2026-05-01''', '''294276-12-31 23:59:59.999999+00''']),
+    ('grant end', '00000', ARRAY['''2026-03-11 00:00:00.000001+00''', '''2026-04-30 23:59:59.999999+00''']),
+    ('rollover end', '22023', ARRAY['NULL', '''2026-04-01''', '''4714-11-24 00:00:00+00 BC''']),
+    ('rollover end', '00000', ARRAY['''2026-04-01 00:00:00.000001+00''', '''294276-12-31 23:59:59.999999+00''']),
+    ('integer', '22004', ARRAY['NULL']),
+    ('integer', '22003', ARRAY['''2147483648''', '''-2147483649''']),
+    ('integer', '22P02', ARRAY['''''', '''1.5''']),
+    ('integer', '00000', ARRAY['0', '-2147483648', '2147483647']),
+    ('past', '22023', ARRAY['''2026-03-10 12:00:00.000001+00''', '''294276-12-31 23:59:59.999999+00''']),
+    ('past', '00000', ARRAY['''2026-03-10 12:00+00''', '''epoch''', '''4714-11-24 00:00:00+00 BC''']),
     ('users table, followed table, column', '22004', ARRAY['NULL']),
     ('followed table', '55000', ARRAY['''public.bad_input_users''', '''usage.plans''']),
     ('amount column', '00000', ARRAY['NULL']),
@@ -667,6 +715,10 @@ SELECT is(o.code, s.sqlstate, format('usage_tracking.%s = %L', s.name, left(s.va
                ('limit_overrides', 'a.free=' || repeat('9', 30), '22023'), ('limit_overrides', 'A.free=1', '22023'), ('limit_overrides', 'a.b:c=1', '22023'), ('limit_overrides', 'a . free=1', '22023'),
                ('limit_overrides', repeat('a', 64) || '.free=1', '22023'), ('limit_overrides', 'a.' || repeat('b', 64) || '=1', '22023'), ('limit_overrides', 'a.free=1,b.free=1,a.free=1', '22023'),
                ('limit_overrides', repeat('x', 1000000), '22023'), ('limit_overrides', repeat(',', 100000), '22023'), ('limit_overrides', 'a.free=%s%n', '22023'), ('limit_overrides', 'a.🎬=1', '22023'),
+               ('credit_refills', '', '00000'), ('credit_refills', E' \t\n', '00000'), ('credit_refills', 'unknown=0', '00000'), ('credit_refills', 'free=20, pro = 0.5 ,' || repeat('b', 63) || '=' || repeat('9', 29) || '.999999999', '00000'),
+               ('credit_refills', 'free', '22023'), ('credit_refills', 'free=', '22023'), ('credit_refills', '=20', '22023'), ('credit_refills', 'free=-1', '22023'), ('credit_refills', 'free=1,free=2', '22023'), ('credit_refills', 'free=1,', '22023'),
+               ('credit_refills', 'a.free=1', '22023'), ('credit_refills', 'free=1e3', '22023'), ('credit_refills', 'free=NaN', '22023'), ('credit_refills', 'free=1.0000000001', '22023'), ('credit_refills', 'Free=1', '22023'),
+               ('credit_refills', repeat('b', 64) || '=1', '22023'), ('credit_refills', repeat(',', 100000), '22023'), ('credits_enabled', 'perhaps', '22023'),
                ('nothing', 'x', '42602')) AS s (name, value, sqlstate),
        pg_temp.outcome(format('SELECT set_config(%L, %L, true)', 'usage_tracking.' || s.name, s.value)) AS o;
 

@@ -77,7 +77,8 @@ SELECT 'regress_ut_user', format(query, c.oid::regclass, test.user_id(77))
   FROM unnest(ARRAY['SELECT * FROM usage.api_usage WHERE created_at > ''2026-05-01''', 'SELECT sum(total_cost) FROM usage.api_usage', 'SELECT model, sum(total_cost) FROM usage.api_usage GROUP BY model',
                     'SELECT sum(total_cost) FROM usage.api_usage WHERE created_at >= ''2026-04-02'' AND created_at < ''2026-05-03'' AND campaign_id = ''spring''',
                     'SELECT * FROM usage.api_usage ORDER BY created_at DESC LIMIT 20',
-                    format('SELECT count(*) FROM usage._calls_of_user(%L)', test.user_id(77)), format('SELECT * FROM usage.get_usage_alerts(%L)', test.user_id(77))]) AS query;
+                    format('SELECT count(*) FROM usage._calls_of_user(%L)', test.user_id(77)), format('SELECT * FROM usage.get_usage_alerts(%L)', test.user_id(77)),
+                    format('SELECT usage.credit_balance(%L)', test.user_id(77)), 'SELECT sum(amount) FROM usage.credit_transactions', 'SELECT * FROM usage.credit_transactions ORDER BY id DESC LIMIT 20']) AS query;
 INSERT INTO test.asked (who, newcomer, statement)
 SELECT who, newcomer, 'SELECT usage.' || call FROM (VALUES
     ('regress_ut_user', 0, 'check_usage_limit(%1$L, ''calls_daily'')'),
@@ -92,6 +93,8 @@ SELECT who, newcomer, 'SELECT usage.' || call FROM (VALUES
     ('regress_ut_server', 0, 'track_usage(%1$L, ''call'')'),
     ('regress_ut_server', 0, 'track_usage(%1$L, ''call'', occurred_at => ''2026-04-20'')'),
     ('regress_ut_server', 0, 'track_usage(%1$L, ''call'', idempotency_key => ''s'' || %2$L)'),
+    ('regress_ut_server', 0, 'grant_credits(%1$L, 50, reference_id => ''g'' || %2$L)'), ('regress_ut_server', 0, 'spend_credits(%1$L, 3, ''s'' || %2$L)'), ('regress_ut_server', 0, 'spend_credits(%1$L, 3, ''s'' || %2$L)'),
+    ('regress_ut_server', 0, 'credit_balance(%1$L, ''2026-05-01 12:00+00'')'),
     ('regress_ut_server', 0, 'set_user_plan(%1$L, ''pro'')'), ('regress_ut_server', 0, 'set_user_limit(%1$L, ''calls_daily'', 5000)'),
     ('regress_ut_server', 0, 'set_user_clock(%1$L, ''Europe/Berlin'', ''2026-05-03'')'),
     ('regress_ut_user', 0, 'check_usage_limit(%1$L, ''call'')')) AS v (who, newcomer, call);
@@ -151,6 +154,10 @@ INSERT INTO usage.campaigns (user_id, campaign_id, name) SELECT test.user_id(n),
 INSERT INTO usage.user_limits (user_id, limit_type, max_usage) SELECT test.user_id(n), 'calls_daily', 999999 FROM generate_series(1, 50000) AS n ON CONFLICT DO NOTHING;
 INSERT INTO usage.usage_keys (user_id, idempotency_key, recorded_at, function, usage_type, quantity, tokens, event_id, max_usage)
 SELECT test.user_id(n), 'k' || n, '2026-05-15', 'consume_usage', 'call', 1, 0, n, -1 FROM generate_series(1, 50000) AS n ON CONFLICT DO NOTHING;
+INSERT INTO usage.credit_accounts (user_id, earned, spent, created_at, updated_at) SELECT test.user_id(n), 100, 1, '2026-05-01', '2026-05-01' FROM generate_series(1, 50000) AS n ON CONFLICT DO NOTHING;
+INSERT INTO usage.credit_grants SELECT test.user_id(n), 1000 + n, false, 100, 99, 0, '2026-05-01', 'infinity', 0, 'infinity', n % 2 = 1 FROM generate_series(1, 50000) AS n;
+INSERT INTO usage.credit_ledger (user_id, id, action, amount, balance_after, transaction_type, effective_at, recorded_at, grants, amounts)
+SELECT test.user_id(n % 50000), 1000 + n, CASE WHEN n <= 50000 THEN 'grant' ELSE 'spend' END, CASE WHEN n <= 50000 THEN 100 ELSE -1 END, 99, 'usage', '2026-05-01', '2026-05-01', ARRAY[1000 + n], ARRAY[1.0] FROM generate_series(1, 100000) AS n;
 INSERT INTO usage.user_roles (user_id, role) SELECT test.user_id(n), 'support' FROM generate_series(1, 50000) AS n;
 SELECT cmp_ok((SELECT count(*) FROM test.scans())::int, '>=', 8, 'large are: ' || (SELECT string_agg(relation, ', ') FROM test.scans()));
 

@@ -292,6 +292,18 @@ SELECT (usage.reserve_usage('cccccccc-0000-4000-8000-00000000000c', 'call', idem
 SELECT usage.commit_usage('cccccccc-0000-4000-8000-00000000000c', :hold), usage.release_usage('cccccccc-0000-4000-8000-00000000000c', :hold) \g /dev/null
 SELECT usage.reverse_usage('cccccccc-0000-4000-8000-00000000000c', max(id), 1, 'why') FROM usage.usage_events \g /dev/null
 SELECT usage.install_default_plans() \g /dev/null
+SET LOCAL usage_tracking.credits_enabled = on;
+SELECT usage.set_credit_cost('call', 2), usage.set_credit_refill('free', 5, '1 day', 2), usage.set_credit_overdraft('cccccccc-0000-4000-8000-00000000000c', 1) \g /dev/null
+SELECT usage.grant_credits('cccccccc-0000-4000-8000-00000000000c', 9, reference_id => 'g', expires_at => '2100-01-01', max_rollover => 1, rollover_until => '2100-02-01'),
+       usage.grant_credits('cccccccc-0000-4000-8000-00000000000c', 9, reference_id => 'g') \g /dev/null
+SELECT (usage.spend_credits('cccccccc-0000-4000-8000-00000000000c', 3, 's')).id AS spent \gset
+SELECT usage.spend_credits('cccccccc-0000-4000-8000-00000000000c', 3, 's'), usage.refund_credits('cccccccc-0000-4000-8000-00000000000c', :spent, 1, 'r') \g /dev/null
+SELECT (usage.consume_usage('cccccccc-0000-4000-8000-00000000000c', 'call', 0.5)).id AS paid \gset
+SELECT usage.reverse_usage('cccccccc-0000-4000-8000-00000000000c', :paid), usage.track_usage('cccccccc-0000-4000-8000-00000000000c', 'call', 20),
+       usage.credit_balance('cccccccc-0000-4000-8000-00000000000c', pg_catalog.now()), usage.credit_balance('cccccccc-0000-4000-8000-00000000000c') \g /dev/null
+SELECT pg_catalog.count(*) AS charged FROM usage.credit_transactions \gset
+SELECT pg_catalog.count(*) FROM usage.user_credits \g /dev/null
+RESET usage_tracking.credits_enabled;
 SELECT usage.adjust_usage('cccccccc-0000-4000-8000-00000000000c', 'calls', 2, reason => 'why'), usage.reset_user_usage('cccccccc-0000-4000-8000-00000000000c', 'calls'),
        usage.set_temporary_limit('calls', 9, '2020-01-01', '2100-01-01', reason => 'why'), usage.set_user_limit('cccccccc-0000-4000-8000-00000000000c', 'calls', 8),
        usage.set_user_plan('cccccccc-0000-4000-8000-00000000000c', 'free'), usage.set_user_clock('cccccccc-0000-4000-8000-00000000000c', 'Asia/Tokyo') \g /dev/null
@@ -305,6 +317,7 @@ SELECT usage.usage_maintenance(600), usage.create_usage_partition('2031-01-01') 
 SELECT pg_catalog.count(*) FROM usage.user_usage \g /dev/null
 SET LOCAL search_path = public;
 SELECT cmp_ok(:written, '>', 0, '58 there was something to correct, under a hostile path');
+SELECT cmp_ok(:charged, '>', 5, '58 and to pay');
 SELECT is(test.lines(), 'none', '58 installed and used under a hostile path, it calls nothing of it');
 DROP EXTENSION usage_tracking;
 

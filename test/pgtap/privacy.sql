@@ -58,6 +58,9 @@ CREATE FUNCTION privacy.totals() RETURNS SETOF text LANGUAGE sql AS $$
      UNION ALL SELECT concat_ws(' ', day, usage_type, status, is_final, sum(events), sum(quantity), sum(tokens), sum(cost)) FROM usage.usage_aggregations GROUP BY day, usage_type, status, is_final
      UNION ALL SELECT d::text FROM usage.usage_daily_totals AS d
      UNION ALL SELECT concat_ws(' ', limit_id, window_start, window_end, used) FROM usage.usage_counters
+     UNION ALL SELECT concat_ws(' ', id, action, amount, balance_after, transaction_type, effective_at, refunds, grants, amounts) FROM usage.credit_ledger
+     UNION ALL SELECT concat_ws(' ', id, amount, remaining, expires_at) FROM usage.credit_grants
+     UNION ALL SELECT concat_ws(' ', owed, earned, spent) FROM usage.credit_accounts
      UNION ALL SELECT r::text FROM usage.reconcile_usage() AS r
 $$;
 
@@ -86,6 +89,8 @@ BEGIN
             apply_stripe_event(jsonb_build_object('id', 'inv ' || own, 'type', 'invoice.paid', 'created', 1772323200, 'data', jsonb_build_object('object', jsonb_build_object('subscription', 'sub ' || own, 'customer', 'cus ' || own))));
     hold := (start_run(id, 'report', resource_type => own, resource_id => own, configuration_id => own, configuration_snapshot => to_jsonb(own))).id;
     PERFORM record_delivery(id, hold, false, 500, own, own), update_run(id, hold, to_jsonb(own));
+    PERFORM grant_credits(id, 10, 'purchase', own, description => own, metadata => to_jsonb(own));
+    PERFORM refund_credits(id, (spend_credits(id, 4, own, own, to_jsonb(own))).id, 1, own, own, to_jsonb(own)), set_credit_overdraft(id, 7);
     UPDATE user_subscriptions SET stripe_customer_id = own, stripe_subscription_id = own, metadata = to_jsonb(own) WHERE user_id = id;
     INSERT INTO usage_carried VALUES (id, 'clip', 'success', 0, '2025-01-01', 1, 2, 3, 4);
     INSERT INTO usage_aggregations VALUES (id, '2025-01-01', 'clip', '', '', '', 'success', true, 1, 2, 3, 0, 0, 4, 0, 5, 1, 5);
@@ -138,6 +143,8 @@ BEGIN
                    '3 2 2 2 2 1 3 24', title || ': before, the export shows his calls whole');
     RETURN NEXT is((SELECT array_agg(c ->> 'name') FROM jsonb_array_elements(usage.export_user_data(gone) -> 'campaigns') AS c), ARRAY['of ' || gone], title || ': before, the export shows his campaigns');
     RETURN NEXT is((SELECT array_agg(r ->> 'configuration_id') FROM jsonb_array_elements(usage.export_user_data(gone) -> 'usage_runs') AS r), ARRAY['of ' || gone], title || ': before, the export shows his runs');
+    RETURN NEXT is((SELECT array_agg(l ->> 'reference_id' || ' ' || (l ->> 'amount') ORDER BY l -> 'id') FROM jsonb_array_elements(usage.export_user_data(gone) -> 'credit_ledger') AS l),
+                   ARRAY['of ' || gone || ' 10', 'of ' || gone || ' -4', 'of ' || gone || ' 1'], title || ': before, the export shows his credits');
     RETURN NEXT is(strpos(usage.export_user_data(gone)::text, other::text), 0, title || ': and nobody else');
     DELETE FROM usage.deleted_users;
 
@@ -157,12 +164,15 @@ BEGIN
     RETURN NEXT is((SELECT count(*) FROM jsonb_each(usage.export_user_data(gone)) WHERE value <> '[]' AND key <> 'user_id'), 0::bigint, title || ': the export is empty');
     RETURN NEXT is((SELECT count(DISTINCT user_id) || ' ' || bool_and(user_id::text ~ looks) FROM (SELECT user_id FROM usage.usage_events WHERE user_id <> other
                      UNION ALL SELECT user_id FROM usage.usage_counters WHERE user_id <> other UNION ALL SELECT user_id FROM usage.usage_carried WHERE user_id <> other
+                     UNION ALL SELECT user_id FROM usage.credit_ledger WHERE user_id <> other UNION ALL SELECT user_id FROM usage.credit_accounts WHERE user_id <> other
                      UNION ALL SELECT user_id FROM usage.usage_aggregations WHERE user_id <> other) AS u),
                    '1 true', title || ': his totals stand under one id that is nobody''s');
     RETURN NEXT is((SELECT concat_ws(' ', count(event_subtype), count(error_message), count(resource_type), count(resource_id), count(parent_resource_id), count(metadata), count(reason),
                                      count(ip) + count(user_agent) + count(request_id) + count(endpoint) + count(error_code) + count(campaign_id),
                                      count(duration_ms) + count(overage)) FROM usage.usage_events WHERE user_id <> other),
                    '0 0 0 0 0 0 0 0 ' || CASE how WHEN 'anonymize' THEN 2 ELSE 0 END, title || ': without what he wrote');
+    RETURN NEXT is((SELECT concat_ws(' ', count(*), count(description), count(reference_id), count(metadata), count(DISTINCT user_id), sum(amount)) FROM usage.credit_ledger WHERE user_id <> other),
+                   '3 0 0 0 1 7', title || ': his credits neither');
     RETURN NEXT is((SELECT count(*) FROM usage.campaigns WHERE user_id <> other), 0::bigint, title || ': and without campaigns');
     RETURN NEXT is((SELECT sum(duration_count) FROM usage.usage_aggregations WHERE user_id <> other), CASE how WHEN 'anonymize' THEN 2 ELSE 0 END::numeric,
                    title || ': and where he is erased, without how long it took');

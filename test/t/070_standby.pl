@@ -36,6 +36,7 @@ SELECT usage.grant_usage_access('regress_ut_app');
 CREATE TABLE app_users (id uuid PRIMARY KEY, email text);
 INSERT INTO app_users VALUES (crash.user_id(0), 'hot@example.com');
 SELECT usage.attach_users('app_users'), usage.make_admin_by_email('hot@example.com'), usage.install_default_plans();
+SELECT usage.set_credit_refill('free', 20), usage.grant_credits(crash.user_id(0), 50, expires_at => '2100-01-01'), usage.spend_credits(crash.user_id(0), 30);
 CREATE TABLE other_users (id uuid PRIMARY KEY, email text);
 SQL
 $primary->backup('base');
@@ -58,8 +59,9 @@ SELECT u.*, c.allowed, c.reason, c.limit_type, c.used, c.max_usage, c.remaining,
  ORDER BY user_id, u.limit_type;
 SQL
 $answers .= "SELECT * FROM usage.$_;\n" foreach 'get_usage_totals()', map { "$_(crash.user_id(0))" }
-    qw(get_user_usage get_user_costs get_user_usage_history get_user_aggregations get_campaigns get_usage_alerts list_runs check_monthly_usage_limit);
+    qw(credit_balance get_user_usage get_user_costs get_user_usage_history get_user_aggregations get_campaigns get_usage_alerts list_runs check_monthly_usage_limit);
 $answers .= "TABLE usage.user_monthly_usage;\n";
+$answers .= "SELECT * FROM usage.user_credits ORDER BY user_id; SELECT * FROM usage.credit_transactions ORDER BY user_id, id;\n";
 my $own = sprintf "SET request.jwt.claims = '{\"sub\": \"%s\"}'; SELECT *, usage.is_admin(), usage.has_role(user_id, 'admin') FROM usage.user_usage;"
   . " SELECT allowed, reason, limit_type, used FROM usage.check_usage_limit(usage.current_user_id(), 'unit', 2)",
   $primary->safe_psql('postgres', 'SELECT max(user_id::text) FROM usage.user_subscriptions');
@@ -116,6 +118,12 @@ my %writes = (
     install_seed_prices => 'usage.install_seed_prices()',
     release_usage => "usage.release_usage($who, 1)",
     reserve_usage => "usage.reserve_usage($who, 'unit')",
+    grant_credits => "usage.grant_credits($who, 5)",
+    spend_credits => "usage.spend_credits(crash.user_id(0), 5)",
+    refund_credits => "usage.refund_credits(crash.user_id(0), (SELECT id FROM usage.credit_ledger WHERE action = 'spend'))",
+    set_credit_cost => q{usage.set_credit_cost('unit', 2)},
+    set_credit_overdraft => "usage.set_credit_overdraft($who, 5)",
+    set_credit_refill => q{usage.set_credit_refill('free', 10)},
     reset_user_usage => "usage.reset_user_usage(crash.user_id(0), 'units_ever')",
     reverse_usage => "usage.reverse_usage(crash.user_id(0), $event)",
     set_temporary_limit => "usage.set_temporary_limit('units_ever', 3, '2026-01-01', '2036-01-01')",
@@ -166,6 +174,7 @@ foreach my $name (sort keys %writes)
     if ($done{$name}) { like($state, qr/^(25006|0|)$/, "$name writes nothing on a standby") }
     else { is($state, '25006', "$name is refused on a standby") }
 }
+is(state_of("SELECT allowed, reason, remaining FROM usage.spend_credits(crash.user_id(0), 41)"), 'f|insufficient_credits|40', 'a refusal for want of credits, too');
 is(state_of("SELECT allowed, reason FROM usage.consume_usage($who, 'unit', 41)"), 'f|limit_reached', 'a refusal writes nothing and is told');
 is(state_of("INSERT INTO app_users VALUES (gen_random_uuid())"), '25006', 'signing up is refused as well');
 

@@ -75,7 +75,13 @@ SELECT \@.track_api_usage($ada, 'visit', 'openai', 'unknown', input_tokens => 3)
 SELECT \@.track_usage($ada, 'visit', 3, occurred_at => '2026-01-15 10:00+00', idempotency_key => 'late');
 SELECT \@.acknowledge_usage_alert($cyd, max(id)) FROM \@.usage_alerts WHERE user_id = $cyd;
 SELECT \@._raise_unusual_use($ada, 'visit', '2026-02-09', 9, 2.5);
+SELECT \@.set_credit_cost('call', 1.5), \@.set_credit_refill('gold', 20, '1 day', 5), \@.set_credit_overdraft($cyd, 3);
+SELECT \@.grant_credits($cyd, 10, 'bonus', 'gift', '2026-02-11', priority => -1, max_rollover => 1, rollover_until => '2026-02-20'),
+       \@.grant_credits($ada, 100, reference_id => 'order 1', description => 'ordered', metadata => '{"a": [1, null]}');
+SELECT \@.refund_credits($ada, (\@.spend_credits($ada, 30, 'poster')).id, 12.5, 'late'), \@.spend_credits($bob, 4);
+SET usage_tracking.credits_enabled = on;
 SELECT \@.reserve_usage($cyd, 'call', 4, idempotency_key => 'held');
+RESET usage_tracking.credits_enabled;
 SELECT \@.reverse_usage($ada, \@.track_usage($ada, 'visit', 2), 1, 'counted twice');
 SELECT \@.define_usage_limit('renders', 'render', 2, 'gauge'), \@.define_usage_limit('projects', 'project', 3, 'gauge');
 SELECT \@.acquire_lease($ada, 'renders', '1 day'), \@.acquire_lease($ada, 'renders', NULL), \@.set_usage_level($bob, 'renders', 1.5);
@@ -188,6 +194,14 @@ sub check_use
     is($sql->("SELECT d.allowed, d.limit_type, d.used, d.max_usage FROM \@.consume_usage($cyd, 'photo') AS d"), 'f|photos|11|2',
         "$title: the override holds");
     is($sql->("SELECT d.allowed, d.used, d.max_usage FROM \@.consume_usage($cyd, 'call', 2) AS d"), 'f|4|5', "$title: what is held is held");
+    my $credits = 'SELECT balance, held FROM @.user_credits WHERE balance > 0 ORDER BY user_id';
+    is($sql->($credits), "82.5|0\n16|0\n10|6", "$title: balances");
+    is($sql->("SELECT reason, remaining FROM \@.spend_credits($ada, 30, 'poster')"), 'replayed|82.5', "$title: a reference is known");
+    is($sql->("SELECT \@.grant_credits($ada, 100, reference_id => 'order 1') < max(id) FROM \@.credit_ledger"), 't', "$title: and paid once");
+    is($sql->("SET usage_tracking.clock = '2026-02-11 12:00+00'; $credits"), "82.5|0\n25|0\n1|0", "$title: what ends and what rolls over");
+    is($sql->("SET usage_tracking.clock = '2026-02-11 12:00+00'; SELECT remaining FROM \@.spend_credits($bob, 6);
+        SELECT count(*), count(DISTINCT effective_at), count(*) - count(DISTINCT id) FROM \@.credit_ledger WHERE action = 'refill'"), "19\n2|2|0",
+        "$title: nothing is refilled twice");
     is($sql->("SELECT d.allowed, d.used FROM \@.usage_reservations AS r, \@.commit_usage(r.user_id, r.id, 5) AS d WHERE NOT r.is_run"), 't|5',
         "$title: and can be committed");
     is($sql->("SELECT d.allowed, d.reason, d.used FROM \@.start_run($bob, 'report', idempotency_key => 'run') AS d"), 't|replayed|2', "$title: a run is under way");

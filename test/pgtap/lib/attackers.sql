@@ -88,6 +88,10 @@ SELECT usage.track_api_usage(:a, 'api.content', 'acme', 'm1', input_tokens => 4,
 SELECT usage.track_api_usage(:b, 'api.content', 'acme', 'm1', 'secret endpoint', 'secret request', 666666, 666666, 666666, 666666, status => 'failed',
     error_message => 'secret error', campaign_id => 'secret campaign', ip => '192.0.2.66', user_agent => 'secret agent', error_code => 'secret code',
     resource_id => 'secret resource', metadata => '{"note": "secret"}');
+SELECT usage.set_credit_cost('film', 1), usage.set_credit_refill('pro', 1000);
+SELECT usage.grant_credits(:a, 10, 'purchase', 'order-of-a', '2100-01-01'), usage.spend_credits(:a, 4), usage.set_credit_overdraft(:b, 666666),
+       usage.grant_credits(:b, 666666, 'purchase', 'secret-order', '2100-01-01', description => 'secret description', metadata => '{"note": "secret"}');
+SELECT usage.spend_credits(:b, 3, 'secret-spend', 'secret description');
 INSERT INTO usage.usage_aggregations VALUES (:b, '2020-01-01', 'film', '', '', '', 'success', true, 1, 1, 0, 0, 0, 0, 0, 0, 0);
 INSERT INTO usage.usage_carried VALUES (:b, 'film', 'success', 0, '2020-01-01 00:00+00', 1, 1, 0, 0);
 
