@@ -306,7 +306,7 @@ define_defaults(void)
 							   "Lists keys whose values are not kept in metadata.",
 							   "At any depth, in any case, with - or _.",
 							   &setting_redacted_keys,
-							   "authorization, proxy_authorization, cookie, set_cookie, password, secret, client_secret, "
+							   "authorization, proxy_authorization, cookie, set_cookie, password, secret, client_secret, webhook_secret, "
 							   "api_key, apikey, x_api_key, access_token, refresh_token, id_token, session_token, private_key, "
 							   "credit_card, card_number, cvv, ssn",
 							   PGC_SUSET, GUC_LIST_INPUT, NULL, NULL, NULL);
