@@ -34,9 +34,10 @@ SELECT attack.by_all('18 a row of his own with a higher limit', ARRAY[
     format('SELECT usage.refund_credits(%L, 2)', :a), format('SELECT usage.refund_credits(%L, NULL)', :a), format('SELECT usage.spend_credits(%L, 1)', :a), format('SELECT usage.spend_credits(%L, -1)', :a), format('SELECT usage.spend_credits(%L, 3, ''secret-spend'')', :b),
     'SELECT usage.set_credit_cost(''film'', 0)', 'SELECT usage.set_credit_cost(''film'', NULL)', 'SELECT usage.set_credit_refill(''free'', 1000000)',
     format('UPDATE usage.credit_accounts SET overdraft = 1000, owed = -1000 WHERE user_id = %L', :a), format('UPDATE usage.credit_grants SET remaining = 1000 WHERE user_id = %L', :a), 'DELETE FROM usage.credit_costs',
-    format('UPDATE usage.user_credits SET balance = 1000 WHERE user_id = %L', :a), format('UPDATE usage.credit_transactions SET amount = 0 WHERE user_id = %L', :a), format('DELETE FROM usage.credit_transactions WHERE user_id = %L', :a),
     format('SELECT usage._forget_credits(%L, %L)', :b, :a), 'SET usage_tracking.credits_enabled = off', 'SET usage_tracking.credit_refills = ''free=1000000''',
     'SET usage_tracking.limit_overrides = ''calls_daily.free=-1''', 'SELECT set_config(''usage_tracking.limit_overrides'', ''calls_daily.free=-1'', true)']);
+SELECT attack.by_all('19 his credits, by the views', ARRAY[
+    format('UPDATE usage.user_credits SET balance = 1000 WHERE user_id = %L', :a), format('UPDATE usage.credit_transactions SET amount = 0 WHERE user_id = %L', :a), format('DELETE FROM usage.credit_transactions WHERE user_id = %L', :a)], '42501 55000', '42501 55000');
 SELECT attack.on_relations('19 UPDATE', 'UPDATE %1$s SET %2$s = %2$s', 'rpf');
 SELECT attack.on_relations('19 UPDATE of a view', 'UPDATE %1$s SET %2$s = %2$s', 'v', '42501 55000', '42501 55000');
 SELECT attack.by_all('19 his own counter back to 0', ARRAY[
