@@ -267,7 +267,7 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('get_top_resource_users',               'resource_key',    'key',          '''1'''),
     ('get_usage_heatmap',                    'resource_key',    'key or none',  '''1'''),
     ('get_usage_heatmap',                    'days',            'days',         '7'),
-    ('get_usage_heatmap',                    'time_zone',       'zone',         '''Europe/Berlin''')
+    ('get_usage_heatmap',                    'time_zone',       'zone',         '''Europe/Berlin'''),
     ('start_run run_usage list_runs check_monthly_usage_limit get_run get_run_deliveries', 'user_id', 'user', '''00000000-0000-0000-0000-00000000000a'''),
     ('update_run succeed_run fail_run cancel_run record_delivery', 'user_id', 'its user', '''00000000-0000-0000-0000-00000000000a'''),
     ('update_run succeed_run fail_run cancel_run record_delivery', 'run_id', 'reservation', '(SELECT max(id) FROM usage.usage_runs)'),
