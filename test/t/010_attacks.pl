@@ -47,6 +47,7 @@ INSERT INTO app.users VALUES ('$alice', 'a\@example.com'), ('$bob', 'secret.b\@e
 SELECT usage.attach_users('app.users'), usage.create_usage_partition('2031-01-01');
 SELECT usage.define_usage_limit('calls_daily', 'call', 3), usage.set_plan_limit('pro', 'calls_daily', 100);
 SELECT usage.define_campaign('$bob', 'secret campaign', 'secret name');
+SELECT usage.grant_credits('$bob', 31337, reference_id => 'secret payment', description => 'secret gift');
 SELECT usage.track_api_usage('$bob', 'call', 'acme', 'secret model', '/secret', 'secret request', 1, status => 'failed', ip => '10.0.0.1', user_agent => 'secret agent');
 SELECT usage.consume_usage('$bob', 'call', 2, resource_id => 'secret resource', idempotency_key => 'secret key');
 UPDATE usage.user_subscriptions SET stripe_customer_id = 'cus_secret' WHERE user_id = '$bob';
@@ -111,7 +112,7 @@ for my $role (qw(anon authenticated regress_ut_app)) {
 	my $refused = 0;
 	for (@relations) {
 		my ($relation, $kind) = @$_;
-		my $own = $role ne 'anon' && $relation =~ /^usage\.(user_usage|api_usage)$/;
+		my $own = $role ne 'anon' && $relation =~ /^usage\.(user_usage|api_usage|user_credits|credit_transactions|user_monthly_usage)$/;
 		$copies .= "COPY (SELECT * FROM $relation) TO STDOUT;\n";
 		$refused += !$own;
 		next if $kind eq 'S' || $kind eq 'v';
