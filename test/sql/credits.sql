@@ -182,7 +182,7 @@ SELECT credit_balance(:'eve'), credit_balance(:'fay');
 SELECT set_user_plan(:'fay', 'enterprise'), set_user_clock(:'eve', 'UTC', '2026-03-01 00:00+00');
 SET usage_tracking.clock = '2026-03-20 12:00+00';
 SELECT balance, next_refill_at FROM user_credits WHERE user_id IN (:'eve', :'fay') ORDER BY user_id;
-SELECT amount, remaining, max_rollover, rollover_until FROM credit_grants WHERE user_id = :'fay' AND is_refill AND is_open;
+SELECT amount, remaining, max_rollover, rollover_until FROM credit_grants WHERE user_id = :'fay' AND is_refill AND is_open ORDER BY id;
 SET usage_tracking.credit_refills = 'free=';
 SET usage_tracking.credit_refills = 'free=-1';
 SET usage_tracking.credit_refills = 'free=1, free=2';
@@ -391,12 +391,12 @@ UPDATE credit_grants SET remaining = remaining + 1 WHERE user_id = :'kim' AND re
 UPDATE credit_accounts SET spent = spent + 2 WHERE user_id = :'joe';
 UPDATE credit_accounts SET owed = owed - 3, earned = 0 WHERE user_id = :'hal';
 DELETE FROM credit_grants WHERE user_id = :'ida';
-SELECT right(user_id::text, 2) AS who, limit_type, window_start, counted, recorded FROM reconcile_usage() ORDER BY 1, 4, 5;
+SELECT right(user_id::text, 1) AS who, limit_type, window_start, counted, recorded FROM reconcile_usage() ORDER BY 1, 4, 5;
 ROLLBACK;
 BEGIN;
 ALTER TABLE credit_ledger DISABLE TRIGGER history_is_kept;
 UPDATE credit_ledger SET amount = amount + 1 WHERE user_id = :'dan' AND action = 'spend';
-SELECT right(user_id::text, 2) AS who, counted, recorded FROM reconcile_usage() ORDER BY 2, 3;
+SELECT right(user_id::text, 1) AS who, counted, recorded FROM reconcile_usage() ORDER BY 2, 3;
 SELECT object::text, problem FROM usage_security_check() WHERE object::text ~ 'credit';
 ROLLBACK;
 
