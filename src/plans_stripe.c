@@ -17,6 +17,7 @@
 #include "common/hashfn.h"
 #include "errors.h"
 #include "locks.h"
+#include "miscadmin.h"
 #include "plans.h"
 #include "settings.h"
 #include "storage/lmgr.h"
@@ -219,6 +220,7 @@ ut_apply_stripe_event(PG_FUNCTION_ARGS)
 	Disguise	before;
 
 	check_is_server(home);
+	PreventCommandDuringRecovery("apply_stripe_event()");
 	check_not_null(PG_ARGISNULL(0), "event");
 	become_owner(home, &before);
 	outcome = apply_event(home, PG_GETARG_DATUM(0));
@@ -236,6 +238,7 @@ ut_set_stripe_price(PG_FUNCTION_ARGS)
 	Disguise	before;
 
 	check_is_admin_or_server(home);
+	PreventCommandDuringRecovery("set_stripe_price()");
 	check_not_null(PG_ARGISNULL(0), "price");
 	args[0] = CStringGetTextDatum(text_argument(fcinfo, 0, "price"));
 	plan = plain_name_argument(fcinfo, 1, "plan");

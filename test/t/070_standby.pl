@@ -38,6 +38,11 @@ INSERT INTO app_users VALUES (crash.user_id(0), 'hot@example.com');
 SELECT usage.attach_users('app_users'), usage.make_admin_by_email('hot@example.com'), usage.install_default_plans();
 SELECT usage.set_credit_refill('free', 20), usage.grant_credits(crash.user_id(0), 50, expires_at => '2100-01-01'), usage.spend_credits(crash.user_id(0), 30);
 CREATE TABLE other_users (id uuid PRIMARY KEY, email text);
+SELECT usage.define_usage_limit('places', 'place', 5, 'gauge', NULL), usage.define_usage_limit('rows_there', 'row', 5, 'gauge', NULL), usage.acquire_lease(crash.user_id(7000), 'places', '1 day');
+CREATE TABLE followed (id uuid);
+CREATE TABLE presets (id integer PRIMARY KEY, uses bigint, more bigint);
+CREATE TABLE preset_uses (id integer);
+SELECT usage.attach_usage_gauge('followed', 'rows_there', 'id'), usage.attach_usage_tally('presets', 'id', 'uses', 'preset_uses', 'id');
 SQL
 $primary->backup('base');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -147,6 +152,19 @@ my %writes = (
     set_user_plan => "usage.set_user_plan($who, 'pro')",
     track_usage => "usage.track_usage($who, 'unit')",
     refresh_usage_aggregations => 'usage.refresh_usage_aggregations()',
+    acquire_lease => "usage.acquire_lease($who, 'places')",
+    renew_lease => "usage.renew_lease($who, (SELECT max(id) FROM usage.usage_leases))",
+    release_lease => "usage.release_lease($who, (SELECT max(id) FROM usage.usage_leases))",
+    set_usage_level => "usage.set_usage_level($who, 'places', 2)",
+    add_usage_level => "usage.add_usage_level($who, 'places', 2)",
+    attach_usage_gauge => "usage.attach_usage_gauge('other_users', 'places', 'id')",
+    detach_usage_gauge => "usage.detach_usage_gauge('followed', 'rows_there')",
+    attach_usage_tally => "usage.attach_usage_tally('presets', 'id', 'more', 'preset_uses', 'id')",
+    detach_usage_tally => "usage.detach_usage_tally('presets', 'uses')",
+    detach_usage_tallies => "usage.detach_usage_tallies('preset_uses')",
+    sync_usage_tally => "usage.sync_usage_tally('presets', 'uses')",
+    apply_stripe_event => q{usage.apply_stripe_event('{"id": "evt_1", "type": "invoice.paid", "created": 1770681600, "data": {"object": {"subscription": "sub_1", "customer": "cus_1"}}}')},
+    set_stripe_price => "usage.set_stripe_price('price_1', 'pro')",
     start_run => "usage.start_run($who, 'unit')",
     update_run => "usage.update_run($who, 1)",
     succeed_run => "usage.succeed_run($who, 1)",
