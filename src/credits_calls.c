@@ -3,6 +3,7 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "arguments.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
@@ -214,6 +215,15 @@ enum
 	GRANT_MAX_ROLLOVER, GRANT_ROLLOVER_UNTIL, GRANT_DESCRIPTION, GRANT_METADATA
 };
 
+/* now() is the transaction's beginning, and means now. */
+static void
+take_begin(FunctionCallInfo fcinfo, Grant *grant)
+{
+	grant->effective_at = time_or(fcinfo, GRANT_EFFECTIVE_AT, "effective_at", DT_NOBEGIN);
+	if (grant->effective_at >= GetCurrentTransactionStartTimestamp() && grant->effective_at < usage_now())
+		grant->effective_at = DT_NOBEGIN;
+}
+
 static void
 check_grant_times(const Grant *grant)
 {
@@ -242,7 +252,7 @@ grant_arguments(FunctionCallInfo fcinfo)
 	grant.is_open = grant.is_changed = true;
 	grant.amount = credits_argument(fcinfo, GRANT_AMOUNT, "amount");
 	grant.expires_at = time_or(fcinfo, GRANT_EXPIRES_AT, "expires_at", DT_NOEND);
-	grant.effective_at = time_or(fcinfo, GRANT_EFFECTIVE_AT, "effective_at", DT_NOBEGIN);
+	take_begin(fcinfo, &grant);
 	check_not_null(PG_ARGISNULL(GRANT_PRIORITY), "priority");
 	grant.priority = PG_GETARG_INT32(GRANT_PRIORITY);
 	grant.max_rollover = amount_argument(fcinfo, GRANT_MAX_ROLLOVER, "max_rollover", CREDIT_DECIMALS);

@@ -26,7 +26,7 @@ foreach my $node ($publisher, $subscriber)
 {
     $node->init(allows_streaming => 'logical');
     # no window ends while two servers are compared
-    $node->append_conf('postgresql.conf', "max_connections = 40\nusage_tracking.clock = '2026-02-10 12:00+00'\ntimezone = 'UTC'\n");
+    $node->append_conf('postgresql.conf', "max_connections = 40\nusage_tracking.clock = '2026-02-10 12:00+00'\nusage_tracking.credits_enabled = on\ntimezone = 'UTC'\n");
     $node->start;
 }
 
@@ -44,6 +44,10 @@ SELECT usage.define_usage_limit('photos', 'photo', 10, 'lifetime', NULL);
 SELECT usage.define_usage_limit('calls_daily', NULL, 100, measure => 'events');
 SELECT usage.set_plan_limit('pro', 'photos', 20), usage.set_user_limit($bob, 'photos', 12, reason => 'asked nicely');
 SELECT usage.define_usage_alert('photos', 20);
+SELECT usage.set_credit_cost('photo', 2), usage.set_credit_refill('free', 30), usage.set_credit_refill('pro', 90), usage.grant_credits($ann, 50, reference_id => 'order');
+SELECT usage.set_stripe_price('price_1', 'team'), usage.apply_stripe_event(format('{"id": "evt_1", "type": "customer.subscription.created", "created": 1770681600,
+    "data": {"object": {"id": "sub_1", "customer": "cus_1", "status": "active", "metadata": {"user_id": %s}, "items": {"data": [{"price": {"id": "price_1"}}]}}}}', to_jsonb($cyd\::text))::jsonb);
+SELECT usage.define_usage_limit('places', 'photo', 3, 'gauge'), usage.set_usage_level($bob, 'places', 1.5), usage.acquire_lease($bob, 'places', '1 day');
 SELECT usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first');
 SELECT usage.consume_usage($bob, 'photo', 3);
 SELECT usage.reserve_usage($ann, 'call', 1) FROM (SELECT usage.define_usage_type('call')) AS d;
@@ -75,6 +79,7 @@ COMMIT;
 SELECT usage.set_user_clock($ann, 'Asia/Tokyo', '2026-01-31 10:00+00');
 SELECT usage.consume_usage($ann, 'photo', 1);
 SELECT usage.set_user_plan($bob, 'pro');
+SELECT usage.spend_credits($bob, 7), usage.add_usage_level($bob, 'places', 0.5);
 SELECT usage.revoke_role($ann, 'nobody'), usage.grant_role($bob, 'support');
 SQL
 
@@ -136,6 +141,8 @@ sub compare
     my $answers = q{SELECT u.*, c.* FROM usage.user_usage AS u
         CROSS JOIN LATERAL usage.check_usage_limit(u.user_id, u.limit_type, 3) AS c ORDER BY u.user_id, u.limit_type};
     is($subscriber->safe_psql($db, $answers), $publisher->safe_psql($db, $answers), "$db: $when: users are told the same");
+    my $credits = 'SELECT * FROM usage.user_credits ORDER BY user_id';
+    is($subscriber->safe_psql($db, $credits), $publisher->safe_psql($db, $credits), "$db: $when: and what they have");
     return;
 }
 
@@ -203,6 +210,9 @@ SELECT setval('usage.usage_events_id_seq', (SELECT max(id) FROM usage.usage_even
        setval('usage.usage_alert_rules_id_seq', (SELECT max(id) FROM usage.usage_alert_rules)),
        setval('usage.usage_alerts_id_seq', (SELECT max(id) FROM usage.usage_alerts)),
        setval('usage.usage_reservations_id_seq', greatest((SELECT max(id) FROM usage.usage_reservations), (SELECT max(id) FROM usage.usage_runs))),
+       setval('usage.usage_leases_id_seq', (SELECT max(id) FROM usage.usage_leases)),
+       setval('usage.credit_grants_id_seq', (SELECT max(id) FROM usage.credit_grants)),
+       setval('usage.credit_ledger_id_seq', (SELECT max(id) FROM usage.credit_ledger)),
        setval('usage.usage_changes_id_seq', (SELECT max(id) FROM usage.usage_changes));
 SQL
     is($subscriber->safe_psql($db, "SELECT reason FROM usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first')"), 'replayed',
