@@ -110,6 +110,7 @@ extern Account empty_account(const Installation *home, Datum user_id);
 extern void read_grants(Account *account, uint64 n);
 extern Account look_at_account(const Installation *home, Datum user_id, const UserTerms *terms, bool afresh);
 extern Account lock_account(const Installation *home, Datum user_id, const UserTerms *terms);
+extern Account account_to_change(const Installation *home, Datum user_id);
 extern void load_grants(Account *account, const Parts *parts);
 extern bool settle_account(Account *account);
 extern void write_account(Account *account);

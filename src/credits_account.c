@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "credits.h"
+#include "locks.h"
 #include "numbers.h"
 #include "settings.h"
 #include "utils/array.h"
@@ -158,6 +159,17 @@ lock_account(const Installation *home, Datum user_id, const UserTerms *terms)
 	if (settle_account(&account))
 		write_account(&account);
 	return account;
+}
+
+/* For what is no use: waits as a use does, and then locks. */
+Account
+account_to_change(const Installation *home, Datum user_id)
+{
+	UserTerms	terms;
+
+	lock_counting(home, user_id);
+	terms = known_terms(user_id, usage_now());
+	return lock_account(home, user_id, &terms);
 }
 
 static Datum
