@@ -155,7 +155,11 @@ add_present_refill(Account *account, const UserTerms *terms)
 	if (num_sign(more) <= 0)
 		return;
 	if (num_cmp(more, account->refill.amount) != 0)
+	{
+		if (account->is_past)
+			return;				/* the plan of today says nothing of that day */
 		period.start = account->now;
+	}
 	add_refill(account, more, period, num_sub(account->refill.max_rollover, rollover),
 			   period_at(account, terms, period.end).end);
 }

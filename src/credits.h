@@ -43,6 +43,7 @@ typedef struct Account
 	const Installation *home;
 	Datum		user_id;
 	TimestampTz now;
+	bool		is_past;		/* what was not written down by then was not so */
 	bool		is_known;		/* has a row */
 	Numeric		overdraft;
 	Numeric		owed;			/* less than nothing: paid back twice */

@@ -47,6 +47,7 @@ balance_then(const Installation *home, Datum user_id, const UserTerms *terms, Ti
 	Grant	   *debt;
 
 	account.now = at;
+	account.is_past = at < usage_now();
 	statement_look(&find_last_change_then, args, NULL);
 	account.updated_at = result_time(0, 1, DT_NOBEGIN);
 	account.is_known = !TIMESTAMP_IS_NOBEGIN(account.updated_at);

@@ -213,6 +213,14 @@ SELECT bool_and(balance_after = credit_balance(user_id, created_at)), count(*) >
        (l.effective_at = t.created_at AND l.id <> t.id OR l.id = t.id AND l.effective_at > l.recorded_at));
 SELECT credit_balance(:'ann', '2026-03-23 00:00:00.000001');
 SELECT credit_balance(:'ann', '2020-01-01'), credit_balance('00000000-0000-0000-0000-0000000000ff', '2026-03-20'), credit_balance('00000000-0000-0000-0000-0000000000ff');
+-- A better plan of today changes nothing of a day that was written down
+BEGIN;
+SELECT set_credit_refill('free', 100), set_credit_refill('pro', 1000);
+SELECT allowed FROM spend_credits('00000000-0000-0000-0000-0000000000ee', 10);
+SET usage_tracking.clock = '2026-03-25 12:00+00';
+SELECT set_user_plan('00000000-0000-0000-0000-0000000000ee', 'pro');
+SELECT credit_balance('00000000-0000-0000-0000-0000000000ee', '2026-03-23 12:00'), credit_balance('00000000-0000-0000-0000-0000000000ee');
+ROLLBACK;
 -- S2's columns
 SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'credit_transactions'::regclass AND attnum > 0;
 SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'user_credits'::regclass AND attnum > 0;

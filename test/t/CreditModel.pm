@@ -77,6 +77,7 @@ sub due
     }
     if ($refill->{amount} > $made)
     {
+        return @due if $made > 0 && $at < $self->{now};    # today's plan says nothing of that day
         my $begins = $made == 0 ? $start : $at;
         push @due, refill_grant($refill->{amount} - $made, $begins, $end, most(0, $refill->{rollover} - $rollover),
             ($self->period($user, $end))[1]);
