@@ -164,8 +164,7 @@ ut_get_usage_alerts(PG_FUNCTION_ARGS)
 	Datum		args[4];
 	Disguise	before;
 
-	check_may_see(home, fcinfo);
-	args[0] = user_id_argument(home, fcinfo);
+	args[0] = user_to_see(home, fcinfo);
 	check_not_null(PG_ARGISNULL(1), "open_only");
 	args[1] = Int64GetDatum(PG_ARGISNULL(2) ? PG_INT64_MAX : PG_GETARG_INT64(2));
 	args[2] = BoolGetDatum(PG_GETARG_BOOL(1));

@@ -41,13 +41,6 @@ amounts_of(const Parts *parts)
 	return PointerGetDatum(construct_array(amounts, parts->n, NUMERICOID, -1, false, TYPALIGN_INT));
 }
 
-static Datum
-text_or_null(const char *value, char *null)
-{
-	*null = value == NULL ? 'n' : ' ';
-	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
 /* The balance is that of the account with the entry in it. */
 void
 write_entry(Account *account, LedgerEntry *entry)

@@ -102,8 +102,7 @@ ut_credit_balance(PG_FUNCTION_ARGS)
 	Disguise	before;
 	Datum		result;
 
-	check_may_see(home, fcinfo);
-	user_id = user_id_argument(home, fcinfo);
+	user_id = user_to_see(home, fcinfo);
 	at = past_argument(fcinfo, 1);
 	become_owner(home, &before);
 	balance = balance_of(home, user_id, at);
@@ -159,8 +158,7 @@ ut_credits_of_user(PG_FUNCTION_ARGS)
 	Account		account;
 	Disguise	before;
 
-	check_may_see(home, fcinfo);
-	user_id = user_id_argument(home, fcinfo);
+	user_id = user_to_see(home, fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	become_owner(home, &before);
 	terms = terms_of_user(user_id, usage_now(), false);
@@ -185,8 +183,7 @@ ut_credit_transactions_of_user(PG_FUNCTION_ARGS)
 	Datum		user_id;
 	Disguise	before;
 
-	check_may_see(home, fcinfo);
-	user_id = user_id_argument(home, fcinfo);
+	user_id = user_to_see(home, fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	become_owner(home, &before);
 	statement_answer(&transactions, &user_id, NULL, (ReturnSetInfo *) fcinfo->resultinfo);

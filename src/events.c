@@ -58,13 +58,6 @@ next_event_id(const Installation *home)
 	return nextval_internal(get_relname_relid("usage_events_id_seq", home->schema), false);
 }
 
-static Datum
-text_or_null(const char *value, char *null)
-{
-	*null = value == NULL ? 'n' : ' ';
-	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
 /* ---- finding one again ---- */
 
 /*

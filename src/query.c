@@ -315,6 +315,33 @@ column_array(void *const *rows, int n, Column column, Oid type)
 	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length, byval, align));
 }
 
+/* With the caller's rights. */
+void
+run_ddl(const char *command)
+{
+	int			rc;
+
+	SPI_connect();
+	rc = SPI_execute(command, false, 0);
+	if (rc != SPI_OK_UTILITY)
+		elog(ERROR, "could not execute \"%s\": %s", command, SPI_result_code_string(rc));
+	SPI_finish();
+}
+
+Datum
+text_or_null(const char *value, char *null)
+{
+	*null = value == NULL ? 'n' : ' ';
+	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+/* To be put into a command. */
+char *
+qualified_name(Oid relation)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
+}
+
 /* One value of the last result; by reference only until the next statement. */
 Datum
 result_datum(uint64 row, int column, bool *isnull)

@@ -62,6 +62,11 @@ extern bool in_subtransaction(Work work, void *argument);
 typedef Datum (*Column) (const void *row, bool *isnull);
 extern Datum column_array(void *const *rows, int n, Column column, Oid type);
 
+extern void run_ddl(const char *command);
+
+extern Datum text_or_null(const char *value, char *null);
+extern char *qualified_name(Oid relation);
+
 extern Datum result_datum(uint64 row, int column, bool *isnull);
 extern char *result_text(uint64 row, int column);
 extern int64 result_int64(uint64 row, int column);

@@ -119,24 +119,6 @@ check_amount_column(Oid target, const char *column)
 
 /* ---- triggers ---- */
 
-static void
-run_ddl(const char *command)
-{
-	int			rc;
-
-	SPI_connect();
-	rc = SPI_execute(command, false, 0);
-	if (rc != SPI_OK_UTILITY)
-		elog(ERROR, "could not execute \"%s\": %s", command, SPI_result_code_string(rc));
-	SPI_finish();
-}
-
-static char *
-table_name(Oid relation)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
-}
-
 typedef struct TriggerKind
 {
 	const char *name;
@@ -170,7 +152,7 @@ create_triggers(const Installation *home, const Attachment *wanted)
 		run_ddl(psprintf("CREATE TRIGGER %s AFTER %s ON %s %s FOR EACH STATEMENT"
 						 " EXECUTE FUNCTION %s.keep_usage_gauge(%s, %s%s)",
 						 trigger_name(wanted->limit_type, &trigger_kinds[i]), trigger_kinds[i].event,
-						 table_name(wanted->target), trigger_kinds[i].rows,
+						 qualified_name(wanted->target), trigger_kinds[i].rows,
 						 quote_identifier(get_namespace_name(home->schema)),
 						 quote_literal_cstr(wanted->limit_type), quote_literal_cstr(wanted->user_column), amount));
 }
@@ -185,7 +167,7 @@ drop_triggers(const Installation *home, Oid target, const char *limit_type)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		args[] = {CStringGetTextDatum(limit_type)};
-	const char *table = table_name(target);
+	const char *table = qualified_name(target);
 	List	   *commands = NIL;
 	ListCell   *cell;
 	Disguise	before;
@@ -268,7 +250,7 @@ levels_sql(const Installation *home, const Attachment *attachment)
 		: psprintf("COALESCE(pg_catalog.sum(%s::pg_catalog.numeric), 0)", quote_identifier(attachment->amount_column));
 
 	return psprintf("SELECT %s::%s, %s FROM ONLY %s WHERE %s IS NOT NULL GROUP BY 1", user,
-					format_type_be_qualified(home->user_id_type), sum, table_name(attachment->target), user);
+					format_type_be_qualified(home->user_id_type), sum, qualified_name(attachment->target), user);
 }
 
 /* Nobody writes the table meanwhile: the triggers were just made. */

@@ -124,8 +124,7 @@ ut_usage_of_user(PG_FUNCTION_ARGS)
 	Datum		user_id;
 	Disguise	before;
 
-	check_may_see(home, fcinfo);
-	user_id = user_id_argument(home, fcinfo);
+	user_id = user_to_see(home, fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	become_owner(home, &before);
 	put_rows((ReturnSetInfo *) fcinfo->resultinfo, user_id);

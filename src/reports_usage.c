@@ -62,13 +62,6 @@ granularity_argument(FunctionCallInfo fcinfo, int n)
 	return CStringGetTextDatum(value);
 }
 
-static Datum
-user_to_see(const Installation *home, FunctionCallInfo fcinfo)
-{
-	check_may_see(home, fcinfo);
-	return user_id_argument(home, fcinfo);
-}
-
 /* ---- everything below only translates between SQL and the above ---- */
 
 static Statement calls_of_user = {

@@ -20,13 +20,6 @@
 #define USECS_PER_MSEC INT64CONST(1000)
 
 static Datum
-text_or_null(const char *value, char *null)
-{
-	*null = value == NULL ? 'n' : ' ';
-	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
-static Datum
 jsonb_or_null(Jsonb *value, char *null)
 {
 	*null = value == NULL ? 'n' : ' ';

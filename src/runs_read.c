@@ -164,13 +164,6 @@ runs_this_month(Datum user_id)
 
 /* ---- everything below only translates between SQL and the above ---- */
 
-static Datum
-user_to_see(const Installation *home, FunctionCallInfo fcinfo)
-{
-	check_may_see(home, fcinfo);
-	return user_id_argument(home, fcinfo);
-}
-
 PG_FUNCTION_INFO_V1(ut_get_run);
 Datum
 ut_get_run(PG_FUNCTION_ARGS)

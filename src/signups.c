@@ -147,18 +147,6 @@ check_same_attachment(const UsersTable *attached, const UsersTable *wanted)
 /* ---- attaching ---- */
 
 static void
-run_ddl(const char *command)
-{
-	int			rc;
-
-	SPI_connect();
-	rc = SPI_execute(command, false, 0);
-	if (rc != SPI_OK_UTILITY)
-		elog(ERROR, "could not execute \"%s\": %s", command, SPI_result_code_string(rc));
-	SPI_finish();
-}
-
-static void
 create_triggers(const Installation *home, const UsersTable *users)
 {
 	const char *schema = quote_identifier(get_namespace_name(home->schema));

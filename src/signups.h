@@ -22,6 +22,5 @@ typedef struct UsersTable
 extern bool find_users_table(const Installation *home, UsersTable *users);
 extern void check_attached(bool attached);
 extern Oid	lock_users_table(Oid relid, LOCKMODE mode);
-extern char *qualified_name(Oid relation);
 
 #endif							/* UT_SIGNUPS_H */

@@ -83,12 +83,6 @@ check_attached(bool attached)
 				 errhint("Attach one with attach_users().")));
 }
 
-char *
-qualified_name(Oid relation)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
-}
-
 /* Locks the table against renaming and answers who owns it. */
 Oid
 lock_users_table(Oid relid, LOCKMODE mode)

@@ -29,18 +29,6 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-static void
-run_ddl(const char *command)
-{
-	int			rc;
-
-	SPI_connect();
-	rc = SPI_execute(command, false, 0);
-	if (rc != SPI_OK_UTILITY)
-		elog(ERROR, "could not execute \"%s\": %s", command, SPI_result_code_string(rc));
-	SPI_finish();
-}
-
 /* ---- making triggers ---- */
 
 typedef struct Event
@@ -109,7 +97,7 @@ create_triggers(const Installation *home, const Tally *tally, Oid relid)
 	Relation	relation = table_open(relid, ShareRowExclusiveLock);
 	int			number = free_number(relation);
 	char	   *arguments = trigger_arguments(tally, relid != tally->source);
-	char	   *name = qualified_table(relid);
+	char	   *name = qualified_name(relid);
 
 	table_close(relation, NoLock);
 	for (int i = 0; i < lengthof(events); i++)
@@ -168,7 +156,7 @@ drop_triggers(Oid relid, Oid function, const Tally *wanted)
 	ListCell   *cell;
 
 	foreach(cell, names)
-		run_ddl(psprintf("DROP TRIGGER %s ON %s", quote_identifier(lfirst(cell)), qualified_table(relid)));
+		run_ddl(psprintf("DROP TRIGGER %s ON %s", quote_identifier(lfirst(cell)), qualified_name(relid)));
 	return list_length(names);
 }
 

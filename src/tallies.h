@@ -37,7 +37,6 @@ extern List *relations_with_tallies(const Installation *home);
 extern bool find_tally(const Installation *home, Oid target, const char *count_column, Tally *tally);
 extern Tally required_tally(const Installation *home, FunctionCallInfo fcinfo);
 extern Oid	check_tally(const Tally *tally);
-extern char *qualified_table(Oid relation);
 extern Oid	table_owner(Oid relation);
 
 /* tallies_check.c */

@@ -39,8 +39,8 @@ differences_sql(const Tally *tally)
 					" WHERE (%s OPERATOR(pg_catalog.=) COALESCE(a.rows, 0)) IS NOT TRUE"
 					" OR (%s OPERATOR(pg_catalog.=) a.latest OR COALESCE(%s, a.latest) IS NULL) IS NOT TRUE"
 					" ORDER BY t.%s",
-					quote_identifier(tally->key), count, last, qualified_table(tally->target), key, latest,
-					qualified_table(tally->source), key, key, quote_identifier(tally->key), count, last, last,
+					quote_identifier(tally->key), count, last, qualified_name(tally->target), key, latest,
+					qualified_name(tally->source), key, key, quote_identifier(tally->key), count, last, last,
 					quote_identifier(tally->key));
 }
 
@@ -52,7 +52,7 @@ repair_sql(const Tally *tally)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "WITH wrong AS MATERIALIZED (%s FOR NO KEY UPDATE OF t) UPDATE %s AS t SET %s = w.actual::%s",
-					 differences_sql(tally), qualified_table(tally->target),
+					 differences_sql(tally), qualified_name(tally->target),
 					 quote_identifier(tally->count_column), format_type_be_qualified(type));
 	if (tally->last_used != NULL)
 		appendStringInfo(&sql, ", %s = w.actual_last", quote_identifier(tally->last_used));

@@ -169,12 +169,6 @@ required_tally(const Installation *home, FunctionCallInfo fcinfo)
 
 /* ---- do they still fit? ---- */
 
-char *
-qualified_table(Oid relation)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
-}
-
 static bool
 is_integer(Oid type)
 {

@@ -54,7 +54,7 @@ latest_sql(const Tally *tally, bool only_new)
 	return psprintf("CASE WHEN c.removed IS NULL OR c.removed OPERATOR(pg_catalog.<) t.%s"
 					" OR c.added OPERATOR(pg_catalog.>=) t.%s THEN GREATEST(t.%s, c.added)"
 					" ELSE (SELECT pg_catalog.max(s.%s) FROM %s AS s WHERE s.%s OPERATOR(pg_catalog.=) t.%s) END",
-					last, last, last, quote_identifier(tally->used_at), qualified_table(tally->source),
+					last, last, last, quote_identifier(tally->used_at), qualified_name(tally->source),
 					quote_identifier(tally->source_key), quote_identifier(tally->key));
 }
 

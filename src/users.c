@@ -127,13 +127,6 @@ check_may_act_for(const Installation *home, FunctionCallInfo fcinfo)
 }
 
 void
-check_may_see(const Installation *home, FunctionCallInfo fcinfo)
-{
-	if (!is_app_admin(home) && !may_act_for(home, fcinfo))
-		refuse_to_act_for_user();
-}
-
-void
 check_may_act_for_or_admin(const Installation *home, FunctionCallInfo fcinfo)
 {
 	if (!may_act_for(home, fcinfo) && !is_app_admin_now(home))
@@ -183,6 +176,15 @@ user_id_argument(const Installation *home, FunctionCallInfo fcinfo)
 	if (home->user_id_type != TEXTOID)
 		return PG_GETARG_DATUM(0);
 	return CStringGetTextDatum(text_argument(fcinfo, 0, "user_id"));
+}
+
+/* The first argument, of what the caller asks to see. */
+Datum
+user_to_see(const Installation *home, FunctionCallInfo fcinfo)
+{
+	if (!is_app_admin(home) && !may_act_for(home, fcinfo))
+		refuse_to_act_for_user();
+	return user_id_argument(home, fcinfo);
 }
 
 /* ---- everything below only translates between SQL and the above ---- */

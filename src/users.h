@@ -13,7 +13,7 @@ extern bool is_app_admin(const Installation *home);
 extern bool is_user_id(const Installation *home, Datum value);
 extern Datum user_id_argument(const Installation *home, FunctionCallInfo fcinfo);
 extern void check_may_act_for(const Installation *home, FunctionCallInfo fcinfo);
-extern void check_may_see(const Installation *home, FunctionCallInfo fcinfo);
+extern Datum user_to_see(const Installation *home, FunctionCallInfo fcinfo);
 extern void check_may_act_for_or_admin(const Installation *home, FunctionCallInfo fcinfo);
 extern void check_sees_all_users(const Installation *home);
 extern void check_is_server(const Installation *home);
