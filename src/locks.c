@@ -1,7 +1,8 @@
 /*
  * locks.c -- who waits for whom when usage is counted.
  *
- * Locking, in this order:
+ * Locking, in this order; what settles a reservation has locked its run and it
+ * before (runs.c, counters_holds.c):
  *  1. ROW EXCLUSIVE on usage_events.  A change of what is counted takes SHARE
  *     ROW EXCLUSIVE: it waits for uses in flight, later uses wait for it and
  *     then read the new configuration.
@@ -13,7 +14,9 @@
  *     transaction that makes the row and later changes the clock, as a sign-up
  *     may, can meet the user's first use in a deadlock; one of them gets 40P01.)
  *  3. Only then are configuration and terms read, with fresh snapshots.
- *  4. The rows themselves, sorted by limit_id and window.
+ *  4. The user's credits, if some are taken or held: credits_account.c.
+ *  5. The counters, sorted by limit_id and window.
+ * What is no event, a gauge, takes the second and then its level (counters_levels.c).
  * A refusal that can be seen without locking takes no row lock.
  */
 #include "compat.h"
