@@ -8,7 +8,8 @@
 #   pgtap      test/pgtap/*.sql      pg_prove, each file in a new database `pgtap`
 #   tap        test/t/*.pl           prove, with servers of their own; longer with
 #                                    UT_CRASH_CYCLES (3), UT_POOLER_TRANSACTIONS (2000),
-#                                    UT_MODEL_OPS (2000)
+#                                    UT_MODEL_OPS (2000), UT_CREDIT_OPS (3000),
+#                                    UT_TALLY_STEPS (10000)
 #   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long, with
 #                                    UT_ONCE_EVENTS (3000)
 # ONLY="regress tap" runs some of them. The last line counts single tests: a
@@ -74,7 +75,7 @@ has_files() { [ -e "$1" ]; }
 
 # has_its_turn FILE is false for what another type's pass is enough for. The first
 # type listed gets everything, the others what depends on the type; pages are
-# written for uuid, and four tests look at all three.
+# written for uuid, and five tests look at all three.
 has_its_turn() {
     case $1 in
     test/pgtap/user_ids.sql | test/pgtap/privacy.sql | test/pgtap/stripe.sql | test/t/025_databases.pl | test/t/040_examples.pl | test/t/115_worker.pl) [ "$user_id" = uuid ] ;;

@@ -202,19 +202,11 @@ sub take_over
 {
     my ($db) = @_;
     $subscriber->safe_psql($db, "DROP SUBSCRIPTION $db");
-    $subscriber->safe_psql($db, <<'SQL');
-SELECT setval('usage.usage_events_id_seq', (SELECT max(id) FROM usage.usage_events)),
-       setval('usage.usage_limits_limit_id_seq', (SELECT max(limit_id) FROM usage.usage_limits)),
-       setval('usage.temporary_limits_id_seq', (SELECT max(id) FROM usage.temporary_limits)),
-       setval('usage.model_prices_id_seq', (SELECT max(id) FROM usage.model_prices)),
-       setval('usage.usage_alert_rules_id_seq', (SELECT max(id) FROM usage.usage_alert_rules)),
-       setval('usage.usage_alerts_id_seq', (SELECT max(id) FROM usage.usage_alerts)),
-       setval('usage.usage_reservations_id_seq', greatest((SELECT max(id) FROM usage.usage_reservations), (SELECT max(id) FROM usage.usage_runs))),
-       setval('usage.usage_leases_id_seq', (SELECT max(id) FROM usage.usage_leases)),
-       setval('usage.credit_grants_id_seq', (SELECT max(id) FROM usage.credit_grants)),
-       setval('usage.credit_ledger_id_seq', (SELECT max(id) FROM usage.credit_ledger)),
-       setval('usage.usage_changes_id_seq', (SELECT max(id) FROM usage.usage_changes));
-SQL
+    my ($told) = slurp_file("$FindBin::RealBin/../../doc/operations.md") =~ /^(DELETE FROM usage\.usage_rollup_state;.*?\)\);)$/ms;
+    is(join(' ', sort $told =~ /setval\('usage\.(\w+)'/g),
+        $subscriber->safe_psql($db, q{SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relkind = 'S' AND relnamespace = 'usage'::regnamespace}),
+        'the page names every sequence');
+    $subscriber->safe_psql($db, $told);
     is($subscriber->safe_psql($db, "SELECT reason FROM usage.consume_usage($ann, 'photo', 2, idempotency_key => 'first')"), 'replayed',
         'taken over: keys are known');
     is($subscriber->safe_psql($db, <<"SQL"), 't|20', 'taken over: a limit is used to its last unit');
@@ -223,6 +215,8 @@ SELECT used = (SELECT count(*) FROM usage.usage_events WHERE user_id = $bob AND 
   FROM usage.check_usage_limit($bob, 'photos');
 SQL
     $subscriber->safe_psql($db, q{SELECT usage.define_usage_limit('songs', 'song', 1)});
+    is($subscriber->safe_psql($db, "SELECT usage.grant_credits($ann, 2) > max(id) FROM usage.credit_ledger;
+        SELECT allowed FROM usage.spend_credits($ann, 52)"), "t\nt", 'taken over: credits are granted and spent');
     is($subscriber->safe_psql($db, 'SELECT count(*) - count(DISTINCT id) FROM usage.usage_events'), 0, 'taken over: ids of events go on');
     is($subscriber->safe_psql($db, 'SELECT * FROM usage.reconcile_usage()'), '', 'taken over: counters are equal to events');
     return;
