@@ -144,6 +144,18 @@ add_former_refill(Account *account, const UserTerms *terms)
 	add_refill(account, account->refill.amount, former, account->refill.max_rollover, account->period.end);
 }
 
+/* Not while the one before lasts, as in another zone, nor before a change at which it was not due: the past stays. */
+static TimestampTz
+begin_of_refill(const Account *account)
+{
+	TimestampTz begin = Max(account->period.start, account->updated_at);
+
+	for (int i = 0; i < account->ngrants; i++)
+		if (account->grants[i].is_refill && account->grants[i].expires_at <= account->now)
+			begin = Max(begin, account->grants[i].expires_at);
+	return Min(begin, account->now);
+}
+
 /* A refill is made once a period; when the plan gives more, the difference is made too. */
 static void
 add_present_refill(Account *account, const UserTerms *terms)
@@ -154,8 +166,7 @@ add_present_refill(Account *account, const UserTerms *terms)
 
 	if (num_sign(more) <= 0)
 		return;
-	if (num_cmp(more, account->refill.amount) != 0)
-		period.start = account->now;
+	period.start = num_cmp(more, account->refill.amount) == 0 ? begin_of_refill(account) : account->now;
 	add_refill(account, more, period, num_sub(account->refill.max_rollover, rollover),
 			   period_at(account, terms, period.end).end);
 }
