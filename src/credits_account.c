@@ -71,16 +71,18 @@ read_row(Account *account)
 	account->updated_at = result_time(0, 7, 0);
 }
 
-/* Of the last look. */
+/* Of the last look.  Only a second one can bring what is known, and most have one. */
 void
 read_grants(Account *account, uint64 n)
 {
+	bool		is_first = account->ngrants == 0;
+
 	for (uint64 row = 0; row < n; row++)
 	{
 		Grant	   *grant;
 		bool		isnull;
 
-		if (find_grant(account, result_int64(row, 1)) != NULL)
+		if (!is_first && find_grant(account, result_int64(row, 1)) != NULL)
 			continue;
 		grant = add_grant(account);
 		grant->is_changed = false;
