@@ -34,7 +34,16 @@ usable_at(const Account *account, TimestampTz at)
 	Numeric		sum = num_zero;
 
 	for (int i = 0; i < account->ngrants; i++)
-		sum = num_add(sum, usable(&account->grants[i], at));
+	{
+		Numeric		part = usable(&account->grants[i], at);
+		Numeric		before = sum;
+
+		if (num_sign(part) == 0)
+			continue;
+		sum = num_add(before, part);
+		if (before != num_zero)
+			pfree(before);		/* asked for each of many entries */
+	}
 	return sum;
 }
 

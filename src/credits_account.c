@@ -189,7 +189,7 @@ end_to_write(const Account *account, const Grant *grant)
 {
 	TimestampTz end = grant->rollover_until;
 
-	if (num_sign(grant->remaining) == 0)
+	if (grant->expires_at > account->now || num_sign(grant->remaining) == 0)
 		return DT_NOEND;
 	if (num_cmp(grant->remaining, grant->max_rollover) > 0 || end < grant->expires_at)
 		end = grant->expires_at;
@@ -236,14 +236,18 @@ static Grant *
 next_to_write(const Account *account)
 {
 	Grant	   *next = NULL;
+	TimestampTz first = DT_NOEND;
 
 	for (int i = 0; i < account->ngrants; i++)
 	{
 		Grant	   *grant = &account->grants[i];
 		TimestampTz time = time_to_write(account, grant);
 
-		if (!TIMESTAMP_IS_NOEND(time) && (next == NULL || time < time_to_write(account, next)))
+		if (time < first)
+		{
+			first = time;
 			next = grant;
+		}
 	}
 	return next;
 }
