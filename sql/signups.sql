@@ -192,10 +192,8 @@ BEGIN
     LOCK TABLE ONLY @extschema@.stripe_events IN SHARE ROW EXCLUSIVE MODE;  -- none is on its way, which might wait for him
     PERFORM @extschema@._lock_rollups();  -- before he is locked out: a long count may be under way
     LOCK TABLE ONLY @extschema@.usage_events_moving IN ROW EXCLUSIVE MODE;  -- nobody makes copies
-    DELETE FROM @extschema@.usage_runs AS r WHERE r.user_id = gone;  -- as the end of a run and a commit do, before the next lock
-    DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;
-    PERFORM @extschema@._lock_out_user(gone);
-    DELETE FROM @extschema@.usage_runs AS r WHERE r.user_id = gone;  -- begun meanwhile, like these
+    PERFORM @extschema@._lock_out_user(gone);  -- before his rows, like who ends a run or commits
+    DELETE FROM @extschema@.usage_runs AS r WHERE r.user_id = gone;
     DELETE FROM @extschema@.usage_reservations AS r WHERE r.user_id = gone;
     DELETE FROM @extschema@.usage_run_deliveries AS d WHERE d.user_id = gone;
     DELETE FROM @extschema@.usage_levels AS l WHERE l.user_id = gone;  -- and his leases

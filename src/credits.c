@@ -1,7 +1,8 @@
 /*
  * credits.c -- what a user can spend, and which of it goes first.
  *
- * Arithmetic on one account in memory; reads and writes nothing.
+ * Arithmetic on one account in memory; reads nothing but what plans gave, and writes
+ * nothing.
  *
  * A grant is worth its remainder from effective_at to expires_at, and then at most
  * max_rollover of it up to rollover_until.  What ended is taken off the remainder
@@ -34,7 +35,16 @@ usable_at(const Account *account, TimestampTz at)
 	Numeric		sum = num_zero;
 
 	for (int i = 0; i < account->ngrants; i++)
-		sum = num_add(sum, usable(&account->grants[i], at));
+	{
+		Numeric		part = usable(&account->grants[i], at);
+		Numeric		before = sum;
+
+		if (num_sign(part) == 0)
+			continue;
+		sum = num_add(before, part);
+		if (before != num_zero)
+			pfree(before);		/* asked for each of many entries */
+	}
 	return sum;
 }
 
@@ -127,41 +137,66 @@ period_at(const Account *account, const UserTerms *terms, TimestampTz at)
 	return window_at(WINDOW_CALENDAR, &account->refill.period, zone, terms->anchor, at);
 }
 
+static bool
+gives_in_such_periods(const Refill *refill, const Refill *other)
+{
+	return refill->amount != NULL && refill->period.month == other->period.month &&
+		refill->period.day == other->period.day && refill->period.time == other->period.time;
+}
+
+/* As much of a period as is still open: what was due before the last change was made by it. */
+static TimestampTz
+open_since(const Account *account, Window period, TimestampTz last)
+{
+	TimestampTz begin = Max(period.start, account->updated_at);
+
+	for (int i = 0; i < account->ngrants; i++)
+		if (account->grants[i].is_refill && account->grants[i].expires_at <= last)
+			begin = Max(begin, account->grants[i].expires_at);	/* in another zone it lasted longer */
+	return Min(begin, last);
+}
+
+/*
+ * A refill is made once a period, as far as there is none; where his plan came to give
+ * more during the period, the difference is made at that instant.
+ */
+static void
+add_refills(Account *account, Window period, TimestampTz last, TimestampTz rollover_until)
+{
+	TimestampTz begin = open_since(account, period, last);
+	RefillSteps steps = refill_steps(account->user_id, begin, last, &account->refill, account->now);
+
+	for (int i = 0; i < steps.n; i++)
+	{
+		const RefillStep *step = &steps.all[i];
+		Numeric		rollover;
+		Numeric		more;
+
+		if (!gives_in_such_periods(&step->refill, &account->refill))
+			continue;
+		more = num_sub(step->refill.amount, refilled_beyond(account, last, &rollover));
+		if (num_sign(more) > 0)
+			add_refill(account, more, (Window) {step->since, period.end},
+					   num_sub(step->refill.max_rollover, rollover), rollover_until);
+	}
+}
+
 /*
  * The period before is only of interest for what rolls over: if nothing was written
  * since it ended, and the user was there, all of it was left.
  */
 static void
-add_former_refill(Account *account, const UserTerms *terms)
+add_former_refills(Account *account, const UserTerms *terms)
 {
 	Window		former = period_at(account, terms, account->period.start - 1);
-	Numeric		rollover;
+	RefillSteps end;
 
-	if (num_sign(account->refill.max_rollover) == 0 || terms->anchor >= former.end ||
-		account->updated_at >= former.end ||
-		num_sign(refilled_beyond(account, former.start, &rollover)) != 0)
+	if (terms->anchor >= former.end || account->updated_at >= former.end)
 		return;
-	add_refill(account, account->refill.amount, former, account->refill.max_rollover, account->period.end);
-}
-
-/* A refill is made once a period; when the plan gives more, the difference is made too. */
-static void
-add_present_refill(Account *account, const UserTerms *terms)
-{
-	Window		period = account->period;
-	Numeric		rollover;
-	Numeric		more = num_sub(account->refill.amount, refilled_beyond(account, account->now, &rollover));
-
-	if (num_sign(more) <= 0)
-		return;
-	if (num_cmp(more, account->refill.amount) != 0)
-	{
-		if (account->is_past)
-			return;				/* the plan of today says nothing of that day */
-		period.start = account->now;
-	}
-	add_refill(account, more, period, num_sub(account->refill.max_rollover, rollover),
-			   period_at(account, terms, period.end).end);
+	end = refill_steps(account->user_id, former.end - 1, former.end - 1, &account->refill, account->now);
+	if (gives_in_such_periods(&end.all[0].refill, &account->refill) &&
+		num_sign(end.all[0].refill.max_rollover) > 0)
+		add_refills(account, former, former.end - 1, account->period.end);
 }
 
 /* To an account whose grants were read. */
@@ -173,8 +208,8 @@ add_due_refills(Account *account, const UserTerms *terms)
 	if (!account->is_known && account->now < terms->anchor)
 		return;					/* asked about a time before he came */
 	account->period = period_at(account, terms, account->now);
-	add_former_refill(account, terms);
-	add_present_refill(account, terms);
+	add_former_refills(account, terms);
+	add_refills(account, account->period, account->now, period_at(account, terms, account->period.end).end);
 }
 
 /* ---- taking and giving ---- */

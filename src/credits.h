@@ -37,13 +37,25 @@ typedef struct Refill
 	Interval	period;
 } Refill;
 
+/* What a user's plan gave since an instant. */
+typedef struct RefillStep
+{
+	TimestampTz since;
+	Refill		refill;
+} RefillStep;
+
+typedef struct RefillSteps
+{
+	RefillStep *all;
+	int			n;
+} RefillSteps;
+
 /* A user's credits as they are at one instant. */
 typedef struct Account
 {
 	const Installation *home;
 	Datum		user_id;
 	TimestampTz now;
-	bool		is_past;		/* what was not written down by then was not so */
 	bool		is_known;		/* has a row */
 	Numeric		overdraft;
 	Numeric		owed;			/* less than nothing: paid back twice */
@@ -104,7 +116,13 @@ extern Parts give_back(Account *account, const Parts *taken, Numeric amount);
 /* credits_config.c */
 extern void credits_init(void);
 extern Numeric credit_cost_of(const Event *event);
+extern Refill with_override(const char *plan, Refill refill);
 extern Refill refill_of_plan(const char *plan);
+
+/* credits_past.c */
+extern Refill refill_at(Datum user_id, TimestampTz at);
+extern RefillSteps refill_steps(Datum user_id, TimestampTz begin, TimestampTz last, const Refill *present, TimestampTz now);
+extern Numeric balance_then(const Installation *home, Datum user_id, const UserTerms *terms, TimestampTz at);
 
 /* credits_account.c */
 extern Account empty_account(const Installation *home, Datum user_id);
@@ -127,6 +145,7 @@ extern Numeric sum_of_parts(const Parts *parts);
 extern LedgerEntry refund_entry(Account *account, const LedgerEntry *of, const Parts *left, Numeric amount);
 
 /* credits_charge.c */
+extern Numeric price_of(Event *event);
 extern Decision decide_credits(const Account *account, const Decision *limits);
 extern void allow_unpaid(Decision *decision, const char *reason);
 extern void deny_without_credits(const Installation *home, const Event *event, const UserTerms *terms,

@@ -72,16 +72,18 @@ read_row(Account *account)
 	account->updated_at = result_time(0, 7, 0);
 }
 
-/* Of the last look. */
+/* Of the last look.  Only a second one can bring what is known, and most have one. */
 void
 read_grants(Account *account, uint64 n)
 {
+	bool		is_first = account->ngrants == 0;
+
 	for (uint64 row = 0; row < n; row++)
 	{
 		Grant	   *grant;
 		bool		isnull;
 
-		if (find_grant(account, result_int64(row, 1)) != NULL)
+		if (!is_first && find_grant(account, result_int64(row, 1)) != NULL)
 			continue;
 		grant = add_grant(account);
 		grant->is_changed = false;
@@ -199,7 +201,7 @@ end_to_write(const Account *account, const Grant *grant)
 {
 	TimestampTz end = grant->rollover_until;
 
-	if (num_sign(grant->remaining) == 0)
+	if (grant->expires_at > account->now || num_sign(grant->remaining) == 0)
 		return DT_NOEND;
 	if (num_cmp(grant->remaining, grant->max_rollover) > 0 || end < grant->expires_at)
 		end = grant->expires_at;
@@ -246,14 +248,18 @@ static Grant *
 next_to_write(const Account *account)
 {
 	Grant	   *next = NULL;
+	TimestampTz first = DT_NOEND;
 
 	for (int i = 0; i < account->ngrants; i++)
 	{
 		Grant	   *grant = &account->grants[i];
 		TimestampTz time = time_to_write(account, grant);
 
-		if (!TIMESTAMP_IS_NOEND(time) && (next == NULL || time < time_to_write(account, next)))
+		if (time < first)
+		{
+			first = time;
 			next = grant;
+		}
 	}
 	return next;
 }

@@ -38,6 +38,17 @@ allow_unpaid(Decision *decision, const char *reason)
 		decision->reason = reason;
 }
 
+/* What a use costs now, also if another try has found something else. */
+Numeric
+price_of(Event *event)
+{
+	Numeric		price = credit_cost_of(event);
+
+	if (price == NULL && !is_correction(event))
+		event->credits_used = event->credits_owed = NULL;
+	return price;
+}
+
 /* On sight; what the limits decided becomes what both do. */
 void
 deny_without_credits(const Installation *home, const Event *event, const UserTerms *terms, Numeric price,

@@ -166,18 +166,25 @@ amount_of_override(const char *plan)
 														ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
 }
 
-/* As the table says, with the setting's amount; a plan of the setting alone has it each day. */
+/* What the setting says is above what a table says; a plan of the setting alone has it each day. */
+Refill
+with_override(const char *plan, Refill refill)
+{
+	Numeric		amount = amount_of_override(plan);
+
+	if (amount == NULL)
+		return refill;
+	return refill.amount != NULL ? (Refill) {amount, refill.max_rollover, refill.period}
+		: (Refill) {amount, num_zero, {.day = 1}};
+}
+
 Refill
 refill_of_plan(const char *plan)
 {
 	const CreditConfig *config = present_config();
-	Numeric		amount = amount_of_override(plan);
-	Refill		refill = {amount, num_zero, {.day = 1}};
 
 	for (int i = 0; i < config->nrefills; i++)
 		if (strcmp(config->refills[i].plan, plan) == 0)
-			refill = config->refills[i].refill;
-	if (amount != NULL)
-		refill.amount = amount;
-	return refill;
+			return with_override(plan, config->refills[i].refill);
+	return with_override(plan, (Refill) {NULL});
 }

@@ -14,55 +14,6 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-/* ---- at an instant of the past ---- */
-
-#define CHANGES_UP_TO_THEN \
-	" FROM @extschema@.credit_ledger WHERE user_id OPERATOR(pg_catalog.=) $1" \
-	" AND effective_at OPERATOR(pg_catalog.<=) $2"
-
-static Statement find_grants_then = {
-	"WITH parts AS MATERIALIZED (SELECT p.grant_id, pg_catalog.sum(p.amount) AS amount"
-	" FROM (SELECT grants, amounts" CHANGES_UP_TO_THEN ") AS l CROSS JOIN LATERAL"
-	" ROWS FROM (pg_catalog.unnest(l.grants), pg_catalog.unnest(l.amounts)) AS p (grant_id, amount)"
-	" GROUP BY p.grant_id)"
-	" SELECT g.id, g.is_refill, g.amount, p.amount, g.priority, g.effective_at, g.expires_at, g.max_rollover,"
-	" g.rollover_until, g.is_open FROM parts AS p JOIN @extschema@.credit_grants AS g"
-	" ON g.user_id OPERATOR(pg_catalog.=) $1 AND g.id OPERATOR(pg_catalog.=) p.grant_id"
-	" UNION ALL SELECT 0, false, 0, p.amount, 0, NULL, NULL, 0, NULL, false"
-	" FROM parts AS p WHERE p.grant_id OPERATOR(pg_catalog.=) 0",
-	2, {USER_ID, TIMESTAMPTZOID}
-};
-
-static Statement find_last_change_then = {
-	"SELECT pg_catalog.max(recorded_at) FROM @extschema@.credit_ledger WHERE user_id OPERATOR(pg_catalog.=) $1"
-	" AND recorded_at OPERATOR(pg_catalog.<=) $2",
-	2, {USER_ID, TIMESTAMPTZOID}
-};
-
-static Numeric
-balance_then(const Installation *home, Datum user_id, const UserTerms *terms, TimestampTz at)
-{
-	Datum		args[] = {user_id, TimestampTzGetDatum(at)};
-	Account		account = empty_account(home, user_id);
-	Grant	   *debt;
-
-	account.now = at;
-	account.is_past = at < usage_now();
-	statement_look(&find_last_change_then, args, NULL);
-	account.updated_at = result_time(0, 1, DT_NOBEGIN);
-	account.is_known = !TIMESTAMP_IS_NOBEGIN(account.updated_at);
-	read_grants(&account, statement_look(&find_grants_then, args, NULL));
-	debt = find_grant(&account, 0);
-	if (debt != NULL)
-	{
-		account.owed = num_sub(num_zero, debt->remaining);
-		debt->remaining = num_zero;
-	}
-	account.refill = refill_of_plan(terms->plan);
-	add_due_refills(&account, terms);
-	return balance_at(&account, at);
-}
-
 static Numeric
 balance_of(const Installation *home, Datum user_id, TimestampTz at)
 {

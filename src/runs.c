@@ -6,11 +6,13 @@
  * remembers how it went.  A run that expired can still end: what it used is a
  * fact.  But it cannot go on: its room may be somebody else's by now.
  *
- * Locking: the run's row first, then its reservation, then as in locks.c.
+ * Locking: the user's clock, then the run's row, its reservation, and the rest as in
+ * locks.c.
  */
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "locks.h"
 #include "numbers.h"
 #include "runs.h"
 #include "settings.h"
@@ -70,12 +72,13 @@ static Statement find_row = {
 
 /* "No such run" and "not his" look the same. */
 static Run
-lock_run(Datum user_id, int64 id)
+lock_run(const Installation *home, Datum user_id, int64 id)
 {
 	Datum		args[] = {user_id, Int64GetDatum(id)};
 	Run			run = {user_id, id};
 	bool		isnull;
 
+	lock_counting(home, user_id);	/* who forgets him locks his rows after it, too */
 	if (statement_write_or_fail(&lock_row, &find_row, args, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -143,7 +146,7 @@ void
 update_run(const Installation *home, Datum user_id, int64 id, int64 hold_for, Jsonb *progress)
 {
 	char		nulls[6] = "     ";
-	Run			run = lock_run(user_id, id);
+	Run			run = lock_run(home, user_id, id);
 	Datum		args[] = {
 		user_id,
 		Int64GetDatum(id),
@@ -236,7 +239,7 @@ write_end(const Run *run, const Event *event, const RunEnd *end)
 void
 end_run(const Installation *home, Datum user_id, int64 id, Event *event, const RunEnd *end)
 {
-	Run			run = lock_run(user_id, id);
+	Run			run = lock_run(home, user_id, id);
 
 	if (is_in(&run, end->status))
 		return;
@@ -284,7 +287,7 @@ is_recorded(const Run *run, const Delivery *delivery)
 void
 record_delivery(const Installation *home, Datum user_id, int64 id, const Delivery *delivery)
 {
-	Run			run = lock_run(user_id, id);
+	Run			run = lock_run(home, user_id, id);
 	char		nulls[9] = "        ";
 	Datum		args[] = {
 		user_id,

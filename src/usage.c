@@ -104,7 +104,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	Stakes		stakes;
 	Stakes		changing;
 	FirstAnswer answer;
-	Numeric		price = credit_cost_of(event);
+	Numeric		price = price_of(event);
 	Account		account;
 
 	if (event->idempotency_key != NULL && find_first_answer(event, &answer))

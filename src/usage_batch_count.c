@@ -114,7 +114,7 @@ charge_together(const Installation *home, const UserTerms *terms, Event **events
 
 	for (int i = 0; i < n; i++)
 	{
-		Numeric		price = credit_cost_of(events[i]);
+		Numeric		price = price_of(events[i]);
 
 		if (price == NULL)
 			continue;

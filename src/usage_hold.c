@@ -51,12 +51,13 @@ event_to_reserve(const Installation *home, FunctionCallInfo fcinfo)
 	return event;
 }
 
-/* The reservation, locked until we end. */
+/* The reservation, locked until we end; after the user's clock, as who forgets him does. */
 static Hold
-find_hold(Datum user_id, int64 id)
+find_hold(const Installation *home, Datum user_id, int64 id)
 {
 	Hold		hold;
 
+	lock_counting(home, user_id);
 	if (!lock_hold(user_id, id, &hold))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -78,7 +79,7 @@ is_state(const Hold *hold, const char *state)
 static Decision
 commit_hold(const Installation *home, Datum user_id, int64 id, Event *event)
 {
-	Hold		hold = find_hold(user_id, id);
+	Hold		hold = find_hold(home, user_id, id);
 	FirstAnswer answer = {0, NULL, NULL, num_from(-1), DT_NOEND};
 	Decision	decision;
 
@@ -178,7 +179,7 @@ ut_release_usage(PG_FUNCTION_ARGS)
 	user_id = user_id_argument(home, fcinfo);
 	check_not_null(PG_ARGISNULL(1), "reservation_id");
 	become_owner(home, &before);
-	hold = find_hold(user_id, PG_GETARG_INT64(1));
+	hold = find_hold(home, user_id, PG_GETARG_INT64(1));
 	if (is_state(&hold, "held"))
 		settle_hold(user_id, hold.event.id, "released");
 	become_caller(&before);

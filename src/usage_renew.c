@@ -11,7 +11,6 @@
 
 #include "catalog/pg_type.h"
 #include "credits.h"
-#include "locks.h"
 #include "numbers.h"
 #include "settings.h"
 #include "usage.h"
@@ -45,7 +44,7 @@ static Statement set_expiry = {
 	3, {USER_ID, INT8OID, TIMESTAMPTZOID}
 };
 
-/* False: it is no more.  Then the caller must fail, as counters may have changed. */
+/* Of a user whose clock is locked.  False: it is no more.  Then the caller must fail, as counters may have changed. */
 bool
 renew_hold(const Installation *home, Datum user_id, int64 id, int64 hold_for, TimestampTz *expires_at)
 {
@@ -55,7 +54,6 @@ renew_hold(const Installation *home, Datum user_id, int64 id, int64 hold_for, Ti
 
 	if (!lock_hold(user_id, id, &hold))
 		return false;
-	lock_counting(home, user_id);
 	lock_what_knows_of(home, &hold);
 	now = usage_now();
 	if (hold.expires_at <= now)

@@ -13,6 +13,11 @@ COMMENT ON COLUMN @extschema@.usage_events.credits_owed IS
 COMMENT ON COLUMN @extschema@.usage_events.corrected_events IS
 'How many events it counts for under limits on events: -1 takes one back, 0 is a test; NULL is 1';
 
+/* users: when, by the clock of uses, and what plans gave */
+ALTER TABLE @extschema@.usage_changes ALTER COLUMN changed_at SET DEFAULT @extschema@._usage_now();
+CREATE INDEX usage_changes_refills ON @extschema@.usage_changes (changed_at) WHERE table_name = 'credit_refills';
+COMMENT ON INDEX @extschema@.usage_changes_refills IS 'What plans gave, and when';
+
 /* counters: what reservations hold of credits, and those of runs */
 ALTER TABLE @extschema@.usage_reservations
     ADD COLUMN credits numeric, ADD COLUMN events bigint NOT NULL DEFAULT 1, ADD COLUMN is_run boolean NOT NULL DEFAULT false;

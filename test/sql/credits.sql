@@ -221,6 +221,24 @@ SET usage_tracking.clock = '2026-03-25 12:00+00';
 SELECT set_user_plan('00000000-0000-0000-0000-0000000000ee', 'pro');
 SELECT credit_balance('00000000-0000-0000-0000-0000000000ee', '2026-03-23 12:00'), credit_balance('00000000-0000-0000-0000-0000000000ee');
 ROLLBACK;
+-- Nor of one on which nothing was written; and a plan rolls nothing over from a time before
+BEGIN;
+SELECT set_credit_refill('free', 500), set_credit_refill('pro', 1000, '1 day', 500);
+SELECT set_user_plan('00000000-0000-0000-0000-0000000000ee', 'free'), set_user_plan('00000000-0000-0000-0000-0000000000ed', 'free');
+SET usage_tracking.clock = '2026-03-25 12:00+00';
+SELECT set_user_plan('00000000-0000-0000-0000-0000000000ee', 'pro');
+SELECT t, credit_balance('00000000-0000-0000-0000-0000000000ee', t) FROM unnest('{2026-03-24 12:00,2026-03-25 11:00,2026-03-25 12:00}'::timestamptz[]) AS t;
+SET usage_tracking.clock = '2026-03-25 13:00+00';
+SELECT allowed, remaining FROM spend_credits('00000000-0000-0000-0000-0000000000ee', 1001);
+SELECT allowed, remaining FROM spend_credits('00000000-0000-0000-0000-0000000000ee', 100);
+SELECT amount, effective_at FROM credit_ledger WHERE user_id = '00000000-0000-0000-0000-0000000000ee' ORDER BY id;
+SELECT t, credit_balance('00000000-0000-0000-0000-0000000000ee', t) FROM unnest('{2026-03-24 12:00,2026-03-25 11:00,2026-03-25 12:00}'::timestamptz[]) AS t;
+-- a refill that is new brings nothing of before either
+SELECT set_credit_refill('free', 600, '1 day', 600);
+SELECT credit_balance('00000000-0000-0000-0000-0000000000ed'), credit_balance('00000000-0000-0000-0000-0000000000ed', '2026-03-25 12:59');
+SET usage_tracking.clock = '2026-03-26 13:00+00';
+SELECT credit_balance('00000000-0000-0000-0000-0000000000ed'), credit_balance('00000000-0000-0000-0000-0000000000ee');
+ROLLBACK;
 -- S2's columns
 SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'credit_transactions'::regclass AND attnum > 0;
 SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'user_credits'::regclass AND attnum > 0;
@@ -455,6 +473,26 @@ INSERT INTO credit_refills VALUES ('free', 1, '2 days');
 INSERT INTO credit_refills VALUES ('free', 1, '24 hours');
 INSERT INTO credit_refills VALUES ('free', 1, '1 day', -1);
 INSERT INTO credit_refills VALUES ('nothing', 1);
+
+-- A refill does not reach back into what was: not in another zone, whose day began before, nor with a plan that is new
+\set ian '00000000-0000-0000-0000-0000000000aa'
+\set jon '00000000-0000-0000-0000-0000000000ab'
+SET usage_tracking.clock = '2026-04-10 12:00+00';
+SELECT set_credit_refill('free', 100);
+SELECT set_user_clock(:'ian', 'Pacific/Auckland', '2026-04-01 00:00+00');
+SELECT allowed FROM spend_credits(:'ian', 60);
+SELECT set_user_clock(:'ian', 'Pacific/Honolulu');
+SET usage_tracking.clock = '2026-04-11 12:30+00';
+SELECT credit_balance(:'ian'), credit_balance(:'ian', '2026-04-11 11:59+00'), credit_balance(:'ian', '2026-04-11 12:00+00');
+SELECT allowed FROM spend_credits(:'ian', 1);
+SELECT credit_balance(:'ian', '2026-04-11 11:59+00'), credit_balance(:'ian', '2026-04-11 12:00+00');
+SELECT action, amount, balance_after, effective_at FROM credit_ledger WHERE user_id = :'ian' ORDER BY id;
+SELECT set_user_plan(:'jon', 'team'), grant_credits(:'jon', 7) > 0;
+SELECT set_credit_refill('team', 50, '1 month');
+SET usage_tracking.clock = '2026-04-11 14:00+00';
+SELECT credit_balance(:'jon'), credit_balance(:'jon', '2026-04-11 12:29+00'), allowed FROM spend_credits(:'jon', 1);
+SELECT action, amount, balance_after, effective_at FROM credit_ledger WHERE user_id = :'jon' ORDER BY id;
+SELECT set_credit_refill('team', NULL), set_credit_refill('free', NULL);
 
 -- Who goes, goes from here too
 SELECT erase_user(:'kim');

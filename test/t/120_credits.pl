@@ -86,6 +86,7 @@ sub set_refill
     $minutes = $model->{refills}{$plan}{minutes} and $period = $minutes == 60 ? '1 hour' : '1 day' if $model->{refills}{$plan};
     my %refill = (amount => any(0, 20_000, 100_000, 100_000), rollover => any(0, 0, 15_000, 60_000), minutes => $minutes);
     $model->{refills}{$plan} = \%refill;
+    push @{ $model->{history}{$plan} }, [ $model->{now}, \%refill ];
     step("SELECT usage.set_credit_refill('$plan', @{[decimal($refill{amount})]}, '$period', @{[decimal($refill{rollover})]})", '');
     return;
 }
@@ -97,6 +98,7 @@ sub set_plan
     my ($old, $new) = map { exists $model->{refills}{$_} ? $model->{refills}{$_}{minutes} : 0 } $model->{users}{$name}{plan}, $plan;
     return if $old != $new;
     $model->{users}{$name}{plan} = $plan;
+    push @{ $model->{users}{$name}{plans} }, [ $model->{now}, $plan ];
     step("SELECT usage.set_user_plan('$name', '$plan')", '');
     return;
 }

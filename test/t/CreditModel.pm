@@ -10,13 +10,13 @@ use integer;
 sub new
 {
     my ($class, %args) = @_;
-    return bless { now => 0, next => { grant => 1, entry => 1 }, users => {}, refills => {}, costs => {}, %args }, $class;
+    return bless { now => 0, next => { grant => 1, entry => 1 }, users => {}, refills => {}, history => {}, costs => {}, %args }, $class;
 }
 
 sub add_user
 {
     my ($self, $user, %args) = @_;
-    $self->{users}{$user} = { plan => 'free', offset => 0, overdraft => 0, owed => 0, anchor => undef,
+    $self->{users}{$user} = { plan => 'free', plans => [], offset => 0, overdraft => 0, owed => 0, anchor => undef,
         touched => undef, grants => [], changes => [], entries => {}, holds => {}, events => {}, %args };
     return;
 }
@@ -39,8 +39,8 @@ sub usable
 
 sub period
 {
-    my ($self, $user, $at) = @_;
-    my $length = $self->{refills}{ $user->{plan} }{minutes};
+    my ($self, $user, $at, $refill) = @_;
+    my $length = $refill->{minutes};
     my $local = $at + $user->{offset};
     my $start = $local - ($local % $length + $length) % $length - $user->{offset};
     return ($start, $start + $length);
@@ -53,36 +53,68 @@ sub refill_grant
         rollover => $rollover, rolls_until => $rollover > 0 ? $rolls_until : $ends };
 }
 
-# What nobody has written down yet, among these grants, at this instant.
-sub due
+# The last of [ since, what ] that is not later.
+sub last_before
 {
-    my ($self, $user, $grants, $touched, $at) = @_;
-    my $refill = $self->{refills}{ $user->{plan} };
-    my @due;
-    return @due if !$refill || $refill->{amount} == 0;
-    my $anchor = $user->{anchor} // $self->{now};
-    return @due if !defined $touched && $at < $anchor;
-    my ($start, $end) = $self->period($user, $at);
-    if ($refill->{rollover} > 0 && $anchor < $start && !(defined $touched && $touched >= $start))
-    {
-        my ($former) = $self->period($user, $start - 1);
-        push @due, refill_grant($refill->{amount}, $former, $start, $refill->{rollover}, $end)
-            if !grep { $_->{refill} && $_->{ends} > $former } @$grants;
-    }
+    my ($history, $at) = @_;
+    my ($last) = grep { $_->[0] <= $at } reverse @$history;
+    return defined $last ? $last->[1] : undef;
+}
+
+sub refill_at
+{
+    my ($self, $user, $at) = @_;
+    return last_before($self->{history}{ last_before($user->{plans}, $at) // 'free' } // [], $at);
+}
+
+# When what he was given may have changed, from an instant to another.
+sub steps
+{
+    my ($self, $user, $begin, $last) = @_;
+    my %times = map { $_->[0] => 1 } @{ $user->{plans} }, map { @$_ } values %{ $self->{history} };
+    return ($begin, sort { $a <=> $b } grep { $_ > $begin && $_ <= $last } keys %times);
+}
+
+sub due_in_period
+{
+    my ($self, $user, $grants, $touched, $start, $end, $last, $rolls_until) = @_;
+    my $begin = $start;
+    $begin = most($begin, $_) for grep { defined && $_ <= $last } $touched, map { $_->{ends} } grep { $_->{refill} } @$grants;
     my ($made, $rollover) = (0, 0);
-    for my $grant (grep { $_->{refill} && $_->{ends} > $at } @$grants)
+    for my $grant (grep { $_->{refill} && $_->{ends} > $last } @$grants)
     {
         $made += $grant->{amount};
         $rollover += $grant->{rollover};
     }
-    if ($refill->{amount} > $made)
+    my @due;
+    for my $since ($self->steps($user, $begin, $last))
     {
-        return @due if $made > 0 && $at < $self->{now};    # today's plan says nothing of that day
-        my $begins = $made == 0 ? $start : $at;
-        push @due, refill_grant($refill->{amount} - $made, $begins, $end, most(0, $refill->{rollover} - $rollover),
-            ($self->period($user, $end))[1]);
+        my $refill = $self->refill_at($user, $since);
+        next if !$refill || $refill->{amount} <= $made || $refill->{minutes} != $end - $start;
+        push @due, refill_grant($refill->{amount} - $made, $since, $end, most(0, $refill->{rollover} - $rollover), $rolls_until);
+        $made = $refill->{amount};
+        $rollover += $due[-1]{rollover};
     }
     return @due;
+}
+
+# What nobody has written down yet, among these grants, at this instant.
+sub due
+{
+    my ($self, $user, $grants, $touched, $at) = @_;
+    my $refill = $self->refill_at($user, $at);
+    my $anchor = $user->{anchor} // $self->{now};
+    return if !$refill || $refill->{amount} == 0 || (!defined $touched && $at < $anchor);
+    my ($start, $end) = $self->period($user, $at, $refill);
+    my @due;
+    if ($anchor < $start && !(defined $touched && $touched >= $start))
+    {
+        my ($former) = $self->period($user, $start - 1, $refill);
+        my $then = $self->refill_at($user, $start - 1);
+        push @due, $self->due_in_period($user, $grants, $touched, $former, $start, $start - 1, $end)
+            if $then && $then->{minutes} == $refill->{minutes} && $then->{rollover} > 0;
+    }
+    return (@due, $self->due_in_period($user, [ @$grants, @due ], $touched, $start, $end, $at, ($self->period($user, $end, $refill))[1]));
 }
 
 # ---- looking ----
