@@ -134,10 +134,16 @@ RESET SESSION AUTHORIZATION;
 SELECT results_eq('SELECT changed_by, changed_role, old, new FROM usage_changes ORDER BY id DESC LIMIT 1',
                   $$VALUES (NULL::uuid, 'regress_ut_clerk', '{"plan": "pro", "name": "Pro", "description": null}'::jsonb,
                             '{"plan": "pro", "name": "Pro plus", "description": null}'::jsonb)$$, 'a clerk by plain SQL, for nobody');
+SELECT current_setting('usage_tracking.clock') AS clock \gset
+SET LOCAL usage_tracking.clock = '';
 SELECT clock_timestamp() AS before \gset
 SELECT set_user_plan(:ann, 'demo', '2026-12-31 00:00+00', '2026-03-01 00:00+00', '2026-04-01 00:00+00') \g /dev/null
 SELECT ok(changed_at BETWEEN :'before' AND clock_timestamp() AND changed_at > now(), 'the instant of the change, by the server''s clock')
   FROM usage_changes ORDER BY id DESC LIMIT 1;
+SET LOCAL usage_tracking.clock = '2026-03-11 12:00+00';
+SELECT set_user_plan(:ann, 'pro'), set_user_plan(:ann, 'demo', '2026-12-31 00:00+00', '2026-03-01 00:00+00', '2026-04-01 00:00+00') \g /dev/null
+SELECT is(changed_at, '2026-03-11 12:00+00', 'or by that of uses, if it is stopped') FROM usage_changes ORDER BY id DESC LIMIT 1;
+SELECT set_config('usage_tracking.clock', :'clock', true) \g /dev/null
 
 -- ---- before and after, exactly ----
 
