@@ -15,7 +15,6 @@
 
 #include "credits.h"
 #include "numbers.h"
-#include "settings.h"
 
 Numeric
 usable(const Grant *grant, TimestampTz at)
@@ -85,7 +84,7 @@ add_grant(Account *account)
 	}
 	grant = &account->grants[account->ngrants++];
 	memset(grant, 0, sizeof(Grant));
-	grant->is_open = grant->is_changed = true;
+	grant->is_open = grant->is_new = true;
 	return grant;
 }
 
@@ -132,9 +131,7 @@ add_refill(Account *account, Numeric amount, Window period, Numeric max_rollover
 static Window
 period_at(const Account *account, const UserTerms *terms, TimestampTz at)
 {
-	pg_tz	   *zone = terms->zone != NULL ? terms->zone : default_time_zone();
-
-	return window_at(WINDOW_CALENDAR, &account->refill.period, zone, terms->anchor, at);
+	return window_at(WINDOW_CALENDAR, &account->refill.period, zone_of_user(terms), terms->anchor, at);
 }
 
 static bool

@@ -26,6 +26,7 @@ typedef struct Grant
 	Numeric		max_rollover;
 	TimestampTz rollover_until;
 	bool		is_open;
+	bool		is_new;			/* no row yet */
 	bool		is_changed;
 } Grant;
 
@@ -126,7 +127,7 @@ extern Numeric balance_then(const Installation *home, Datum user_id, const UserT
 
 /* credits_account.c */
 extern Account empty_account(const Installation *home, Datum user_id);
-extern void read_grants(Account *account, uint64 n);
+extern void read_grants(Account *account, uint64 n, int column);
 extern Account look_at_account(const Installation *home, Datum user_id, const UserTerms *terms, bool afresh);
 extern Account lock_account(const Installation *home, Datum user_id, const UserTerms *terms);
 extern Account account_to_change(const Installation *home, Datum user_id);
@@ -136,6 +137,7 @@ extern void write_account(Account *account);
 extern TimestampTz next_refill(const Account *account);
 
 /* credits_ledger.c */
+extern Datum grants_of(const Parts *parts);
 extern void write_entry(Account *account, LedgerEntry *entry);
 extern bool find_entry(Datum user_id, int64 id, LedgerEntry *entry);
 extern bool find_entry_of_event(Datum user_id, int64 event_id, LedgerEntry *entry);

@@ -14,21 +14,33 @@
 #include "locks.h"
 #include "numbers.h"
 #include "settings.h"
-#include "utils/array.h"
 #include "utils/lsyscache.h"
 
 /* ---- reading ---- */
 
-#define ACCOUNT_COLUMNS "overdraft, owed, earned, spent, last_refill_at, created_at, updated_at"
+#define GRANT_COLUMNS(g) \
+	g "id, " g "is_refill, " g "amount, " g "remaining, " g "priority, " g "effective_at, " g "expires_at, " \
+	g "max_rollover, " g "rollover_until, " g "is_open"
 
-static Statement find_account = {
-	"SELECT " ACCOUNT_COLUMNS " FROM @extschema@.credit_accounts WHERE user_id OPERATOR(pg_catalog.=) $1",
-	1, {USER_ID}
+/* What is reserved, the account, and a row for each grant that is open; at least one row. */
+static Statement find_all = {
+	"SELECT h.held, a.overdraft, a.owed, a.earned, a.spent, a.last_refill_at, a.created_at, a.updated_at, "
+	GRANT_COLUMNS("g.") " FROM (SELECT COALESCE(pg_catalog.sum(credits), 0) AS held FROM @extschema@.usage_reservations"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.=) 'held'"
+	" AND expires_at OPERATOR(pg_catalog.>) $2) AS h"
+	" LEFT JOIN @extschema@.credit_accounts AS a ON a.user_id OPERATOR(pg_catalog.=) $1"
+	" LEFT JOIN @extschema@.credit_grants AS g ON g.user_id OPERATOR(pg_catalog.=) $1 AND g.is_open",
+	2, {USER_ID, TIMESTAMPTZOID}
+};
+
+static Statement find_grants = {
+	"SELECT " GRANT_COLUMNS("") " FROM @extschema@.credit_grants"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) ANY ($2)",
+	2, {USER_ID, INT8ARRAYOID}
 };
 
 static Statement lock_row = {
-	"SELECT " ACCOUNT_COLUMNS " FROM @extschema@.credit_accounts WHERE user_id OPERATOR(pg_catalog.=) $1"
-	" FOR NO KEY UPDATE",
+	"SELECT FROM @extschema@.credit_accounts WHERE user_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
 	1, {USER_ID}
 };
 
@@ -38,65 +50,53 @@ static Statement make_account = {
 	2, {USER_ID, TIMESTAMPTZOID}
 };
 
-#define GRANT_COLUMNS \
-	"id, is_refill, amount, remaining, priority, effective_at, expires_at, max_rollover, rollover_until, is_open"
-
-static Statement find_open_grants = {
-	"SELECT " GRANT_COLUMNS " FROM @extschema@.credit_grants WHERE user_id OPERATOR(pg_catalog.=) $1 AND is_open",
-	1, {USER_ID}
-};
-
-static Statement find_grants = {
-	"SELECT " GRANT_COLUMNS " FROM @extschema@.credit_grants"
-	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) ANY ($2)",
-	2, {USER_ID, INT8ARRAYOID}
-};
-
-static Statement sum_held = {
-	"SELECT COALESCE(pg_catalog.sum(credits), 0) FROM @extschema@.usage_reservations"
-	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.=) 'held'"
-	" AND expires_at OPERATOR(pg_catalog.>) $2",
-	2, {USER_ID, TIMESTAMPTZOID}
-};
-
 static void
 read_row(Account *account)
 {
-	account->is_known = true;
-	account->overdraft = result_numeric(0, 1);
-	account->owed = result_numeric(0, 2);
-	account->earned = result_numeric(0, 3);
-	account->spent = result_numeric(0, 4);
-	account->last_refill_at = result_time(0, 5, DT_NOBEGIN);
-	account->created_at = result_time(0, 6, 0);
-	account->updated_at = result_time(0, 7, 0);
+	account->held = result_numeric(0, 1);
+	account->is_known = result_numeric(0, 2) != NULL;
+	if (!account->is_known)
+		return;
+	account->overdraft = result_numeric(0, 2);
+	account->owed = result_numeric(0, 3);
+	account->earned = result_numeric(0, 4);
+	account->spent = result_numeric(0, 5);
+	account->last_refill_at = result_time(0, 6, DT_NOBEGIN);
+	account->created_at = result_time(0, 7, 0);
+	account->updated_at = result_time(0, 8, 0);
 }
 
-/* Of the last look.  Only a second one can bring what is known, and most have one. */
+static void
+read_grant(Grant *grant, uint64 row, int column)
+{
+	bool		isnull;
+
+	grant->is_new = false;
+	grant->id = result_int64(row, column);
+	grant->is_refill = result_bool(row, column + 1);
+	grant->amount = result_numeric(row, column + 2);
+	grant->remaining = result_numeric(row, column + 3);
+	grant->priority = DatumGetInt32(result_datum(row, column + 4, &isnull));
+	grant->effective_at = result_time(row, column + 5, 0);
+	grant->expires_at = result_time(row, column + 6, DT_NOEND);
+	grant->max_rollover = result_numeric(row, column + 7);
+	grant->rollover_until = result_time(row, column + 8, DT_NOEND);
+	grant->is_open = result_bool(row, column + 9);
+}
+
+/* Of the last look, from this column on.  Only a second one can bring what is known, and most have one. */
 void
-read_grants(Account *account, uint64 n)
+read_grants(Account *account, uint64 n, int column)
 {
 	bool		is_first = account->ngrants == 0;
 
 	for (uint64 row = 0; row < n; row++)
 	{
-		Grant	   *grant;
 		bool		isnull;
+		int64		id = DatumGetInt64(result_datum(row, column, &isnull));
 
-		if (!is_first && find_grant(account, result_int64(row, 1)) != NULL)
-			continue;
-		grant = add_grant(account);
-		grant->is_changed = false;
-		grant->id = result_int64(row, 1);
-		grant->is_refill = result_bool(row, 2);
-		grant->amount = result_numeric(row, 3);
-		grant->remaining = result_numeric(row, 4);
-		grant->priority = DatumGetInt32(result_datum(row, 5, &isnull));
-		grant->effective_at = result_time(row, 6, 0);
-		grant->expires_at = result_time(row, 7, DT_NOEND);
-		grant->max_rollover = result_numeric(row, 8);
-		grant->rollover_until = result_time(row, 9, DT_NOEND);
-		grant->is_open = result_bool(row, 10);
+		if (!isnull && (is_first || find_grant(account, id) == NULL))
+			read_grant(add_grant(account), row, column);
 	}
 }
 
@@ -110,31 +110,35 @@ empty_account(const Installation *home, Datum user_id)
 	return account;
 }
 
-static void
-read_what_belongs(Account *account, const UserTerms *terms)
+static Account
+read_account(const Installation *home, Datum user_id, const UserTerms *terms, bool is_new)
 {
-	Datum		args[] = {account->user_id, TimestampTzGetDatum(account->now)};
+	Account		account = empty_account(home, user_id);
+	Datum		args[] = {user_id, (Datum) 0};
+	uint64		rows;
 
-	read_grants(account, statement_look(&find_open_grants, args, NULL));
-	statement_look(&sum_held, args, NULL);
-	account->held = result_numeric(0, 1);
-	account->refill = refill_of_plan(terms->plan);
-	add_due_refills(account, terms);
+	account.now = usage_now();
+	args[1] = TimestampTzGetDatum(account.now);
+	rows = statement_look(&find_all, args, NULL);
+	read_row(&account);
+	if (is_new)
+		account.updated_at = DT_NOBEGIN;
+	read_grants(&account, rows, 9);
+	account.refill = refill_of_plan(terms->plan);
+	add_due_refills(&account, terms);
+	return account;
 }
 
 /* As they are now, without a lock. */
 Account
 look_at_account(const Installation *home, Datum user_id, const UserTerms *terms, bool afresh)
 {
-	Account		account = empty_account(home, user_id);
+	Account		account;
 
 	(void) refill_of_plan(terms->plan); /* configuration is read with a view of its own */
-	account.now = usage_now();
 	if (afresh)
 		begin_fresh_view();
-	if (statement_look(&find_account, &user_id, NULL) > 0)
-		read_row(&account);
-	read_what_belongs(&account, terms);
+	account = read_account(home, user_id, terms, false);
 	if (afresh)
 		end_fresh_view();
 	return account;
@@ -144,19 +148,15 @@ look_at_account(const Installation *home, Datum user_id, const UserTerms *terms,
 Account
 lock_account(const Installation *home, Datum user_id, const UserTerms *terms)
 {
-	Account		account = empty_account(home, user_id);
+	Account		account;
 	Datum		args[] = {user_id, TimestampTzGetDatum(usage_now())};
 	bool		is_new = false;
 
 	(void) refill_of_plan(terms->plan);
 	while (statement_write(&lock_row, args, NULL) == 0)
 		is_new = statement_write(&make_account, args, NULL) > 0;
-	read_row(&account);
-	if (is_new)
-		account.updated_at = DT_NOBEGIN;
-	account.now = usage_now();
 	begin_fresh_view();
-	read_what_belongs(&account, terms);
+	account = read_account(home, user_id, terms, is_new);
 	end_fresh_view();
 	if (settle_account(&account))
 		write_account(&account);
@@ -174,23 +174,13 @@ account_to_change(const Installation *home, Datum user_id)
 	return lock_account(home, user_id, &terms);
 }
 
-static Datum
-grant_ids(const Parts *parts)
-{
-	Datum	   *ids = palloc(parts->n * sizeof(Datum) + 1);
-
-	for (int i = 0; i < parts->n; i++)
-		ids[i] = Int64GetDatum(parts->all[i].grant);
-	return PointerGetDatum(construct_array(ids, parts->n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
 /* Closed ones as well, because something is given back to them. */
 void
 load_grants(Account *account, const Parts *parts)
 {
-	Datum		args[] = {account->user_id, grant_ids(parts)};
+	Datum		args[] = {account->user_id, grants_of(parts)};
 
-	read_grants(account, statement_look_afresh(&find_grants, args, NULL));
+	read_grants(account, statement_look_afresh(&find_grants, args, NULL), 1);
 }
 
 /* ---- what happened by itself ---- */
@@ -281,14 +271,17 @@ settle_account(Account *account)
 
 /* ---- writing ---- */
 
-static Statement put_grants = {
-	"INSERT INTO @extschema@.credit_grants AS g (user_id, " GRANT_COLUMNS ")"
-	" SELECT $1, n.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"
-	" pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9),"
-	" pg_catalog.unnest($10), pg_catalog.unnest($11)) AS n"
-	" ON CONFLICT (user_id, id) DO UPDATE SET remaining = EXCLUDED.remaining, is_open = EXCLUDED.is_open",
-	11, {USER_ID, INT8ARRAYOID, BOOLARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-	TIMESTAMPTZARRAYOID, NUMERICARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID}
+static Statement insert_grant = {
+	"INSERT INTO @extschema@.credit_grants (user_id, " GRANT_COLUMNS("") ")"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+	11, {USER_ID, INT8OID, BOOLOID, NUMERICOID, NUMERICOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID,
+	TIMESTAMPTZOID, BOOLOID}
+};
+
+static Statement update_grant = {
+	"UPDATE @extschema@.credit_grants SET remaining = $3, is_open = $4"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2",
+	4, {USER_ID, INT8OID, NUMERICOID, BOOLOID}
 };
 
 static Statement put_account = {
@@ -297,25 +290,6 @@ static Statement put_account = {
 	7, {USER_ID, NUMERICOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID}
 };
 
-#define GRANT_COLUMN(name, value) \
-	static Datum name(const void *row, bool *isnull) \
-	{ \
-		const Grant *grant = row; \
-		*isnull = false; \
-		return value; \
-	}
-
-GRANT_COLUMN(grant_id, Int64GetDatum(grant->id))
-GRANT_COLUMN(grant_is_refill, BoolGetDatum(grant->is_refill))
-GRANT_COLUMN(grant_amount, NumericGetDatum(grant->amount))
-GRANT_COLUMN(grant_remaining, NumericGetDatum(grant->remaining))
-GRANT_COLUMN(grant_priority, Int32GetDatum(grant->priority))
-GRANT_COLUMN(grant_effective_at, TimestampTzGetDatum(grant->effective_at))
-GRANT_COLUMN(grant_expires_at, TimestampTzGetDatum(grant->expires_at))
-GRANT_COLUMN(grant_max_rollover, NumericGetDatum(grant->max_rollover))
-GRANT_COLUMN(grant_rollover_until, TimestampTzGetDatum(grant->rollover_until))
-GRANT_COLUMN(grant_is_open, BoolGetDatum(grant->is_open))
-
 /* Used up; a refill still says that it was made. */
 static bool
 is_over(const Account *account, const Grant *grant)
@@ -323,44 +297,48 @@ is_over(const Account *account, const Grant *grant)
 	return num_sign(grant->remaining) == 0 && (!grant->is_refill || grant->rollover_until <= account->now);
 }
 
-static int
-changed_grants(Account *account, void **changed)
+static void
+write_new_grant(Datum user_id, const Grant *grant)
 {
-	int			n = 0;
+	Datum		args[] = {
+		user_id,
+		Int64GetDatum(grant->id),
+		BoolGetDatum(grant->is_refill),
+		NumericGetDatum(grant->amount),
+		NumericGetDatum(grant->remaining),
+		Int32GetDatum(grant->priority),
+		TimestampTzGetDatum(grant->effective_at),
+		TimestampTzGetDatum(grant->expires_at),
+		NumericGetDatum(grant->max_rollover),
+		TimestampTzGetDatum(grant->rollover_until),
+		BoolGetDatum(grant->is_open)
+	};
 
-	for (int i = 0; i < account->ngrants; i++)
-	{
-		Grant	   *grant = &account->grants[i];
-		bool		was_open = grant->is_open;
-
-		grant->is_open = !is_over(account, grant);
-		if (grant->is_changed || grant->is_open != was_open)
-			changed[n++] = grant;
-	}
-	return n;
+	statement_write(&insert_grant, args, NULL);
 }
 
 static void
-write_grants(Account *account)
+write_changed_grant(Datum user_id, const Grant *grant)
 {
-	void	  **changed = palloc(account->ngrants * sizeof(void *) + 1);
-	int			n = changed_grants(account, changed);
 	Datum		args[] = {
-		account->user_id,
-		column_array(changed, n, grant_id, INT8OID),
-		column_array(changed, n, grant_is_refill, BOOLOID),
-		column_array(changed, n, grant_amount, NUMERICOID),
-		column_array(changed, n, grant_remaining, NUMERICOID),
-		column_array(changed, n, grant_priority, INT4OID),
-		column_array(changed, n, grant_effective_at, TIMESTAMPTZOID),
-		column_array(changed, n, grant_expires_at, TIMESTAMPTZOID),
-		column_array(changed, n, grant_max_rollover, NUMERICOID),
-		column_array(changed, n, grant_rollover_until, TIMESTAMPTZOID),
-		column_array(changed, n, grant_is_open, BOOLOID)
+		user_id, Int64GetDatum(grant->id), NumericGetDatum(grant->remaining), BoolGetDatum(grant->is_open)
 	};
 
-	if (n > 0)
-		statement_write(&put_grants, args, NULL);
+	statement_write(&update_grant, args, NULL);
+}
+
+static void
+write_grant(const Account *account, Grant *grant)
+{
+	bool		is_open = !is_over(account, grant);
+
+	grant->is_changed |= is_open != grant->is_open;
+	grant->is_open = is_open;
+	if (grant->is_new)
+		write_new_grant(account->user_id, grant);
+	else if (grant->is_changed)
+		write_changed_grant(account->user_id, grant);
+	grant->is_new = grant->is_changed = false;
 }
 
 /* The last step of every change of a locked account. */
@@ -379,7 +357,8 @@ write_account(Account *account)
 	};
 
 	nulls[4] = TIMESTAMP_IS_NOBEGIN(account->last_refill_at) ? 'n' : ' ';
-	write_grants(account);
+	for (int i = 0; i < account->ngrants; i++)
+		write_grant(account, &account->grants[i]);
 	statement_write(&put_account, args, nulls);
 	account->updated_at = account->now;
 }

@@ -239,7 +239,7 @@ grant_arguments(FunctionCallInfo fcinfo)
 {
 	Grant		grant = {0};
 
-	grant.is_open = grant.is_changed = true;
+	grant.is_open = grant.is_new = true;
 	grant.amount = credits_argument(fcinfo, GRANT_AMOUNT, "amount");
 	grant.expires_at = time_or(fcinfo, GRANT_EXPIRES_AT, "expires_at", DT_NOEND);
 	take_begin(fcinfo, &grant);

@@ -89,7 +89,6 @@ pay(Account *account, const Event *event)
 	entry.amount = num_sub(num_zero, event->credits_used);
 	entry.effective_at = account->now;
 	entry.event_id = event->id;
-	entry.reference_id = psprintf(INT64_FORMAT, event->id);
 	entry.parts = draw(account, event->credits_used);
 	write_entry(account, &entry);
 }

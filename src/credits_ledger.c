@@ -21,7 +21,7 @@ static Statement insert_row = {
 	TIMESTAMPTZOID, INT8OID, INT8OID, INT8ARRAYOID, NUMERICARRAYOID}
 };
 
-static Datum
+Datum
 grants_of(const Parts *parts)
 {
 	Datum	   *grants = palloc(parts->n * sizeof(Datum) + 1);

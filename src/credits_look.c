@@ -121,7 +121,8 @@ ut_credits_of_user(PG_FUNCTION_ARGS)
 }
 
 static Statement transactions = {
-	"SELECT id, amount, balance_after, transaction_type, description, reference_id, metadata, effective_at"
+	"SELECT id, amount, balance_after, transaction_type, description,"
+	" COALESCE(reference_id, CAST(event_id AS pg_catalog.text)), metadata, effective_at"
 	" FROM @extschema@.credit_ledger WHERE user_id OPERATOR(pg_catalog.=) $1",
 	1, {USER_ID}
 };

@@ -128,7 +128,7 @@ balance_then(const Installation *home, Datum user_id, const UserTerms *terms, Ti
 	statement_look(&find_last_change_then, args, NULL);
 	account.updated_at = result_time(0, 1, DT_NOBEGIN);
 	account.is_known = !TIMESTAMP_IS_NOBEGIN(account.updated_at);
-	read_grants(&account, statement_look(&find_grants_then, args, NULL));
+	read_grants(&account, statement_look(&find_grants_then, args, NULL), 1);
 	debt = find_grant(&account, 0);
 	if (debt != NULL)
 	{

@@ -25,6 +25,10 @@ text_datum(const char *value, bool *isnull)
 #define COLUMN(name, datum) \
 	static Datum column_##name(const void *row, bool *isnull) { const Event *event = row; *isnull = false; return datum; }
 
+#define NUMERIC_COLUMN(name) \
+	static Datum column_##name(const void *row, bool *isnull) \
+	{ const Event *event = row; *isnull = event->name == NULL; return NumericGetDatum(event->name); }
+
 COLUMN(id, Int64GetDatum(event->id))
 COLUMN(user_id, event->user_id)
 TEXT_COLUMN(usage_type)
@@ -32,6 +36,8 @@ TEXT_COLUMN(status)
 COLUMN(quantity, NumericGetDatum(event->quantity))
 COLUMN(tokens, Int64GetDatum(event->tokens))
 COLUMN(cost, NumericGetDatum(event->cost))
+NUMERIC_COLUMN(credits_used)
+NUMERIC_COLUMN(credits_owed)
 COLUMN(occurred_at, TimestampTzGetDatum(event->occurred_at))
 TEXT_COLUMN(event_subtype)
 TEXT_COLUMN(error_message)
@@ -48,22 +54,6 @@ column_duration_ms(const void *row, bool *isnull)
 	const Event *event = row;
 	*isnull = !event->has_duration;
 	return Int64GetDatum(event->duration_ms);
-}
-
-static Datum
-column_credits_used(const void *row, bool *isnull)
-{
-	const Event *event = row;
-	*isnull = event->credits_used == NULL;
-	return NumericGetDatum(event->credits_used);
-}
-
-static Datum
-column_credits_owed(const void *row, bool *isnull)
-{
-	const Event *event = row;
-	*isnull = event->credits_owed == NULL;
-	return NumericGetDatum(event->credits_owed);
 }
 
 static Datum

@@ -14,10 +14,8 @@
 Window
 window_of(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 {
-	pg_tz	   *zone = limit->zone != NULL ? limit->zone : terms->zone;
+	pg_tz	   *zone = limit->zone != NULL ? limit->zone : zone_of_user(terms);
 
-	if (zone == NULL)
-		zone = default_time_zone();
 	if (limit->kind == WINDOW_BILLING && terms->has_billing_period)
 		return billing_window(&terms->billing_period, zone, at);
 	return window_at(limit->kind, &limit->period, zone, terms->anchor, at);

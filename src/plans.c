@@ -52,6 +52,22 @@ note_first_use(Datum user_id, TimestampTz at)
 	return statement_write(&add_subscription, args, NULL) > 0;
 }
 
+static Statement add_subscriptions = {
+	"INSERT INTO @extschema@.user_subscriptions (user_id, started_at, anchor)"
+	" SELECT id, $2, $2 FROM pg_catalog.unnest($1) AS u (id) WHERE id IS NOT NULL ORDER BY id"
+	" ON CONFLICT (user_id) DO NOTHING",
+	2, {USER_IDS, TIMESTAMPTZOID}
+};
+
+/* Of an array of users; how many were new. */
+uint64
+note_first_uses(Datum user_ids, TimestampTz at)
+{
+	Datum		args[] = {user_ids, TimestampTzGetDatum(at)};
+
+	return statement_write(&add_subscriptions, args, NULL);
+}
+
 static Statement find_plan = {
 	"SELECT FROM @extschema@.plans WHERE plan OPERATOR(pg_catalog.=) $1",
 	1, {TEXTOID}

@@ -12,5 +12,6 @@ extern const char *plan_in_force(const char *plan, const char *status,
 								 TimestampTz expires_at, TimestampTz now);
 extern void check_plan_exists(const char *plan);
 extern bool note_first_use(Datum user_id, TimestampTz at);
+extern uint64 note_first_uses(Datum user_ids, TimestampTz at);
 
 #endif							/* UT_PLANS_H */

@@ -300,32 +300,26 @@ in_subtransaction(Work work, void *argument)
 
 /* As an SQL array, for a statement that does much at once. */
 Datum
-column_array(void *const *rows, int n, Column column, Oid type)
+value_array(Datum *values, bool *nulls, int n, Oid type)
 {
-	Datum	   *values = palloc(n * sizeof(Datum));
-	bool	   *nulls = palloc(n * sizeof(bool));
 	int			lower = 1;
 	int16		length;
 	bool		byval;
 	char		align;
 
 	get_typlenbyvalalign(type, &length, &byval, &align);
-	for (int i = 0; i < n; i++)
-		values[i] = column(rows[i], &nulls[i]);
 	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length, byval, align));
 }
 
-/* With the caller's rights. */
-void
-run_ddl(const char *command)
+Datum
+column_array(void *const *rows, int n, Column column, Oid type)
 {
-	int			rc;
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
 
-	SPI_connect();
-	rc = SPI_execute(command, false, 0);
-	if (rc != SPI_OK_UTILITY)
-		elog(ERROR, "could not execute \"%s\": %s", command, SPI_result_code_string(rc));
-	SPI_finish();
+	for (int i = 0; i < n; i++)
+		values[i] = column(rows[i], &nulls[i]);
+	return value_array(values, nulls, n, type);
 }
 
 Datum
@@ -333,13 +327,6 @@ text_or_null(const char *value, char *null)
 {
 	*null = value == NULL ? 'n' : ' ';
 	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
-/* To be put into a command. */
-char *
-qualified_name(Oid relation)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
 }
 
 /* One value of the last result; by reference only until the next statement. */

@@ -60,12 +60,11 @@ extern bool in_subtransaction(Work work, void *argument);
 
 /* A column of several structs. */
 typedef Datum (*Column) (const void *row, bool *isnull);
+extern Datum value_array(Datum *values, bool *nulls, int n, Oid type);
 extern Datum column_array(void *const *rows, int n, Column column, Oid type);
 
-extern void run_ddl(const char *command);
 
 extern Datum text_or_null(const char *value, char *null);
-extern char *qualified_name(Oid relation);
 
 extern Datum result_datum(uint64 row, int column, bool *isnull);
 extern char *result_text(uint64 row, int column);

@@ -91,6 +91,15 @@ decision_on_fact(const Stakes *stakes)
 	return decision;
 }
 
+void
+check_level_in_range(const char *limit_type, Numeric level)
+{
+	if (num_cmp(level, num_too_large) >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("level of \"%s\" is out of range", limit_type)));
+}
+
 static void
 check_level(const char *limit_type, Numeric before, Numeric level)
 {
@@ -99,10 +108,7 @@ check_level(const char *limit_type, Numeric before, Numeric level)
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("level of \"%s\" must not become negative", limit_type),
 				 errdetail("The level is %s.", num_text(before))));
-	if (num_cmp(level, num_too_large) >= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("level of \"%s\" is out of range", limit_type)));
+	check_level_in_range(limit_type, level);
 }
 
 static Decision

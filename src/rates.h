@@ -22,6 +22,7 @@ extern const UsageLimit *find_gauge(const char *limit_type);
 extern Stakes weigh_gauge(Datum user_id, const char *limit_type, Numeric amount);
 extern Stakes weigh_gauge_locked(Datum user_id, const char *limit_type, Numeric amount);
 extern void lock_gauge(const Installation *home, const char *limit_type, LOCKMODE mode);
+extern void check_level_in_range(const char *limit_type, Numeric level);
 extern Decision decision_on_fact(const Stakes *stakes);
 
 /* rates_gauge.c */

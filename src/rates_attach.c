@@ -12,20 +12,16 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "errors.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "numbers.h"
+#include "plans.h"
 #include "rates.h"
 #include "settings.h"
+#include "tables.h"
 #include "transitions.h"
 #include "users.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
-
-#define BATCH_ROWS 10000
 
 /* ---- is it attached? ---- */
 
@@ -105,18 +101,6 @@ check_isolation(const char *function)
 				 errmsg("%s must be called at isolation level READ COMMITTED", function)));
 }
 
-static void
-check_amount_column(Oid target, const char *column)
-{
-	Oid			type = plain_column_type(target, column);
-
-	if (type != INT2OID && type != INT4OID && type != INT8OID && type != NUMERICOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" has type %s, which is no exact number", column,
-						get_rel_name(target), format_type_be(type))));
-}
-
 /* ---- triggers ---- */
 
 typedef struct TriggerKind
@@ -162,27 +146,6 @@ static Statement find_triggers = {
 	1, {TEXTOID}
 };
 
-static void
-drop_triggers(const Installation *home, Oid target, const char *limit_type)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		args[] = {CStringGetTextDatum(limit_type)};
-	const char *table = qualified_name(target);
-	List	   *commands = NIL;
-	ListCell   *cell;
-	Disguise	before;
-	uint64		rows;
-
-	become_owner(home, &before);
-	rows = statement_look_afresh(&find_triggers, args, NULL);
-	MemoryContextSwitchTo(caller);
-	for (uint64 row = 0; row < rows; row++)
-		commands = lappend(commands, psprintf("DROP TRIGGER %s ON %s", quote_identifier(result_text(row, 1)), table));
-	become_caller(&before);
-	foreach(cell, commands)
-		run_ddl(lfirst(cell));
-}
-
 /* ---- what is in the table ---- */
 
 static Statement put_levels = {
@@ -193,36 +156,24 @@ static Statement put_levels = {
 	4, {USER_IDS, NUMERICARRAYOID, TEXTOID, TIMESTAMPTZOID}
 };
 
-static Statement add_subscriptions = {
-	"INSERT INTO @extschema@.user_subscriptions (user_id, started_at, anchor)"
-	" SELECT id, $2, $2 FROM pg_catalog.unnest($1) AS u (id) WHERE id IS NOT NULL ORDER BY id"
-	" ON CONFLICT (user_id) DO NOTHING",
-	2, {USER_IDS, TIMESTAMPTZOID}
-};
-
-static Datum
-array_of(Datum *values, bool *nulls, int n, Oid type)
+typedef struct Reading
 {
-	int16		length;
-	bool		byval;
-	char		align;
-	int			lower = 1;
-
-	get_typlenbyvalalign(type, &length, &byval, &align);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length, byval, align));
-}
+	const Installation *home;
+	const Attachment *attachment;
+} Reading;
 
 /* One batch, read as the table's owner, written as ours. */
-static void
-put_batch(const Installation *home, SPITupleTable *batch, const char *limit_type)
+static int64
+put_batch(void *argument, SPITupleTable *batch)
 {
+	const Reading *reading = argument;
+	const Installation *home = reading->home;
 	int			n = batch->numvals;
 	Datum	   *ids = palloc(n * sizeof(Datum));
 	Datum	   *levels = palloc(n * sizeof(Datum));
 	bool	   *no_id = palloc(n * sizeof(bool));
 	bool	   *no_level = palloc(n * sizeof(bool));
 	Datum		args[4];
-	Datum		first_uses[2];
 	Disguise	before;
 
 	for (int i = 0; i < n; i++)
@@ -231,14 +182,15 @@ put_batch(const Installation *home, SPITupleTable *batch, const char *limit_type
 		levels[i] = SPI_getbinval(batch->vals[i], batch->tupdesc, 2, &no_level[i]);
 		no_id[i] = no_id[i] || !is_user_id(home, ids[i]);
 	}
-	args[0] = first_uses[0] = array_of(ids, no_id, n, home->user_id_type);
-	args[1] = array_of(levels, no_level, n, NUMERICOID);
-	args[2] = CStringGetTextDatum(limit_type);
-	args[3] = first_uses[1] = TimestampTzGetDatum(usage_now());
+	args[0] = value_array(ids, no_id, n, home->user_id_type);
+	args[1] = value_array(levels, no_level, n, NUMERICOID);
+	args[2] = CStringGetTextDatum(reading->attachment->limit_type);
+	args[3] = TimestampTzGetDatum(usage_now());
 	become_owner(home, &before);
-	statement_write(&add_subscriptions, first_uses, NULL);
+	note_first_uses(args[0], usage_now());
 	statement_write(&put_levels, args, NULL);
 	become_caller(&before);
+	return n;
 }
 
 /* Each user of the table and what its level must be. */
@@ -251,33 +203,6 @@ levels_sql(const Installation *home, const Attachment *attachment)
 
 	return psprintf("SELECT %s::%s, %s FROM ONLY %s WHERE %s IS NOT NULL GROUP BY 1", user,
 					format_type_be_qualified(home->user_id_type), sum, qualified_name(attachment->target), user);
-}
-
-/* Nobody writes the table meanwhile: the triggers were just made. */
-static int64
-put_all_levels(const Installation *home, const Attachment *wanted, Oid table_owner)
-{
-	Disguise	before;
-	Portal		cursor;
-	int64		users = 0;
-
-	become_table_owner(table_owner, &before);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	cursor = SPI_cursor_open_with_args(NULL, levels_sql(home, wanted), 0, NULL, NULL, NULL, true, CURSOR_OPT_NO_SCROLL);
-	PopActiveSnapshot();
-	for (;;)
-	{
-		SPI_cursor_fetch(cursor, true, BATCH_ROWS);
-		if (SPI_processed == 0)
-			break;
-		users += SPI_processed;
-		put_batch(home, SPI_tuptable, wanted->limit_type);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(cursor);
-	become_caller(&before);
-	return users;
 }
 
 /* Locked against everybody who writes it; its owner. */
@@ -332,7 +257,7 @@ ut_attach_usage_gauge(PG_FUNCTION_ARGS)
 	empty_levels(wanted.limit_type);
 	become_caller(&before);
 	create_triggers(home, &wanted);
-	PG_RETURN_INT64(put_all_levels(home, &wanted, table_owner));
+	PG_RETURN_INT64(read_in_batches(table_owner, levels_sql(home, &wanted), put_batch, &(Reading) {home, &wanted}));
 }
 
 PG_FUNCTION_INFO_V1(ut_detach_usage_gauge);
@@ -341,6 +266,7 @@ ut_detach_usage_gauge(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
 	Attachment	wanted = attachment_arguments(fcinfo);
+	Datum		args[1];
 	Disguise	before;
 	Oid			attached;
 
@@ -354,6 +280,7 @@ ut_detach_usage_gauge(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("level of \"%s\" does not follow table \"%s\"", wanted.limit_type, get_rel_name(wanted.target))));
-	drop_triggers(home, wanted.target, wanted.limit_type);
+	args[0] = CStringGetTextDatum(wanted.limit_type);
+	drop_triggers(home, wanted.target, &find_triggers, args);
 	PG_RETURN_VOID();
 }

@@ -108,10 +108,7 @@ change_level_by(Datum user_id, const char *limit_type, Numeric before, Numeric d
 {
 	Numeric		level = num_trim(num_add(before, delta));
 
-	if (num_cmp(level, num_too_large) >= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("level of \"%s\" is out of range", limit_type)));
+	check_level_in_range(limit_type, level);
 	write_level(user_id, limit_type, level);
 }
 

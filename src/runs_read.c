@@ -126,19 +126,13 @@ event_of_next_run(Datum user_id, char *usage_type)
 
 /* ---- months ---- */
 
-static pg_tz *
-zone_of(const UserTerms *terms)
-{
-	return terms->zone != NULL ? terms->zone : default_time_zone();
-}
-
 /* In the user's own zone. */
 static Window
 present_month(const UserTerms *terms)
 {
 	Interval	month = {.month = 1};
 
-	return window_at(WINDOW_CALENDAR, &month, zone_of(terms), terms->anchor, terms->now);
+	return window_at(WINDOW_CALENDAR, &month, zone_of_user(terms), terms->anchor, terms->now);
 }
 
 static Statement count_runs = {
@@ -254,7 +248,7 @@ ut_monthly_runs(PG_FUNCTION_ARGS)
 
 	become_owner(home, &before);
 	terms = terms_of_user(args[0], usage_now(), false);
-	zone = pg_get_timezone_name(zone_of(&terms));
+	zone = pg_get_timezone_name(zone_of_user(&terms));
 	become_caller(&before);
 	args[1] = CStringGetTextDatum(zone);
 	return answer_rows(home, fcinfo, &months_of_runs, args, NULL);
@@ -290,7 +284,7 @@ look_at_run_usage(const Installation *home, Event *next, bool afresh)
 	Decision	on_runs = decide_on_runs(&stakes);
 	Datum		args[] = {
 		next->user_id,
-		CStringGetTextDatum(pg_get_timezone_name(zone_of(&terms))),
+		CStringGetTextDatum(pg_get_timezone_name(zone_of_user(&terms))),
 		TimestampTzGetDatum(month.start),
 		TimestampTzGetDatum(month.end),
 		BoolGetDatum(may_run(home, next, &terms, &stakes, afresh)),

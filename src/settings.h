@@ -32,6 +32,8 @@ extern void settings_init(void);
 extern pg_tz *default_time_zone(void);
 extern bool errors_for_postgrest(void);
 extern TimestampTz usage_now(void);
+extern bool check_clock(char **newval, void **extra, GucSource source);
+extern void assign_clock(const char *newval, void *extra);
 extern pg_tz *find_time_zone(const char *name);
 
 extern bool check_limit_overrides(char **newval, void **extra, GucSource source);

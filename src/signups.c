@@ -18,16 +18,14 @@
 #include "settings.h"
 #include "signups.h"
 #include "storage/lmgr.h"
+#include "tables.h"
 #include "users.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define SIGNUP_TRIGGER "usage_tracking_signup"
 #define DELETE_TRIGGER "usage_tracking_delete"
-#define BACKFILL_ROWS 10000
 
 /* ---- checks before attaching ---- */
 
@@ -171,52 +169,21 @@ static Statement find_triggers = {
 	2, {OIDOID, OIDOID}
 };
 
-static void
-drop_triggers(const Installation *home, const UsersTable *users)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		args[] = {ObjectIdGetDatum(home->schema), ObjectIdGetDatum(users->relation)};
-	const char *table = qualified_name(users->relation);
-	List	   *commands = NIL;
-	ListCell   *cell;
-	Disguise	before;
-	uint64		rows;
-
-	become_owner(home, &before);
-	rows = statement_look_afresh(&find_triggers, args, NULL);
-	MemoryContextSwitchTo(caller);
-	for (uint64 row = 0; row < rows; row++)
-		commands = lappend(commands, psprintf("DROP TRIGGER %s ON %s", quote_identifier(result_text(row, 1)), table));
-	become_caller(&before);
-	foreach(cell, commands)
-		run_ddl(lfirst(cell));
-}
-
-static Statement add_subscriptions = {
-	"INSERT INTO @extschema@.user_subscriptions (user_id, started_at, anchor)"
-	" SELECT id, $2, $2 FROM pg_catalog.unnest($1) AS u (id) WHERE id IS NOT NULL"
-	" ON CONFLICT (user_id) DO NOTHING",
-	2, {USER_ID, TIMESTAMPTZOID}
-};
-
 /* They live: whatever was to be done about their deletion is not. */
 static Statement forget_deletions = {
 	"DELETE FROM @extschema@.deleted_users WHERE user_id OPERATOR(pg_catalog.=) ANY ($1)",
-	1, {USER_ID}
+	1, {USER_IDS}
 };
 
 /* One batch of ids, read as the table's owner, written as ours. */
 static int64
-add_batch(const Installation *home, SPITupleTable *batch)
+add_batch(void *argument, SPITupleTable *batch)
 {
-	int16		length;
-	bool		byval;
-	char		align;
-	Datum	   *ids = palloc(batch->numvals * sizeof(Datum));
-	bool	   *nulls = palloc(batch->numvals * sizeof(bool));
+	const Installation *home = argument;
 	int			n = batch->numvals;
-	int			lower = 1;
-	Datum		args[2];
+	Datum	   *ids = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	Datum		args[1];
 	Disguise	before;
 	int64		added;
 
@@ -225,44 +192,22 @@ add_batch(const Installation *home, SPITupleTable *batch)
 		ids[i] = SPI_getbinval(batch->vals[i], batch->tupdesc, 1, &nulls[i]);
 		nulls[i] = nulls[i] || !is_user_id(home, ids[i]);
 	}
-	get_typlenbyvalalign(home->user_id_type, &length, &byval, &align);
-	args[0] = PointerGetDatum(construct_md_array(ids, nulls, 1, &n, &lower, home->user_id_type,
-												 length, byval, align));
-	args[1] = TimestampTzGetDatum(usage_now());
-	add_subscriptions.argtypes[0] = forget_deletions.argtypes[0] = get_array_type(home->user_id_type);
+	args[0] = value_array(ids, nulls, n, home->user_id_type);
 	become_owner(home, &before);
-	added = statement_write(&add_subscriptions, args, NULL);
+	added = note_first_uses(args[0], usage_now());
 	statement_write(&forget_deletions, args, NULL);
 	become_caller(&before);
 	return added;
 }
 
-/* The cursor's snapshot is taken after the trigger is there: none is missed. */
+/* What is there after the trigger is: none is missed. */
 static int64
 backfill(const Installation *home, const UsersTable *users, Oid table_owner)
 {
 	char	   *command = psprintf("SELECT %s::%s FROM %s", quote_identifier(users->id_column),
 								   format_type_be_qualified(home->user_id_type), qualified_name(users->relation));
-	Disguise	before;
-	Portal		cursor;
-	int64		added = 0;
 
-	become_table_owner(table_owner, &before);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	cursor = SPI_cursor_open_with_args(NULL, command, 0, NULL, NULL, NULL, true, CURSOR_OPT_NO_SCROLL);
-	PopActiveSnapshot();
-	for (;;)
-	{
-		SPI_cursor_fetch(cursor, true, BACKFILL_ROWS);
-		if (SPI_processed == 0)
-			break;
-		added += add_batch(home, SPI_tuptable);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(cursor);
-	become_caller(&before);
-	return added;
+	return read_in_batches(table_owner, command, add_batch, unconstify(Installation *, home));
 }
 
 static Statement prepare_home = {
@@ -332,10 +277,13 @@ ut_detach_users(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
 	UsersTable	users;
+	Datum		args[2];
 
 	check_attached(find_users_table(home, &users));
 	check_is_table(users.relation);
-	drop_triggers(home, &users);
+	args[0] = ObjectIdGetDatum(home->schema);
+	args[1] = ObjectIdGetDatum(users.relation);
+	drop_triggers(home, users.relation, &find_triggers, args);
 	PG_RETURN_VOID();
 }
 

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "signups.h"
+#include "tables.h"
 #include "users.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"

@@ -10,6 +10,7 @@
 #include "errors.h"
 #include "locks.h"
 #include "signups.h"
+#include "tables.h"
 #include "storage/lmgr.h"
 #include "users.h"
 #include "utils/builtins.h"

@@ -22,6 +22,7 @@
 #include "nodes/pg_list.h"
 #include "settings.h"
 #include "storage/lmgr.h"
+#include "tables.h"
 #include "tallies.h"
 #include "transitions.h"
 #include "utils/builtins.h"
@@ -150,7 +151,7 @@ triggers_of(Oid relid, Oid function, const Tally *wanted)
 }
 
 static int64
-drop_triggers(Oid relid, Oid function, const Tally *wanted)
+drop_tally_triggers(Oid relid, Oid function, const Tally *wanted)
 {
 	List	   *names = triggers_of(relid, function, wanted);
 	ListCell   *cell;
@@ -285,7 +286,7 @@ ut_detach_usage_tally(PG_FUNCTION_ARGS)
 
 	check_owns(tally.source);
 	foreach(cell, relations_with_tallies(home))
-		drop_triggers(lfirst_oid(cell), function, &tally);
+		drop_tally_triggers(lfirst_oid(cell), function, &tally);
 	PG_RETURN_VOID();
 }
 
@@ -306,7 +307,7 @@ ut_detach_usage_tallies(PG_FUNCTION_ARGS)
 	check_owns(PG_GETARG_OID(0));
 	foreach(cell, find_all_inheritors(PG_GETARG_OID(0), AccessShareLock, NULL))
 	{
-		int64		here = drop_triggers(lfirst_oid(cell), function, NULL);
+		int64		here = drop_tally_triggers(lfirst_oid(cell), function, NULL);
 
 		if (lfirst_oid(cell) == PG_GETARG_OID(0))
 			dropped = here / lengthof(events);

@@ -14,6 +14,7 @@
 #include "errors.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "tables.h"
 #include "tallies.h"
 #include "transitions.h"
 #include "utils/builtins.h"

@@ -101,8 +101,8 @@ plain_column_type(Oid relation, const char *column)
 	return type;
 }
 
-static void
-check_amount(Oid relation, const char *column)
+void
+check_amount_column(Oid relation, const char *column)
 {
 	Oid			type = plain_column_type(relation, column);
 
@@ -136,7 +136,7 @@ check_change_columns(const TriggerData *trigger, const ChangeColumns *columns)
 	check_transition_names(trigger);
 	plain_column_type(relation, columns->key);
 	if (columns->amount != NULL)
-		check_amount(relation, columns->amount);
+		check_amount_column(relation, columns->amount);
 	if (columns->time != NULL)
 		plain_column_type(relation, columns->time);
 }

@@ -56,6 +56,7 @@ typedef struct ChangeColumns
 
 extern bool statement_touched(const TriggerData *trigger, const ChangeColumns *columns);
 extern Oid	plain_column_type(Oid relation, const char *column);
+extern void check_amount_column(Oid relation, const char *column);
 extern void check_change_columns(const TriggerData *trigger, const ChangeColumns *columns);
 extern void register_transitions(TriggerData *trigger);
 extern char *changes_sql(const TriggerData *trigger, const ChangeColumns *columns);

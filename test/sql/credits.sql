@@ -268,8 +268,9 @@ SET usage_tracking.error_style = 'postgrest';
 SELECT :decision FROM require_usage(:'gus', 'export');
 RESET usage_tracking.error_style;
 SELECT usage_type, quantity, credits_used, credits_owed FROM usage_events ORDER BY id;
-SELECT l.action, l.amount, l.balance_after, l.transaction_type, l.reference_id = e.id::text AS of_it, e.usage_type
-  FROM credit_ledger AS l JOIN usage_events AS e ON e.id = l.event_id ORDER BY l.id;
+SELECT l.action, l.amount, l.balance_after, l.transaction_type, t.reference_id = e.id::text AS of_it, e.usage_type
+  FROM credit_ledger AS l JOIN usage_events AS e ON e.id = l.event_id
+  JOIN credit_transactions AS t ON t.id = l.id ORDER BY l.id;
 -- A key answers again and takes nothing again
 SELECT :decision FROM consume_usage(:'gus', 'prompt', idempotency_key => 'k');
 SELECT :decision FROM consume_usage(:'gus', 'prompt', idempotency_key => 'k');
