@@ -22,9 +22,9 @@ typedef enum Figure
 	UNDONE,						/* a savepoint */
 	CUT,
 	TAKEN_BACK,
-	TOO_LATE,					/* 40001 */
-	DEADLOCKED,
 	RUSHED,
+	TOO_LATE,					/* 40001; this and the next are up to the machine */
+	DEADLOCKED,
 	FIGURES
 } Figure;
 

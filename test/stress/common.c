@@ -121,6 +121,46 @@ describe(PGconn *conn, const char *sql, char *into, size_t size)
 
 /* ---- children ---- */
 
+/* One look from outside; rows are what must not be. */
+void
+take_snapshot(PGconn *conn, const char *of_bad_rows, Snapshots *watch)
+{
+	char		rows[400];
+
+	describe(conn, of_bad_rows, rows, sizeof(rows));
+	watch->snapshots++;
+	watch->bad += rows[0] != '\0';
+	if (watch->first[0] == '\0')
+		snprintf(watch->first, sizeof(watch->first), "%s", rows);
+}
+
+void
+report_snapshots(const Snapshots *watch, const char *promise)
+{
+	ok(watch->snapshots > 0 && watch->bad == 0, "%s", promise);
+	if (watch->first[0] != '\0')
+		printf("# in %ld of %ld snapshots%s\n", watch->bad, watch->snapshots, watch->first);
+}
+
+/* What each client counted, one after the other. */
+void
+add_up(long *sum, const long *figures, int clients, int n)
+{
+	for (int i = 0; i < clients; i++)
+		for (int k = 0; k < n; k++)
+			sum[k] += figures[i * n + k];
+}
+
+/* So that a run in which nothing happened is no success. */
+bool
+all_happened(const long *figures, int n)
+{
+	for (int k = 0; k < n; k++)
+		if (figures[k] == 0)
+			return false;
+	return true;
+}
+
 /* In memory that the children share. */
 void *
 shared_memory(size_t size)

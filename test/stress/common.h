@@ -18,6 +18,14 @@ typedef struct Ending
 	int			stuck;
 } Ending;
 
+/* What was seen while it ran. */
+typedef struct Snapshots
+{
+	long		snapshots;
+	long		bad;
+	char		first[500];		/* of the bad ones, its rows */
+} Snapshots;
+
 typedef void (*child_work) (void *shared, int number);
 
 extern int64_t now_ms(void);
@@ -30,6 +38,11 @@ extern void must(PGconn *conn, const char *sql);
 extern long value_of(PGconn *conn, const char *sql);
 extern PGconn *must_connect(const char *name);
 extern void describe(PGconn *conn, const char *sql, char *into, size_t size);
+
+extern void take_snapshot(PGconn *conn, const char *of_bad_rows, Snapshots *watch);
+extern void report_snapshots(const Snapshots *watch, const char *promise);
+extern void add_up(long *sum, const long *figures, int clients, int n);
+extern bool all_happened(const long *figures, int n);
 
 extern void *shared_memory(size_t size);
 extern pid_t start_child(child_work work, void *shared, int number);

@@ -26,7 +26,7 @@ typedef enum Figure
 	REFUNDED,
 	REFUSED_REFUND,				/* there was nothing left of it */
 	TAKEN_BACK,
-	TOO_LATE,					/* 40001 */
+	TOO_LATE,					/* 40001; this and the next are up to the machine */
 	DEADLOCKED,
 	FIGURES
 } Figure;

@@ -23,45 +23,15 @@
 #define SECONDS_TO_END 60
 #define SECONDS_TO_SETTLE 30
 
-typedef struct Watch
-{
-	long		snapshots;
-	long		over;
-	char		first[500];
-} Watch;
-
 /* ---- while it is running ---- */
-
-static void
-look(PGconn *conn, Watch *watch)
-{
-	char		rows[400];
-
-	describe(conn, "SELECT * FROM leases.over", rows, sizeof(rows));
-	watch->snapshots++;
-	watch->over += rows[0] != '\0';
-	if (watch->first[0] == '\0')
-		snprintf(watch->first, sizeof(watch->first), "%s", rows);
-}
 
 static Figures
 sum_of_figures(const Shared *shared)
 {
 	Figures		sum = {0};
 
-	for (int i = 0; i < CLIENTS; i++)
-		for (int k = 0; k < FIGURES; k++)
-			sum.of[k] += shared->figures[i].of[k];
+	add_up(sum.of, shared->figures[0].of, CLIENTS, FIGURES);
 	return sum;
-}
-
-static bool
-had_everything(const Figures *sum)
-{
-	for (int k = 0; k < FIGURES; k++)
-		if (sum->of[k] == 0)
-			return false;
-	return true;
 }
 
 /* Those who died have a successor; false if one came to another end than that. */
@@ -87,7 +57,7 @@ replace_dead(Shared *shared, pid_t *pids, bool go_on)
 }
 
 static bool
-watch_clients(Shared *shared, pid_t *pids, int64_t seconds, Watch *watch)
+watch_clients(Shared *shared, pid_t *pids, int64_t seconds, Snapshots *watch)
 {
 	PGconn	   *conn = must_connect("stress monitor");
 	bool		well = true;
@@ -97,10 +67,10 @@ watch_clients(Shared *shared, pid_t *pids, int64_t seconds, Watch *watch)
 		int64_t		elapsed = now_ms() - shared->began_ms;
 		Figures		sum = sum_of_figures(shared);
 
-		if (elapsed > 10 * 1000 * seconds || (elapsed > 1000 * seconds && had_everything(&sum)))
+		if (elapsed > 10 * 1000 * seconds || (elapsed > 1000 * seconds && all_happened(sum.of, FIGURES)))
 			break;
 		well = replace_dead(shared, pids, true) && well;
-		look(conn, watch);
+		take_snapshot(conn, "SELECT * FROM leases.over", watch);
 		usleep(20000);
 	}
 	shared->stop = true;
@@ -145,7 +115,7 @@ check_clients(const Shared *shared, int stuck, bool well)
 }
 
 static void
-check_figures(Shared *shared, const Watch *watch)
+check_figures(Shared *shared, const Snapshots *watch)
 {
 	static const char *const names[FIGURES] = {
 		"held for a time", "held for a session", "refused", "renewed", "released", "left to expire", "rolled back",
@@ -158,13 +128,11 @@ check_figures(Shared *shared, const Watch *watch)
 	for (int k = 0; k < FIGURES; k++)
 		printf(", %ld %s", sum.of[k], names[k]);
 	printf("; at most %d at once\n", most);
-	ok(had_everything(&sum), "there was something of everything");
+	ok(all_happened(sum.of, FIGURES), "there was something of everything");
 	if (shared->was_late)
 		printf("# The machine stood still for so long that clients counted places that had expired.\n");
 	ok(most == PLACES || (shared->was_late && most > PLACES), "there were %d holders at once, and never more", PLACES);
-	ok(watch->snapshots > 0 && watch->over == 0, "no snapshot showed more");
-	if (watch->first[0] != '\0')
-		printf("# in %ld of %ld snapshots%s\n", watch->over, watch->snapshots, watch->first);
+	report_snapshots(watch, "no snapshot showed more");
 }
 
 static void
@@ -192,7 +160,7 @@ main(void)
 	const char *seconds_given = setting("UT_STRESS_SECONDS");
 	int64_t		seconds = seconds_given != NULL ? (atoll(seconds_given) + 1) / 2 : 4;
 	pid_t		pids[CLIENTS];
-	Watch		watch = {0};
+	Snapshots		watch = {0};
 	PGconn	   *conn;
 	bool		well;
 	int			stuck;

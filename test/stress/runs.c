@@ -129,9 +129,7 @@ sum_of_figures(const Shared *shared)
 {
 	Figures		sum = {0};
 
-	for (int i = 0; i < CLIENTS; i++)
-		for (int k = 0; k < FIGURES; k++)
-			sum.of[k] += shared->figures[i].of[k];
+	add_up(sum.of, shared->figures[0].of, CLIENTS, FIGURES);
 	return sum;
 }
 
@@ -140,10 +138,7 @@ had_everything(const Shared *shared)
 {
 	Figures		sum = sum_of_figures(shared);
 
-	for (int k = 0; k < FIGURES; k++)
-		if (sum.of[k] == 0)
-			return false;
-	return shared->round >= 2 * ROUNDS;
+	return all_happened(sum.of, FIGURES) && shared->round >= 2 * ROUNDS;
 }
 
 static void
