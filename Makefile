@@ -1,8 +1,11 @@
 # One room per domain word; the order is the dependency order, and PostgreSQL
-# enforces it: a room's SQL cannot name what a later room creates.
+# enforces it: a room's SQL cannot name what a later room creates.  A large room
+# has parts, ROOM_PART.sql, in the order of their names.
 PRODUCT    = usage_tracking
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(PRODUCT).control)
 ROOMS      = users plans meters limits prices events counters credits alerts usage runs rates tallies rollups reports signups access upkeep
+
+SCRIPTS    = $(foreach r,$(ROOMS),sql/$r.sql $(foreach f,$(sort $(wildcard sql/$(r)_*.sql)),$(if $(findstring --,$f),,$f)))
 
 # One library, three extensions: they differ in the type of user ids alone.
 # Update scripts are written once, as sql/updates/A--B.sql.
@@ -13,10 +16,10 @@ CURRENT    = $(EXTENSION:%=sql/%--$(EXTVERSION).sql)
 UPDATES    = $(foreach e,$(EXTENSION),$(patsubst sql/updates/%,sql/$e--%,$(wildcard sql/updates/*.sql)))
 DATA       = $(filter-out %--$(EXTVERSION).sql,$(wildcard sql/released/*.sql))
 DATA_built = $(CURRENT) $(UPDATES)
-DOCS       = $(wildcard doc/*.md)
+DOCS       = $(wildcard doc/*.md doc/recipes/*)
 
 TESTED        ?= $(PRODUCT)
-REGRESS        = install $(ROOMS)
+REGRESS        = install $(ROOMS) $(patsubst test/sql/%.sql,%,$(wildcard test/sql/recipe_*.sql))
 REGRESS_OPTS   = --inputdir=test --outputdir=test --load-extension=$(TESTED)
 ISOLATION      = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
 ISOLATION_OPTS = --inputdir=test --outputdir=test --load-extension=$(TESTED)
@@ -50,11 +53,11 @@ version_of = $(lastword $(call parts_of,$1))
 column_of  = $(call type_of,$1)$(if $(filter text,$(call type_of,$1)), COLLATE "C")
 write      = awk -f sql/update.awk $1 | sed 's/@user_id_column@/$(call column_of,$@)/g; s/@user_id@/$(call type_of,$@)/g; s/@extension@/$(call name_of,$@)/g; s/@version@/$(call version_of,$@)/g'
 
-$(CURRENT): sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql $(PRODUCT).control
-	$(call write,sql/header.sql $(ROOMS:%=sql/%.sql) sql/footer.sql) > $@
+$(CURRENT): sql/header.sql $(SCRIPTS) sql/footer.sql $(PRODUCT).control
+	$(call write,sql/header.sql $(SCRIPTS) sql/footer.sql) > $@
 
 $(foreach e,$(EXTENSION),$(eval sql/$e--%.sql: sql/update.sql sql/updates/%.sql sql/update_footer.sql ; $$(call write,$$(filter sql/update%.sql,$$^)) > $$@))
-$(UPDATES): sql/update.awk $(ROOMS:%=sql/%.sql)
+$(UPDATES): sql/update.awk $(SCRIPTS)
 
 $(PRODUCT)_%.control: $(PRODUCT).control
 	sed "s/^comment = '\(.*\)'/comment = '\1, for user ids of type $*'/" $< > $@

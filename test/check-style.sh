@@ -165,7 +165,10 @@ check_c() {
 check_sql() {
     sql_files=''
     for room in header $rooms footer; do
-        [ ! -e "sql/$room.sql" ] || sql_files="$sql_files sql/$room.sql"
+        for file in "sql/$room.sql" sql/"$room"_*.sql; do
+            case $file in *--*) continue ;; esac
+            [ ! -e "$file" ] || sql_files="$sql_files $file"
+        done
     done
     [ -n "$sql_files" ] || return 0
     # shellcheck disable=SC2086 # file names of ours, without spaces

@@ -1,0 +1,7 @@
+/* 0.4.0: analytics, dashboards, and pages to look at */
+
+@new reports_analytics@
+@new reports_dashboard@
+@new reports_page@
+
+@changed access _audience@
