@@ -148,6 +148,20 @@ AS 'MODULE_PATHNAME', 'ut_revoke_role';
 COMMENT ON FUNCTION @extschema@.revoke_role(@user_id@, text) IS
 'Takes a role from the user; the last admin keeps his';
 
+/* ---- the application's own table of users, see attach_users() ---- */
+
+CREATE FUNCTION @extschema@._email_of(user_id @user_id@) RETURNS text
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'ut_email_of';
+COMMENT ON FUNCTION @extschema@._email_of(@user_id@) IS
+'Internal: the email address of a user in the attached table, NULL if it has none of him';
+
+CREATE FUNCTION @extschema@._registered_users() RETURNS bigint
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000
+AS 'MODULE_PATHNAME', 'ut_registered_users';
+COMMENT ON FUNCTION @extschema@._registered_users() IS
+'Internal: how many users the attached table has, NULL if none is attached';
+
 /* What every room uses to undo default privileges, on tables made later too. */
 CREATE FUNCTION @extschema@._revoke_all_on(relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE

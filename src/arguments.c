@@ -13,6 +13,7 @@
 #include "numbers.h"
 #include "settings.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/timestamp.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -265,4 +266,35 @@ time_argument(FunctionCallInfo fcinfo, int n, const char *argument)
 		return (Datum) 0;
 	check_finite_time(PG_GETARG_TIMESTAMPTZ(n), argument);
 	return PG_GETARG_DATUM(n);
+}
+
+static const DateADT first_possible_day = -(POSTGRES_EPOCH_JDATE - 1721426);	/* 0001-01-01 */
+static const DateADT last_possible_day = 5373484 - POSTGRES_EPOCH_JDATE;	/* 9999-12-31 */
+
+/* NULL is the default, which depends on the day. */
+Datum
+day_argument(FunctionCallInfo fcinfo, int n, const char *argument, char *null)
+{
+	*null = PG_ARGISNULL(n) ? 'n' : ' ';
+	if (PG_ARGISNULL(n))
+		return (Datum) 0;
+	if (PG_GETARG_DATEADT(n) < first_possible_day || PG_GETARG_DATEADT(n) > last_possible_day)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"%s\" is out of range", argument)));
+	return PG_GETARG_DATUM(n);
+}
+
+/* One of a few words; "said" lists them for people. */
+char *
+choice_argument(FunctionCallInfo fcinfo, int n, const char *argument, const char *const *choices, const char *said)
+{
+	char	   *value = required_text_argument(fcinfo, n, argument);
+
+	for (; *choices != NULL; choices++)
+		if (strcmp(value, *choices) == 0)
+			return value;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" must be %s", argument, said)));
 }

@@ -30,6 +30,9 @@ extern Numeric delta_argument(FunctionCallInfo fcinfo, int n, const char *argume
 extern Numeric max_usage_argument(FunctionCallInfo fcinfo, int n);
 extern int64 count_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern Datum number_argument(FunctionCallInfo fcinfo, int n, const char *argument, int least, int most);
+extern Datum day_argument(FunctionCallInfo fcinfo, int n, const char *argument, char *null);
+extern char *choice_argument(FunctionCallInfo fcinfo, int n, const char *argument, const char *const *choices,
+							 const char *said);
 extern char *zone_argument(FunctionCallInfo fcinfo, int n);
 extern Datum time_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern void check_finite_time(TimestampTz at, const char *argument);

@@ -103,7 +103,7 @@ argument_type(Oid type)
 }
 
 /*
- * A generic plan always: planning a custom one costs more than any of our
+ * A generic plan: planning a custom one costs more than nearly any of our
  * statements, and partitions are pruned at run time as well.
  */
 static void
@@ -116,7 +116,8 @@ statement_prepare(Statement *statement)
 	for (int i = 0; i < statement->nargs; i++)
 		argtypes[i] = argument_type(statement->argtypes[i]);
 	plan = SPI_prepare_cursor(statement->is_verbatim ? statement->sql : sql_with_schema(statement->sql),
-							  statement->nargs, argtypes, CURSOR_OPT_GENERIC_PLAN);
+							  statement->nargs, argtypes,
+							  statement->reads_much ? CURSOR_OPT_CUSTOM_PLAN | CURSOR_OPT_PARALLEL_OK : CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed for \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
@@ -128,19 +129,20 @@ statement_prepare(Statement *statement)
 }
 
 /*
- * Every statement of ours finds its few rows by an index.  A plan kept from the
- * time when the tables were empty would scan them whole, so while a plan is
- * made the other ways are closed; the plan then suits tables of any size.
+ * Nearly every statement of ours finds its few rows by an index.  A plan kept from
+ * the time when the tables were empty would scan them whole, so while a plan is
+ * made the other ways are closed; the plan then suits tables of any size.  Where
+ * much is read, all ways are open but compiling, which takes longer than it saves.
  */
 static int
-steer_planner(void)
+steer_planner(bool reads_much)
 {
 	static const char *const closed[] = {
-		"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"
+		"jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin"
 	};
 	int			nest = NewGUCNestLevel();
 
-	for (int i = 0; i < lengthof(closed); i++)
+	for (int i = 0; i < (reads_much ? 1 : lengthof(closed)); i++)
 		(void) set_config_option(closed[i], "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	return nest;
@@ -152,7 +154,9 @@ begin_run(Statement *statement)
 {
 	if (statement->plan == NULL || statement->generation != present_installation()->generation)
 		statement_prepare(statement);
-	return statement->is_planned && SPI_plan_is_valid(statement->plan) ? 0 : steer_planner();
+	if (statement->is_planned && !statement->reads_much && SPI_plan_is_valid(statement->plan))
+		return 0;
+	return steer_planner(statement->reads_much);
 }
 
 static void

@@ -31,6 +31,7 @@ typedef struct Statement
 	uint64		generation;		/* of the installation the plan names */
 	bool		is_planned;		/* has run since it was prepared */
 	bool		is_verbatim;	/* made of names that may hold anything: no schema is put in */
+	bool		reads_much;		/* of how much there is its plan depends */
 } Statement;
 
 /* Who the session was before it became the owner of some tables. */

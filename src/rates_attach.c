@@ -2,7 +2,7 @@
  * rates_attach.c -- which table of the application a gauge follows.
  *
  * That is kept nowhere but in our triggers on it, as with the table of users
- * (signups_table.c): their arguments are the limit and the columns.
+ * (users_table.c): their arguments are the limit and the columns.
  */
 #include "compat.h"
 

@@ -12,34 +12,16 @@
 #include "errors.h"
 #include "events.h"
 #include "funcapi.h"
+#include "reports.h"
 #include "settings.h"
 #include "users.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/timestamp.h"
 
-#define MAX_ROWS 1000
-#define MAX_DAYS 3660
 #define MAX_METER_EVENTS 100000
 
 /* ---- arguments ---- */
-
-static const DateADT first_possible_day = -(POSTGRES_EPOCH_JDATE - 1721426);	/* 0001-01-01 */
-static const DateADT last_possible_day = 5373484 - POSTGRES_EPOCH_JDATE;	/* 9999-12-31 */
-
-/* NULL is the default, which depends on the day. */
-static Datum
-day_argument(FunctionCallInfo fcinfo, int n, const char *argument, char *null)
-{
-	*null = PG_ARGISNULL(n) ? 'n' : ' ';
-	if (PG_ARGISNULL(n))
-		return (Datum) 0;
-	if (PG_GETARG_DATEADT(n) < first_possible_day || PG_GETARG_DATEADT(n) > last_possible_day)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("argument \"%s\" is out of range", argument)));
-	return PG_GETARG_DATUM(n);
-}
 
 static void
 check_order(FunctionCallInfo fcinfo, int first, int last)
@@ -53,13 +35,29 @@ check_order(FunctionCallInfo fcinfo, int first, int last)
 static Datum
 granularity_argument(FunctionCallInfo fcinfo, int n)
 {
-	char	   *value = required_text_argument(fcinfo, n, "granularity");
+	static const char *const granularities[] = {"day", "week", "month", NULL};
 
-	if (strcmp(value, "day") != 0 && strcmp(value, "week") != 0 && strcmp(value, "month") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"granularity\" must be day, week, or month")));
-	return CStringGetTextDatum(value);
+	return CStringGetTextDatum(choice_argument(fcinfo, n, "granularity", granularities, "day, week, or month"));
+}
+
+/* As answer_rows(), of a statement that answers one value, which is not NULL. */
+Datum
+answer_value(const Installation *home, Statement *statement, Datum *args, const char *nulls)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Disguise	before;
+	Datum		value;
+
+	become_owner(home, &before);
+	statement_look(statement, args, nulls);
+	value = copied_result(caller);
+	if (must_look_again())
+	{
+		statement_look_afresh(statement, args, nulls);
+		value = copied_result(caller);
+	}
+	become_caller(&before);
+	return value;
 }
 
 /* ---- everything below only translates between SQL and the above ---- */
@@ -225,23 +223,11 @@ Datum
 ut_get_user_stats(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of(fcinfo);
-	MemoryContext caller = CurrentMemoryContext;
 	Datum		args[] = {
 		user_to_see(home, fcinfo),
 		number_argument(fcinfo, 1, "days", 1, MAX_DAYS),
 		TimestampTzGetDatum(usage_now())
 	};
-	Disguise	before;
-	Datum		stats;
 
-	become_owner(home, &before);
-	statement_look(&stats_of_user, args, NULL);
-	stats = copied_result(caller);
-	if (must_look_again())
-	{
-		statement_look_afresh(&stats_of_user, args, NULL);
-		stats = copied_result(caller);
-	}
-	become_caller(&before);
-	PG_RETURN_DATUM(stats);
+	PG_RETURN_DATUM(answer_value(home, &stats_of_user, args, NULL));
 }

@@ -17,6 +17,7 @@
 
 bool		setting_enabled = true;
 bool		setting_credits_enabled;
+bool		setting_analytics_enabled = true;
 bool		setting_enforce_limits = true;
 char	   *setting_default_plan = NULL;
 char	   *setting_identity = NULL;
@@ -31,6 +32,7 @@ char	   *setting_worker_databases = NULL;
 int			setting_worker_interval = SECS_PER_MINUTE;
 char	   *setting_alert_thresholds = NULL;
 char	   *setting_alert_channel = NULL;
+char	   *setting_funnel_steps = NULL;
 int			setting_unusual_use_floor = 100;
 
 static int	setting_alert_retention = 400 * SECS_PER_DAY;	/* read by SQL only */
@@ -125,7 +127,7 @@ check_identity(char **newval, void **extra, GucSource source)
 }
 
 static bool
-check_databases(char **newval, void **extra, GucSource source)
+check_names(char **newval, void **extra, GucSource source)
 {
 	char	   *copy = pstrdup(*newval);
 	List	   *names;
@@ -199,6 +201,9 @@ define_switches(void)
 							 "Takes from the user's credits what a use costs.",
 							 "When off, uses cost no credits; they can be granted and spent all the same.",
 							 &setting_credits_enabled, false, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("usage_tracking.analytics_enabled",
+							 "Sets whether administrators are told about all users together.",
+							 NULL, &setting_analytics_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("usage_tracking.enforce_limits",
 							 "Refuses uses that do not fit a hard limit.",
 							 "When off, usage is recorded and nothing is refused.",
@@ -302,12 +307,20 @@ define_worker(void)
 							   "Lists the databases whose upkeep is done in the background.",
 							   "Needs the library in shared_preload_libraries.",
 							   &setting_worker_databases, "", PGC_SIGHUP, GUC_LIST_INPUT,
-							   check_databases, NULL, NULL);
+							   check_names, NULL, NULL);
 	DefineCustomIntVariable("usage_tracking.worker_interval",
 							"Sets how long the background upkeep rests between two rounds.",
 							NULL,
 							&setting_worker_interval, SECS_PER_MINUTE, 1, INT_MAX / 1000,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+static void
+define_reports(void)
+{
+	DefineCustomStringVariable("usage_tracking.funnel_steps",
+							   "Lists the usage types that are steps from a sign-up to success, in their order.",
+							   NULL, &setting_funnel_steps, "", PGC_SUSET, GUC_LIST_INPUT, check_names, NULL, NULL);
 }
 
 static void
@@ -338,5 +351,6 @@ settings_init(void)
 	define_periods();
 	define_worker();
 	define_alerts();
+	define_reports();
 	MarkGUCPrefixReserved("usage_tracking");
 }

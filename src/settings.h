@@ -12,6 +12,7 @@
 extern bool setting_enabled;
 extern bool setting_enforce_limits;
 extern bool setting_credits_enabled;
+extern bool setting_analytics_enabled;
 extern char *setting_default_plan;
 extern char *setting_identity;
 extern char *setting_user_id;
@@ -23,6 +24,7 @@ extern int	setting_max_event_lead;
 extern int	setting_event_retention;	/* 0: for ever */
 extern char *setting_alert_thresholds;
 extern char *setting_alert_channel;
+extern char *setting_funnel_steps;
 extern int	setting_unusual_use_floor;	/* -1: never */
 
 extern char *setting_worker_databases;

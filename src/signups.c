@@ -2,7 +2,7 @@
  * signups.c -- how do people come and go?
  *
  * Attaching the application's table of users makes our triggers on it, which are
- * all that says that it is attached (signups_table.c).
+ * all that says that it is attached (users_table.c).
  *
  * SQL on that table runs as the table's owner, restricted; DDL on it runs as
  * the caller, who must own it.
@@ -16,7 +16,6 @@
 #include "plans.h"
 #include "query.h"
 #include "settings.h"
-#include "signups.h"
 #include "storage/lmgr.h"
 #include "tables.h"
 #include "users.h"

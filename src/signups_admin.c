@@ -8,7 +8,6 @@
 #include "arguments.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
-#include "signups.h"
 #include "tables.h"
 #include "users.h"
 #include "utils/builtins.h"

@@ -9,7 +9,6 @@
 #include "access/xact.h"
 #include "errors.h"
 #include "locks.h"
-#include "signups.h"
 #include "tables.h"
 #include "storage/lmgr.h"
 #include "users.h"

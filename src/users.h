@@ -1,5 +1,5 @@
 /*
- * users.h -- who calls, and whom he may act for.
+ * users.h -- who calls, whom he may act for, and the application's own table of users.
  */
 #ifndef UT_USERS_H
 #define UT_USERS_H
@@ -7,6 +7,16 @@
 #include "postgres.h"
 
 #include "query.h"
+#include "storage/lockdefs.h"
+
+/* The application's table of users, as our trigger names it. */
+typedef struct UsersTable
+{
+	Oid			relation;
+	char	   *id_column;
+	char	   *email_column;
+	char	   *on_delete;
+} UsersTable;
 
 extern bool current_user_datum(const Installation *home, Datum *user_id);
 extern bool is_app_admin(const Installation *home);
@@ -22,5 +32,10 @@ extern void check_is_admin_or_server(const Installation *home);
 extern void give_role(const Installation *home, Datum user_id, const char *role);
 extern void check_may_manage_roles(const Installation *home);
 extern bool same_user(const Installation *home, Datum a, Datum b);
+
+/* users_table.c */
+extern bool find_users_table(const Installation *home, UsersTable *users);
+extern void check_attached(bool attached);
+extern Oid	lock_users_table(Oid relid, LOCKMODE mode);
 
 #endif							/* UT_USERS_H */

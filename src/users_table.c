@@ -1,5 +1,5 @@
 /*
- * signups_table.c -- which table of the application holds the users?
+ * users_table.c -- which table of the application holds the users?
  *
  * That is kept nowhere but in our trigger on it: the catalog is the state, so it
  * cannot come apart from a dump, a rename or a drop.  The trigger's arguments
@@ -11,7 +11,8 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "errors.h"
-#include "signups.h"
+#include "tables.h"
+#include "users.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -92,4 +93,60 @@ lock_users_table(Oid relid, LOCKMODE mode)
 
 	table_close(relation, NoLock);
 	return owner;
+}
+
+/* Asks the table as its owner, restricted.  Returns how many rows there are. */
+static uint64
+ask_users_table(const UsersTable *users, const char *question, Oid argtype, Datum arg, Disguise *before)
+{
+	become_table_owner(lock_users_table(users->relation, AccessShareLock), before);
+	SPI_execute_with_args(question, OidIsValid(argtype) ? 1 : 0, &argtype, &arg, NULL, true, 1);
+	return SPI_processed;
+}
+
+/* ---- everything below only translates between SQL and the above ---- */
+
+/* NULL: no table is attached, he is not in it, or it has no such column. */
+PG_FUNCTION_INFO_V1(ut_email_of);
+Datum
+ut_email_of(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	MemoryContext caller = CurrentMemoryContext;
+	UsersTable	users;
+	Disguise	before;
+	char	   *email = NULL;
+
+	if (PG_ARGISNULL(0) || !find_users_table(home, &users) ||
+		get_attnum(users.relation, users.email_column) == InvalidAttrNumber)
+		PG_RETURN_NULL();
+	if (ask_users_table(&users, psprintf("SELECT %s::pg_catalog.text FROM %s WHERE %s OPERATOR(pg_catalog.=) $1",
+										 quote_identifier(users.email_column), qualified_name(users.relation),
+										 quote_identifier(users.id_column)),
+						home->user_id_type, PG_GETARG_DATUM(0), &before) > 0)
+		email = result_text(0, 1);
+	if (email != NULL)
+		email = MemoryContextStrdup(caller, email);
+	become_caller(&before);
+	if (email == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(email));
+}
+
+PG_FUNCTION_INFO_V1(ut_registered_users);
+Datum
+ut_registered_users(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	UsersTable	users;
+	Disguise	before;
+	int64		registered;
+
+	if (!find_users_table(home, &users))
+		PG_RETURN_NULL();
+	ask_users_table(&users, psprintf("SELECT pg_catalog.count(*) FROM %s", qualified_name(users.relation)),
+					InvalidOid, (Datum) 0, &before);
+	registered = result_int64(0, 1);
+	become_caller(&before);
+	PG_RETURN_INT64(registered);
 }
