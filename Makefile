@@ -19,7 +19,7 @@ DATA_built = $(CURRENT) $(UPDATES)
 DOCS       = $(wildcard doc/*.md doc/recipes/*)
 
 TESTED        ?= $(PRODUCT)
-REGRESS        = install $(ROOMS) $(patsubst test/sql/%.sql,%,$(wildcard test/sql/recipe_*.sql))
+REGRESS        = install $(ROOMS) $(patsubst test/sql/%.sql,%,$(wildcard $(ROOMS:%=test/sql/%_*.sql) test/sql/recipe_*.sql))
 REGRESS_OPTS   = --inputdir=test --outputdir=test --load-extension=$(TESTED)
 ISOLATION      = $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec))
 ISOLATION_OPTS = --inputdir=test --outputdir=test --load-extension=$(TESTED)

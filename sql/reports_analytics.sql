@@ -19,25 +19,108 @@ END;
 COMMENT ON FUNCTION @extschema@._last_days(integer, date, timestamptz) IS
 'Internal: the zone of the sums by day, the first and the last of so many days';
 
-CREATE FUNCTION @extschema@._days_of_users(
-    first_day date, last_day date,
+CREATE FUNCTION @extschema@._uncounted_events(
     OUT user_id @user_id@, OUT day date, OUT usage_type text, OUT campaign_id text, OUT status text, OUT events bigint,
     OUT quantity numeric, OUT tokens numeric, OUT cost numeric, OUT unpriced bigint) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT a.user_id, a.day, a.usage_type, a.campaign_id, a.status, a.events, a.quantity, a.tokens, a.cost, a.unpriced
-      FROM @extschema@._rollup_progress() AS p
-     CROSS JOIN @extschema@.usage_aggregations AS a
-     WHERE a.day >= $1 AND a.day <= $2 AND (a.is_final OR p.is_current)
-     UNION ALL
     SELECT e.user_id, e.day, e.usage_type, e.campaign_id, e.status, e.events, e.quantity, e.tokens, e.cost, e.unpriced
       FROM @extschema@._rollup_progress() AS p
      CROSS JOIN LATERAL @extschema@._event_amounts(p.zone) AS e
-     WHERE @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)
-       AND e.day >= $1 AND e.day <= $2;
+     WHERE @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through);
 END;
-COMMENT ON FUNCTION @extschema@._days_of_users(date, date) IS
-'Internal: sums of every user by day, and the events that are not in them, for adding up';
+COMMENT ON FUNCTION @extschema@._uncounted_events() IS
+'Internal: what the events add that are not in the sums by day yet';
+
+/* The days of a window in a month, as bits: 0 is the first of the month. */
+CREATE FUNCTION @extschema@._days_of_month(month date, first_day date, last_day date) RETURNS integer
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT (((1::bigint << LEAST(GREATEST(last_day + 1 - month, 0), 31)) - 1)
+            & ~((1::bigint << LEAST(GREATEST(first_day - month, 0), 31)) - 1))::integer;
+END;
+COMMENT ON FUNCTION @extschema@._days_of_month(date, date, date) IS
+'Internal: which days of a month are in a window';
+
+/* Where the sums are of another cluster, only what is final is taken from them. */
+CREATE FUNCTION @extschema@._active_days(
+    first_day date, last_day date,
+    OUT user_id @user_id@, OUT usage_type text, OUT month date, OUT active_days integer, OUT success_days integer) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT u.user_id, u.usage_type, u.month,
+           pg_catalog.bit_or(u.active_days) & @extschema@._days_of_month(u.month, $1, $2),
+           pg_catalog.bit_or(u.success_days) & @extschema@._days_of_month(u.month, $1, $2)
+      FROM (SELECT m.user_id, m.usage_type, m.month, m.active_days, m.success_days
+              FROM @extschema@.usage_user_months AS m
+             WHERE m.month >= pg_catalog.date_trunc('month', ($1 + '00:00'::time))::date AND m.month <= $2
+               AND (SELECT p.is_current FROM @extschema@._rollup_progress() AS p)
+             UNION ALL
+            SELECT a.user_id, a.usage_type, pg_catalog.date_trunc('month', (a.day + '00:00'::time))::date,
+                   @extschema@._day_bit(a.day), CASE a.status WHEN 'success' THEN @extschema@._day_bit(a.day) ELSE 0 END
+              FROM @extschema@.usage_aggregations AS a
+             WHERE a.day >= $1 AND a.day <= $2 AND a.is_final AND NOT (SELECT p.is_current FROM @extschema@._rollup_progress() AS p)
+             UNION ALL
+            SELECT e.user_id, e.usage_type, pg_catalog.date_trunc('month', (e.day + '00:00'::time))::date,
+                   @extschema@._day_bit(e.day), CASE e.status WHEN 'success' THEN @extschema@._day_bit(e.day) ELSE 0 END
+              FROM @extschema@._uncounted_events() AS e
+             WHERE e.day >= $1 AND e.day <= $2) AS u
+     GROUP BY u.user_id, u.usage_type, u.month
+    HAVING pg_catalog.bit_or(u.active_days) & @extschema@._days_of_month(u.month, $1, $2) <> 0;
+END;
+COMMENT ON FUNCTION @extschema@._active_days(date, date) IS
+'Internal: on which days of a window who used what, a row for each month';
+
+/* Of a month that is in the window for the most part, the sum is taken and the days
+ * outside are taken off it; of another one, the days inside are added. */
+CREATE FUNCTION @extschema@._whole_months(
+    first_day date, last_day date, today date, OUT begins date, OUT ends date) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE ROWS 1
+BEGIN ATOMIC
+    SELECT f.month, l.month
+      FROM (SELECT (pg_catalog.date_trunc('month', ($1 + '00:00'::time))
+                    + CASE WHEN EXTRACT(day FROM $1) > 16 THEN '1 month'::interval ELSE '0'::interval END)::date) AS f (month)
+     CROSS JOIN (SELECT (pg_catalog.date_trunc('month', ($2 + '00:00'::time))
+                         + CASE WHEN EXTRACT(day FROM $2) > 15 OR $2 >= $3 THEN '1 month'::interval ELSE '0'::interval END)::date) AS l (month)
+     WHERE f.month < l.month
+     UNION ALL
+    SELECT $1, $1 LIMIT 1;
+END;
+COMMENT ON FUNCTION @extschema@._whole_months(date, date, date) IS
+'Internal: from which month up to which other one, without it, sums by month are taken for a window; the same day if none';
+
+CREATE FUNCTION @extschema@._sums_of_users(
+    first_day date, last_day date, today date,
+    OUT user_id @user_id@, OUT usage_type text, OUT uses numeric, OUT failed numeric, OUT quantity numeric, OUT tokens numeric,
+    OUT cost numeric, OUT unpriced numeric) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT m.user_id, m.usage_type, m.uses, m.failed, m.quantity, m.tokens, m.cost, m.unpriced
+      FROM @extschema@._whole_months($1, $2, $3) AS w
+      JOIN @extschema@.usage_user_months AS m ON m.month >= w.begins AND m.month < w.ends
+     WHERE (SELECT p.is_current FROM @extschema@._rollup_progress() AS p)
+     UNION ALL
+    SELECT a.user_id, a.usage_type, CASE a.status WHEN 'success' THEN d.sign * a.events ELSE 0 END,
+           CASE a.status WHEN 'success' THEN 0 ELSE d.sign * a.events END, d.sign * a.quantity, d.sign * a.tokens,
+           d.sign * a.cost, d.sign * a.unpriced
+      FROM @extschema@._whole_months($1, $2, $3) AS w
+     CROSS JOIN LATERAL (VALUES (1, $1, LEAST($2, w.begins - 1)), (1, GREATEST($1, w.ends), $2),
+                                (-1, w.begins, $1 - 1), (-1, $2 + 1, w.ends - 1)) AS d (sign, first_day, last_day)
+      JOIN @extschema@.usage_aggregations AS a ON a.day >= d.first_day AND a.day <= d.last_day
+     WHERE (SELECT p.is_current FROM @extschema@._rollup_progress() AS p)
+     UNION ALL
+    SELECT a.user_id, a.usage_type, CASE a.status WHEN 'success' THEN a.events ELSE 0 END,
+           CASE a.status WHEN 'success' THEN 0 ELSE a.events END, a.quantity, a.tokens, a.cost, a.unpriced
+      FROM @extschema@.usage_aggregations AS a
+     WHERE a.day >= $1 AND a.day <= $2 AND a.is_final AND NOT (SELECT p.is_current FROM @extschema@._rollup_progress() AS p)
+     UNION ALL
+    SELECT e.user_id, e.usage_type, CASE e.status WHEN 'success' THEN e.events ELSE 0 END,
+           CASE e.status WHEN 'success' THEN 0 ELSE e.events END, e.quantity, e.tokens, e.cost, e.unpriced
+      FROM @extschema@._uncounted_events() AS e
+     WHERE e.day >= $1 AND e.day <= $2;
+END;
+COMMENT ON FUNCTION @extschema@._sums_of_users(date, date, date) IS
+'Internal: what every user used of each type in a window, for adding up';
 
 CREATE FUNCTION @extschema@._ratio(amount numeric, of numeric, decimals integer) RETURNS numeric
 LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -51,62 +134,58 @@ COMMENT ON FUNCTION @extschema@._ratio(numeric, numeric, integer) IS
 
 /* Of a resource there are no sums: its events are read. */
 CREATE FUNCTION @extschema@._uses_of_users(
-    usage_type text, first_day date, last_day date, zone text, resource_type text, resource_id text,
-    OUT user_id @user_id@, OUT day date, OUT status text, OUT events bigint, OUT quantity numeric, OUT tokens numeric,
+    usage_type text, first_day date, last_day date, zone text, today date, resource_type text, resource_id text,
+    OUT user_id @user_id@, OUT uses numeric, OUT failed numeric, OUT quantity numeric, OUT tokens numeric,
     OUT cost numeric) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT d.user_id, d.day, d.status, d.events, d.quantity, d.tokens, d.cost
-      FROM @extschema@._days_of_users($2, $3) AS d
-     WHERE $5 IS NULL AND $6 IS NULL AND ($1 IS NULL OR d.usage_type = $1)
+    SELECT d.user_id, d.uses, d.failed, d.quantity, d.tokens, d.cost
+      FROM @extschema@._sums_of_users($2, $3, today) AS d
+     WHERE $6 IS NULL AND $7 IS NULL AND ($1 IS NULL OR d.usage_type = $1)
      UNION ALL
-    SELECT e.user_id, (e.occurred_at AT TIME ZONE zone)::date, COALESCE(e.corrected_status, e.status),
-           COALESCE(e.corrected_events, 1), e.quantity, e.tokens::numeric, COALESCE(e.cost, 0)
+    SELECT e.user_id, CASE WHEN COALESCE(e.corrected_status, e.status) = 'success' THEN COALESCE(e.corrected_events, 1) ELSE 0 END,
+           CASE WHEN COALESCE(e.corrected_status, e.status) = 'success' THEN 0 ELSE COALESCE(e.corrected_events, 1) END,
+           e.quantity, e.tokens::numeric, COALESCE(e.cost, 0)
       FROM @extschema@.usage_events AS e
       LEFT JOIN @extschema@.usage_events AS c  -- a correction does not name the resource
         ON c.user_id = e.user_id AND c.occurred_at = e.occurred_at AND c.id = e.corrects
-     WHERE ($5 IS NOT NULL OR $6 IS NOT NULL) AND ($1 IS NULL OR e.usage_type = $1)
-       AND ($5 IS NULL OR COALESCE(c.resource_type, e.resource_type) = $5)
-       AND ($6 IS NULL OR COALESCE(c.resource_id, e.resource_id) = $6)
+     WHERE ($6 IS NOT NULL OR $7 IS NOT NULL) AND ($1 IS NULL OR e.usage_type = $1)
+       AND ($6 IS NULL OR COALESCE(c.resource_type, e.resource_type) = $6)
+       AND ($7 IS NULL OR COALESCE(c.resource_id, e.resource_id) = $7)
        AND e.corrected_limit IS NULL
        AND e.occurred_at >= ($2 + '00:00'::time) AT TIME ZONE zone AND e.occurred_at < ($3 + 1 + '00:00'::time) AT TIME ZONE zone;
 END;
-COMMENT ON FUNCTION @extschema@._uses_of_users(text, date, date, text, text, text) IS
+COMMENT ON FUNCTION @extschema@._uses_of_users(text, date, date, text, date, text, text) IS
 'Internal: what users used on some days, of a type or a resource if one is named, for adding up';
 
-/* The last use is known by its day; its instant is found among the events of that
- * day, NULL once retention has dropped them. */
+/* The last use is looked for among events: NULL once retention has dropped it. */
 CREATE FUNCTION @extschema@._get_top_users(
     usage_type text, days integer, measure text, max_rows integer, last_day date, resource_type text, resource_id text,
     at timestamptz,
     OUT user_id @user_id@, OUT uses bigint, OUT failed bigint, OUT quantity numeric, OUT tokens numeric, OUT cost numeric,
-    OUT last_day_used date, OUT last_used timestamptz) RETURNS SETOF record
+    OUT last_used timestamptz) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
-    SELECT t.user_id, t.uses, t.failed, t.quantity, t.tokens, pg_catalog.trim_scale(t.cost), t.last_day, l.used
+    SELECT t.user_id, t.uses::bigint, t.failed::bigint, pg_catalog.trim_scale(t.quantity), t.tokens, pg_catalog.trim_scale(t.cost), l.used
       FROM @extschema@._last_days($2, $5, at) AS r
      CROSS JOIN LATERAL (
-           SELECT u.*
-             FROM (SELECT d.user_id,
-                          COALESCE(pg_catalog.sum(d.events) FILTER (WHERE d.status = 'success'), 0)::bigint AS uses,
-                          COALESCE(pg_catalog.sum(d.events) FILTER (WHERE d.status <> 'success'), 0)::bigint AS failed,
-                          pg_catalog.sum(d.quantity) AS quantity, pg_catalog.sum(d.tokens) AS tokens,
-                          pg_catalog.sum(d.cost) AS cost,
-                          pg_catalog.max(d.day) FILTER (WHERE d.status = 'success') AS last_day
-                     FROM @extschema@._uses_of_users($1, r.first_day, r.last_day, r.zone, $6, $7) AS d
+           SELECT u.*, CASE $3 WHEN 'uses' THEN u.uses WHEN 'quantity' THEN u.quantity WHEN 'tokens' THEN u.tokens ELSE u.cost END AS rank
+             FROM (SELECT d.user_id, pg_catalog.sum(d.uses) AS uses, pg_catalog.sum(d.failed) AS failed,
+                          pg_catalog.sum(d.quantity) AS quantity, pg_catalog.sum(d.tokens) AS tokens, pg_catalog.sum(d.cost) AS cost
+                     FROM @extschema@._uses_of_users($1, r.first_day, r.last_day, r.zone, (at AT TIME ZONE r.zone)::date, $6, $7) AS d
                     GROUP BY d.user_id) AS u
-            ORDER BY CASE $3 WHEN 'uses' THEN u.uses WHEN 'quantity' THEN u.quantity
-                             WHEN 'tokens' THEN u.tokens ELSE u.cost END DESC, u.user_id
+            WHERE u.uses <> 0 OR u.failed <> 0 OR u.quantity <> 0 OR u.tokens <> 0 OR u.cost <> 0
+            ORDER BY rank DESC, u.user_id
             LIMIT $4) AS t
       LEFT JOIN LATERAL (
-           SELECT pg_catalog.max(e.occurred_at) AS used
+           SELECT e.occurred_at AS used
              FROM @extschema@.usage_events AS e
             WHERE e.user_id = t.user_id AND e.status = 'success' AND ($1 IS NULL OR e.usage_type = $1)
               AND ($6 IS NULL OR e.resource_type = $6) AND ($7 IS NULL OR e.resource_id = $7)
-              AND e.occurred_at >= (t.last_day + '00:00'::time) AT TIME ZONE r.zone
-              AND e.occurred_at < (t.last_day + 1 + '00:00'::time) AT TIME ZONE r.zone) AS l ON true
-     ORDER BY CASE $3 WHEN 'uses' THEN t.uses WHEN 'quantity' THEN t.quantity
-                      WHEN 'tokens' THEN t.tokens ELSE t.cost END DESC, t.user_id;
+              AND e.occurred_at >= (r.first_day + '00:00'::time) AT TIME ZONE r.zone
+              AND e.occurred_at < (r.last_day + 1 + '00:00'::time) AT TIME ZONE r.zone
+            ORDER BY e.occurred_at DESC LIMIT 1) AS l ON true
+     ORDER BY t.rank DESC, t.user_id;
 END;
 COMMENT ON FUNCTION @extschema@._get_top_users(text, integer, text, integer, date, text, text, timestamptz) IS
 'Internal: the answer of get_top_users()';
@@ -115,7 +194,7 @@ CREATE FUNCTION @extschema@.get_top_users(
     usage_type text DEFAULT NULL, days integer DEFAULT 30, measure text DEFAULT 'uses', max_rows integer DEFAULT 100,
     last_day date DEFAULT NULL, resource_type text DEFAULT NULL, resource_id text DEFAULT NULL,
     OUT user_id @user_id@, OUT uses bigint, OUT failed bigint, OUT quantity numeric, OUT tokens numeric, OUT cost numeric,
-    OUT last_day_used date, OUT last_used timestamptz) RETURNS SETOF record
+    OUT last_used timestamptz) RETURNS SETOF record
 LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000 ROWS 100
 AS 'MODULE_PATHNAME', 'ut_get_top_users';
 COMMENT ON FUNCTION @extschema@.get_top_users(text, integer, text, integer, date, text, text) IS
@@ -137,11 +216,13 @@ BEGIN ATOMIC
          CROSS JOIN LATERAL @extschema@._days_of_all(r.first_day, r.last_day) AS d
          GROUP BY d.day, d.usage_type
     ), users AS (
-        SELECT n.day, n.usage_type, pg_catalog.count(*) AS users
-          FROM (SELECT DISTINCT d.day, d.usage_type, d.user_id
+        SELECT n.month + b.bit AS day, n.usage_type, pg_catalog.sum(n.users)::bigint AS users
+          FROM (SELECT d.month, d.usage_type, d.active_days, pg_catalog.count(*) AS users
                   FROM @extschema@._last_days($1, $2, at) AS r
-                 CROSS JOIN LATERAL @extschema@._days_of_users(r.first_day, r.last_day) AS d) AS n
-         GROUP BY n.day, n.usage_type
+                 CROSS JOIN LATERAL @extschema@._active_days(r.first_day, r.last_day) AS d
+                 GROUP BY d.month, d.usage_type, d.active_days) AS n
+          JOIN pg_catalog.generate_series(0, 30) AS b (bit) ON (n.active_days >> b.bit) & 1 = 1
+         GROUP BY n.month + b.bit, n.usage_type
     )
     SELECT u.day, u.usage_type, u.events, u.failed, u.quantity, u.tokens, pg_catalog.trim_scale(u.cost), COALESCE(n.users, 0)
       FROM used AS u LEFT JOIN users AS n ON n.day = u.day AND n.usage_type = u.usage_type
@@ -159,33 +240,39 @@ AS 'MODULE_PATHNAME', 'ut_get_usage_trends';
 COMMENT ON FUNCTION @extschema@.get_usage_trends(integer, date) IS
 'What was used of each type on each of the last days, and by how many users; for admins and servers';
 
-/* The first day of a step is the earliest on which a user took it that is not
- * before the step above it.  Days on which he failed, or which were taken back
- * whole, do not count. */
+CREATE FUNCTION @extschema@._earliest_day(months date[], success_days integer[], not_before date) RETURNS date
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.min(d.month + (32 - pg_catalog.strpos((d.days & - d.days)::bit(32)::text, '1')))
+      FROM (SELECT u.month, u.days & @extschema@._days_of_month(u.month, not_before, '9999-12-31') AS days
+              FROM ROWS FROM (pg_catalog.unnest(months), pg_catalog.unnest(success_days)) AS u (month, days)) AS d
+     WHERE d.days <> 0;
+END;
+COMMENT ON FUNCTION @extschema@._earliest_day(date[], integer[], date) IS
+'Internal: of days given as bits of months, the first that is not before some day';
+
+/* A user takes a step on the first day on which he did so with success and which is
+ * not before the step above it. */
 CREATE FUNCTION @extschema@._get_conversion_funnel(
     steps text[], days integer, last_day date, at timestamptz,
     OUT step integer, OUT name text, OUT users bigint, OUT percent numeric, OUT percent_of_previous numeric) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
     WITH RECURSIVE taken AS MATERIALIZED (
-        SELECT d.user_id, s.step, pg_catalog.array_agg(d.day) AS days
+        SELECT d.user_id, s.step, pg_catalog.array_agg(d.month) AS months, pg_catalog.array_agg(d.success_days) AS days
           FROM @extschema@._last_days($2, $3, at) AS r
-         CROSS JOIN LATERAL (
-               SELECT u.user_id, u.day, u.usage_type
-                 FROM @extschema@._days_of_users(r.first_day, r.last_day) AS u
-                WHERE u.usage_type = ANY ($1) AND u.status = 'success'
-                GROUP BY u.user_id, u.day, u.usage_type HAVING pg_catalog.sum(u.events) > 0) AS d
+         CROSS JOIN LATERAL @extschema@._active_days(r.first_day, r.last_day) AS d
           JOIN pg_catalog.unnest($1) WITH ORDINALITY AS s (usage_type, step) ON s.usage_type = d.usage_type
+         WHERE d.success_days <> 0
          GROUP BY d.user_id, s.step
     ), reached AS (
-        SELECT t.user_id, t.step, f.day
-          FROM taken AS t CROSS JOIN LATERAL (SELECT pg_catalog.min(n.day) FROM pg_catalog.unnest(t.days) AS n (day)) AS f (day)
-         WHERE t.step = 1
+        SELECT t.user_id, t.step, @extschema@._earliest_day(t.months, t.days, '0001-01-01') AS day
+          FROM taken AS t WHERE t.step = 1
          UNION ALL
         SELECT t.user_id, t.step, f.day
           FROM reached AS b
           JOIN taken AS t ON t.user_id = b.user_id AND t.step = b.step + 1
-         CROSS JOIN LATERAL (SELECT pg_catalog.min(n.day) FROM pg_catalog.unnest(t.days) AS n (day) WHERE n.day >= b.day) AS f (day)
+         CROSS JOIN LATERAL (SELECT @extschema@._earliest_day(t.months, t.days, b.day)) AS f (day)
          WHERE f.day IS NOT NULL
     ), counted AS (
         SELECT 0::bigint AS step, 'registered' AS name,
@@ -282,10 +369,16 @@ BEGIN ATOMIC
                      CROSS JOIN LATERAL @extschema@._days_of_all(r.first_day, r.last_day) AS s
                      WHERE dimension <> 'campaign'
                      UNION ALL
-                    SELECT NULL, NULL, NULL, u.user_id, u.campaign_id, u.events, u.tokens, u.cost, u.unpriced
+                    SELECT NULL, NULL, NULL, a.user_id, a.campaign_id, a.events, a.tokens, a.cost, a.unpriced
                       FROM @extschema@._last_days($2, $3, at) AS r
-                     CROSS JOIN LATERAL @extschema@._days_of_users(r.first_day, r.last_day) AS u
-                     WHERE dimension = 'campaign' AND u.campaign_id <> '') AS d
+                      JOIN @extschema@.usage_aggregations AS a ON a.day >= r.first_day AND a.day <= r.last_day
+                     WHERE dimension = 'campaign' AND a.campaign_id <> ''
+                       AND (a.is_final OR (SELECT p.is_current FROM @extschema@._rollup_progress() AS p))
+                     UNION ALL
+                    SELECT NULL, NULL, NULL, e.user_id, e.campaign_id, e.events, e.tokens, e.cost, e.unpriced
+                      FROM @extschema@._last_days($2, $3, at) AS r
+                      JOIN @extschema@._uncounted_events() AS e ON e.day >= r.first_day AND e.day <= r.last_day
+                     WHERE dimension = 'campaign' AND e.campaign_id <> '') AS d
              GROUP BY d.usage_type, d.provider, d.model, d.user_id, d.campaign_id) AS g
      ORDER BY g.cost DESC, g.events DESC, g.usage_type, g.provider, g.model, g.user_id, g.campaign_id
      LIMIT $4;
@@ -309,20 +402,25 @@ CREATE FUNCTION @extschema@._get_unit_costs(
     OUT cost_per_user numeric, OUT cost_per_event numeric, OUT cost_per_unit numeric, OUT unpriced bigint) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
-    SELECT g.usage_type, g.users, g.events, g.quantity, pg_catalog.trim_scale(g.cost),
-           pg_catalog.trim_scale(@extschema@._ratio(g.cost, g.users, 12)),
-           pg_catalog.trim_scale(@extschema@._ratio(g.cost, g.events, 12)),
-           pg_catalog.trim_scale(@extschema@._ratio(g.cost, g.quantity, 12)), g.unpriced
-      FROM (SELECT u.usage_type, pg_catalog.count(DISTINCT u.user_id) AS users, pg_catalog.sum(u.events)::bigint AS events,
-                   pg_catalog.sum(u.quantity) AS quantity, pg_catalog.sum(u.cost) AS cost, pg_catalog.sum(u.unpriced)::bigint AS unpriced
-              FROM (SELECT d.user_id, d.usage_type, pg_catalog.sum(d.events) AS events, pg_catalog.sum(d.quantity) AS quantity,
-                           pg_catalog.sum(d.cost) AS cost, pg_catalog.sum(d.unpriced) AS unpriced
-                      FROM @extschema@._last_days($1, $2, at) AS r
-                     CROSS JOIN LATERAL @extschema@._days_of_users(r.first_day, r.last_day) AS d
-                     GROUP BY d.user_id, d.usage_type) AS u
-             GROUP BY GROUPING SETS ((u.usage_type), ())) AS g
-     WHERE g.users > 0
-     ORDER BY g.usage_type NULLS FIRST;
+    WITH used AS (
+        SELECT d.usage_type, pg_catalog.sum(d.events)::bigint AS events, pg_catalog.sum(d.quantity) AS quantity,
+               pg_catalog.sum(d.cost) AS cost, pg_catalog.sum(d.unpriced)::bigint AS unpriced
+          FROM @extschema@._last_days($1, $2, at) AS r
+         CROSS JOIN LATERAL @extschema@._days_of_all(r.first_day, r.last_day) AS d
+         GROUP BY GROUPING SETS ((d.usage_type), ())
+    ), users AS (
+        SELECT d.usage_type, pg_catalog.count(DISTINCT d.user_id) AS users
+          FROM @extschema@._last_days($1, $2, at) AS r
+         CROSS JOIN LATERAL @extschema@._active_days(r.first_day, r.last_day) AS d
+         GROUP BY GROUPING SETS ((d.usage_type), ())
+    )
+    SELECT n.usage_type, n.users, u.events, u.quantity, pg_catalog.trim_scale(u.cost),
+           pg_catalog.trim_scale(@extschema@._ratio(u.cost, n.users, 12)),
+           pg_catalog.trim_scale(@extschema@._ratio(u.cost, u.events, 12)),
+           pg_catalog.trim_scale(@extschema@._ratio(u.cost, u.quantity, 12)), u.unpriced
+      FROM users AS n JOIN used AS u ON COALESCE(u.usage_type, '') = COALESCE(n.usage_type, '')
+     WHERE n.users > 0
+     ORDER BY n.usage_type NULLS FIRST;
 END;
 COMMENT ON FUNCTION @extschema@._get_unit_costs(integer, date, timestamptz) IS
 'Internal: the answer of get_unit_costs()';
@@ -364,33 +462,84 @@ COMMENT ON FUNCTION @extschema@.get_cost_forecast() IS
 
 /* ---- who is near a limit ---- */
 
+/* No less than what a user used in his present window of a limit: all he used since
+ * a day on which it cannot have begun yet. */
+CREATE FUNCTION @extschema@._used_at_most(
+    today date, OUT user_id @user_id@, OUT limit_id bigint, OUT used numeric) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    WITH limits AS MATERIALIZED (
+        SELECT l.limit_id, l.usage_type, l.measure, l.period <= '1 day'::interval AS is_short,
+               CASE WHEN l.period IS NULL THEN '0001-01-01'
+                    WHEN l.period <= '1 day'::interval THEN $1 - 2
+                    ELSE pg_catalog.date_trunc('month', ($1 - 2 + '00:00'::time) - l.period)::date END AS since
+          FROM @extschema@.usage_limits AS l
+         WHERE l.window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime'])
+    ), spans AS (
+        SELECT DISTINCT l.is_short, l.since FROM limits AS l
+    ), used AS MATERIALIZED (
+        SELECT u.since, u.user_id, u.usage_type, pg_catalog.sum(u.events) AS events, pg_catalog.sum(u.quantity) AS quantity,
+               pg_catalog.sum(u.tokens) AS tokens, pg_catalog.sum(u.cost) AS cost
+          FROM (SELECT s.since, m.user_id, m.usage_type, m.uses + m.failed AS events, m.quantity, m.tokens, m.cost
+                  FROM spans AS s JOIN @extschema@.usage_user_months AS m ON m.month >= s.since
+                 WHERE s.is_short IS NOT TRUE
+                 UNION ALL
+                SELECT s.since, a.user_id, a.usage_type, a.events, a.quantity, a.tokens, a.cost
+                  FROM spans AS s JOIN @extschema@.usage_aggregations AS a ON a.day >= s.since
+                 WHERE s.is_short
+                 UNION ALL
+                SELECT s.since, e.user_id, e.usage_type, e.events, e.quantity, e.tokens, e.cost
+                  FROM spans AS s JOIN @extschema@._uncounted_events() AS e ON e.day >= s.since
+                 UNION ALL
+                SELECT s.since, c.user_id, c.usage_type, c.events, c.quantity, c.tokens, c.cost
+                  FROM spans AS s CROSS JOIN @extschema@.usage_carried AS c
+                 WHERE s.is_short IS NULL AND c.limit_id = 0) AS u
+         GROUP BY u.since, u.user_id, u.usage_type
+    )
+    SELECT u.user_id, l.limit_id,
+           pg_catalog.sum(CASE l.measure WHEN 'events' THEN u.events WHEN 'quantity' THEN u.quantity WHEN 'tokens' THEN u.tokens ELSE u.cost END)
+      FROM limits AS l JOIN used AS u ON u.since = l.since AND (l.usage_type IS NULL OR u.usage_type = l.usage_type)
+     GROUP BY u.user_id, l.limit_id;
+END;
+COMMENT ON FUNCTION @extschema@._used_at_most(date) IS
+'Internal: a bound of what each user used of each limit that is counted, from sums by month and by day';
+
 /* To compute all limits of all users would take long: closer looked at is only who
- * has something reserved, or enough used for the least maximum that may be his. */
+ * has something reserved, or enough used for the least maximum that may be his.  A
+ * counter tells how much that is, where there is one for the present window. */
 CREATE FUNCTION @extschema@._perhaps_near_limit(percent numeric, at timestamptz) RETURNS SETOF @user_id@
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
+    WITH counted AS MATERIALIZED (
+        SELECT c.user_id, c.limit_id, pg_catalog.sum(c.used) AS used, pg_catalog.sum(c.holds) > 0 AS is_held
+          FROM @extschema@.usage_counters AS c
+         WHERE c.window_start <= at AND c.window_end > at
+         GROUP BY c.user_id, c.limit_id
+    )
     SELECT DISTINCT u.user_id
-      FROM (SELECT c.user_id, l.limit_type, pg_catalog.sum(c.used) AS used, pg_catalog.sum(c.holds) > 0 AS is_held
-              FROM @extschema@.usage_counters AS c
-              JOIN @extschema@.usage_limits AS l ON l.limit_id = c.limit_id
-             WHERE c.window_start <= at AND c.window_end > at
-             GROUP BY c.user_id, l.limit_type
+      FROM (SELECT c.user_id, c.limit_id, c.used, c.is_held
+              FROM counted AS c
              UNION ALL
-            SELECT v.user_id, v.limit_type, v.level,
+            SELECT b.user_id, b.limit_id, b.used, false
+              FROM @extschema@._rollup_progress() AS p
+             CROSS JOIN LATERAL @extschema@._used_at_most((at AT TIME ZONE p.zone)::date) AS b
+             WHERE NOT EXISTS (SELECT FROM counted AS c WHERE c.user_id = b.user_id AND c.limit_id = b.limit_id)
+             UNION ALL
+            SELECT v.user_id, l.limit_id, v.level,
                    EXISTS (SELECT FROM @extschema@.usage_leases AS h
                             WHERE h.user_id = v.user_id AND h.limit_type = v.limit_type AND h.released_at IS NULL)
-              FROM @extschema@.usage_levels AS v) AS u
-      JOIN @extschema@.usage_limits AS l ON l.limit_type = u.limit_type
-      LEFT JOIN @extschema@.user_limits AS o ON o.user_id = u.user_id AND o.limit_type = u.limit_type
+              FROM @extschema@.usage_levels AS v JOIN @extschema@.usage_limits AS l ON l.limit_type = v.limit_type) AS u
+      JOIN @extschema@.usage_limits AS l ON l.limit_id = u.limit_id
+      LEFT JOIN @extschema@.user_limits AS o ON o.user_id = u.user_id AND o.limit_type = l.limit_type
       LEFT JOIN @extschema@.user_subscriptions AS s ON s.user_id = u.user_id
-      LEFT JOIN @extschema@.plan_limits AS p ON p.plan = s.plan AND p.limit_type = u.limit_type
+      LEFT JOIN @extschema@.plan_limits AS p ON p.plan = s.plan AND p.limit_type = l.limit_type
       LEFT JOIN @extschema@.plan_limits AS d
-        ON d.plan = pg_catalog.current_setting('usage_tracking.default_plan') AND d.limit_type = u.limit_type
+        ON d.plan = pg_catalog.current_setting('usage_tracking.default_plan') AND d.limit_type = l.limit_type
       LEFT JOIN (SELECT t.limit_type, pg_catalog.min(t.max_usage) AS max_usage
                    FROM @extschema@.temporary_limits AS t WHERE t.max_usage >= 0 GROUP BY t.limit_type) AS t
-        ON t.limit_type = u.limit_type
+        ON t.limit_type = l.limit_type
      WHERE u.is_held
-        OR pg_catalog.strpos(pg_catalog.current_setting('usage_tracking.limit_overrides'), u.limit_type) > 0
+        OR (u.used > 0 AND pg_catalog.strpos(pg_catalog.current_setting('usage_tracking.limit_overrides'), l.limit_type) > 0)
         OR u.used * 100 >= $1 * LEAST(NULLIF(o.max_usage, -1), NULLIF(COALESCE(p.max_usage, l.max_usage), -1),
                                       NULLIF(COALESCE(d.max_usage, l.max_usage), -1), t.max_usage);
 END;

@@ -60,6 +60,8 @@ COMMENT ON COLUMN @extschema@.usage_aggregations.is_final IS
 'True for events that retention has dropped';
 COMMENT ON COLUMN @extschema@.usage_aggregations.unpriced IS
 'How many of the events have no cost';
+CREATE INDEX usage_aggregations_day ON @extschema@.usage_aggregations USING brin (day) WITH (autosummarize = on, pages_per_range = 32);
+COMMENT ON INDEX @extschema@.usage_aggregations_day IS 'All users on some days';
 ALTER TABLE @extschema@.usage_aggregations ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_aggregations', '');
 
@@ -86,6 +88,33 @@ COMMENT ON TABLE @extschema@.usage_daily_totals IS
 'usage_aggregations summed over users and campaigns, which are of users';
 ALTER TABLE @extschema@.usage_daily_totals ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_daily_totals', '');
+
+/* Of days there are as many rows as a user has models; who asks about all users
+ * reads a row a month of each.  They are made of usage_aggregations alone. */
+CREATE TABLE @extschema@.usage_user_months (
+    user_id      @user_id_column@ NOT NULL,
+    usage_type   text COLLATE "C" NOT NULL,
+    month        date NOT NULL,
+    uses         bigint NOT NULL,
+    failed       bigint NOT NULL,
+    quantity     numeric NOT NULL,
+    tokens       numeric NOT NULL,
+    cost         numeric NOT NULL,
+    unpriced     bigint NOT NULL,
+    active_days  integer NOT NULL,
+    success_days integer NOT NULL,
+    PRIMARY KEY (user_id, usage_type, month)
+) WITH (fillfactor = 80);
+COMMENT ON TABLE @extschema@.usage_user_months IS
+'usage_aggregations summed over days, providers, models, campaigns and statuses';
+COMMENT ON COLUMN @extschema@.usage_user_months.uses IS
+'Events with status success; failed are the others';
+COMMENT ON COLUMN @extschema@.usage_user_months.active_days IS
+'Days of the month with events: bit 0 is the first; success_days those with a success';
+CREATE INDEX usage_user_months_month ON @extschema@.usage_user_months (month);
+COMMENT ON INDEX @extschema@.usage_user_months_month IS 'All users of a month';
+ALTER TABLE @extschema@.usage_user_months ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_user_months', '');
 
 /* ---- what is counted ---- */
 
@@ -221,7 +250,16 @@ $$;
 COMMENT ON FUNCTION @extschema@._lock_rollups() IS
 'Internal: keeps everybody else from counting until the transaction ends';
 
-/* Adds events (e; what is counted: p) to the rows of their days. */
+CREATE FUNCTION @extschema@._day_bit(day date) RETURNS integer
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 1 << (EXTRACT(day FROM day)::integer - 1);
+END;
+COMMENT ON FUNCTION @extschema@._day_bit(date) IS
+'Internal: the bit of a day in usage_user_months';
+
+/* Adds events (e; what is counted: p) to the rows of their days.  What is final is
+ * in the sum of its month already: see _sum_months(). */
 CREATE FUNCTION @extschema@._add_to_days(which text, is_final boolean, for_totals boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_indexscan = off SET jit = off
@@ -269,6 +307,20 @@ BEGIN
                    duration_ms_sum = a.duration_ms_sum + EXCLUDED.duration_ms_sum,
                    duration_count = a.duration_count + EXCLUDED.duration_count,
                    duration_ms_max = greatest(a.duration_ms_max, EXCLUDED.duration_ms_max)
+        ), of_months AS (
+            INSERT INTO %1$s.usage_user_months AS m
+            SELECT f.user_id, f.usage_type, date_trunc('month', f.day::timestamp)::date,
+                   COALESCE(sum(f.events) FILTER (WHERE f.status = 'success'), 0),
+                   COALESCE(sum(f.events) FILTER (WHERE f.status <> 'success'), 0), sum(f.quantity), sum(f.tokens), sum(f.cost),
+                   sum(f.unpriced), bit_or(%1$s._day_bit(f.day)),
+                   COALESCE(bit_or(%1$s._day_bit(f.day)) FILTER (WHERE f.status = 'success'), 0)
+              FROM fresh AS f
+             WHERE $2 AND NOT $1
+             GROUP BY f.user_id, f.usage_type, date_trunc('month', f.day::timestamp)
+                ON CONFLICT (user_id, usage_type, month) DO UPDATE SET
+                   uses = m.uses + EXCLUDED.uses, failed = m.failed + EXCLUDED.failed, quantity = m.quantity + EXCLUDED.quantity,
+                   tokens = m.tokens + EXCLUDED.tokens, cost = m.cost + EXCLUDED.cost, unpriced = m.unpriced + EXCLUDED.unpriced,
+                   active_days = m.active_days | EXCLUDED.active_days, success_days = m.success_days | EXCLUDED.success_days
         )
         SELECT COALESCE(sum(f.added), 0) FROM fresh AS f $sql$, '@extschema@', which)
        INTO added USING is_final, for_totals;
@@ -276,7 +328,32 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@._add_to_days(text, boolean, boolean) IS
-'Internal: adds the events for which a condition holds to usage_aggregations and usage_daily_totals';
+'Internal: adds the events for which a condition holds to usage_aggregations and, for totals, the sums over it';
+
+/* Months are summed anew where days were not only added to; of one user, or of all. */
+CREATE FUNCTION @extschema@._sum_months(of_user @user_id@, first_day date, last_day date) RETURNS void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+    first_month date := date_trunc('month', first_day::timestamp);
+    next_month  date := date_trunc('month', last_day::timestamp) + '1 month'::interval;
+BEGIN
+    DELETE FROM @extschema@.usage_user_months AS m
+     WHERE m.month >= first_month AND m.month < next_month AND (of_user IS NULL OR m.user_id = of_user);
+    INSERT INTO @extschema@.usage_user_months
+    SELECT a.user_id, a.usage_type, date_trunc('month', a.day::timestamp)::date,
+           COALESCE(sum(a.events) FILTER (WHERE a.status = 'success'), 0),
+           COALESCE(sum(a.events) FILTER (WHERE a.status <> 'success'), 0), sum(a.quantity), sum(a.tokens), sum(a.cost),
+           sum(a.unpriced), bit_or(@extschema@._day_bit(a.day)),
+           COALESCE(bit_or(@extschema@._day_bit(a.day)) FILTER (WHERE a.status = 'success'), 0)
+      FROM @extschema@.usage_aggregations AS a
+     WHERE a.day >= first_month AND a.day < next_month AND (of_user IS NULL OR a.user_id = of_user)
+     GROUP BY a.user_id, a.usage_type, date_trunc('month', a.day::timestamp);
+END
+$$;
+COMMENT ON FUNCTION @extschema@._sum_months(@user_id@, date, date) IS
+'Internal: makes usage_user_months anew from usage_aggregations, for the months of some days';
 
 /* ---- counting ---- */
 
@@ -291,6 +368,7 @@ DECLARE
 BEGIN
     DELETE FROM @extschema@.usage_aggregations AS a WHERE NOT a.is_final;
     DELETE FROM @extschema@.usage_daily_totals AS d WHERE NOT d.is_final;
+    PERFORM @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
     UPDATE @extschema@.usage_rollup_state SET
            system_identifier = @extschema@._system_identifier(), events_oid = '@extschema@.usage_events'::regclass,
            time_zone = @extschema@._default_time_zone(),
@@ -463,6 +541,7 @@ BEGIN
             ' AND NOT @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)',
             first_day, last_day, gone, finished, first_instant - '2 days'::interval, end_instant + '2 days'::interval), false, true);
     END IF;
+    PERFORM @extschema@._sum_months(NULL, first_day, last_day);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._finish_days(timestamptz, timestamptz, tstzmultirange) IS
@@ -488,6 +567,7 @@ BEGIN
             'e.user_id = %L AND NOT @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)',
             fresh), false, false);
     END IF;
+    PERFORM @extschema@._sum_months($1, '0001-01-01', '9999-12-31'), @extschema@._sum_months($2, '0001-01-01', '9999-12-31');
 END
 $$;
 COMMENT ON FUNCTION @extschema@._forget_days(@user_id@, @user_id@, boolean) IS
@@ -665,11 +745,27 @@ BEGIN ATOMIC
               AND a.model = r.model AND a.status = r.status
             CROSS JOIN LATERAL @extschema@._first_difference(
                   a.events, r.events, a.quantity, r.quantity, a.tokens, r.tokens, a.input_tokens, r.input_tokens,
-                  a.output_tokens, r.output_tokens, a.cost, r.cost, a.unpriced, r.unpriced) AS d) AS v
+                  a.output_tokens, r.output_tokens, a.cost, r.cost, a.unpriced, r.unpriced) AS d
+            UNION ALL
+           SELECT COALESCE(m.user_id, a.user_id), COALESCE(m.month, a.month), d.counted, d.recorded
+             FROM @extschema@.usage_user_months AS m
+             FULL JOIN (SELECT c.user_id, c.usage_type, pg_catalog.date_trunc('month', (c.day + '00:00'::time))::date AS month,
+                               pg_catalog.sum(c.events) FILTER (WHERE c.status = 'success') AS uses,
+                               pg_catalog.sum(c.events) FILTER (WHERE c.status <> 'success') AS failed,
+                               pg_catalog.sum(c.quantity) AS quantity, pg_catalog.sum(c.tokens) AS tokens, pg_catalog.sum(c.cost) AS cost,
+                               pg_catalog.sum(c.unpriced) AS unpriced, pg_catalog.bit_or(@extschema@._day_bit(c.day)) AS active_days,
+                               pg_catalog.bit_or(@extschema@._day_bit(c.day)) FILTER (WHERE c.status = 'success') AS success_days
+                          FROM @extschema@.usage_aggregations AS c
+                         GROUP BY c.user_id, c.usage_type, pg_catalog.date_trunc('month', (c.day + '00:00'::time))) AS a
+               ON a.user_id = m.user_id AND a.usage_type = m.usage_type AND a.month = m.month
+            CROSS JOIN LATERAL @extschema@._first_difference(
+                  m.uses, COALESCE(a.uses, 0), m.failed, COALESCE(a.failed, 0), m.quantity, a.quantity, m.tokens, a.tokens,
+                  m.cost, a.cost, m.unpriced, a.unpriced, m.active_days, a.active_days,
+                  m.success_days, COALESCE(a.success_days, 0)) AS d) AS v
      WHERE p.is_current;
 END;
 COMMENT ON FUNCTION @extschema@._reconcile_days() IS
-'Internal: a row for each row of usage_aggregations or usage_daily_totals that is not the sum of its events';
+'Internal: a row for each row of usage_aggregations, usage_daily_totals or usage_user_months that is not the sum of its events';
 
 CREATE FUNCTION @extschema@.reconcile_usage(
     OUT user_id @user_id@, OUT limit_type text, OUT window_start timestamptz, OUT window_end timestamptz,

@@ -3,6 +3,23 @@
 @new users _email_of@
 @new users _registered_users@
 
+/* rollups: a row a month of each user, for questions about all of them */
+CREATE INDEX usage_aggregations_day ON @extschema@.usage_aggregations USING brin (day) WITH (autosummarize = on, pages_per_range = 32);
+COMMENT ON INDEX @extschema@.usage_aggregations_day IS 'All users on some days';
+@new rollups usage_user_months@
+@new rollups _day_bit@
+@changed rollups _add_to_days@
+COMMENT ON FUNCTION @extschema@._add_to_days(text, boolean, boolean) IS
+'Internal: adds the events for which a condition holds to usage_aggregations and, for totals, the sums over it';
+@new rollups _sum_months@
+@changed rollups _begin_rollups@
+@changed rollups _finish_days@
+@changed rollups _forget_days@
+@changed rollups _reconcile_days@
+COMMENT ON FUNCTION @extschema@._reconcile_days() IS
+'Internal: a row for each row of usage_aggregations, usage_daily_totals or usage_user_months that is not the sum of its events';
+SELECT @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
+
 @new reports_analytics@
 @new reports_dashboard@
 @new reports_page@

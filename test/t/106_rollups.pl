@@ -99,10 +99,51 @@ CREATE VIEW expected_types (user_id, usage_type, events, failed, quantity, token
 CREATE VIEW answered_types AS
     SELECT u.user_id, a.* FROM (SELECT DISTINCT user_id FROM facts) AS u,
            usage.get_user_usage(u.user_id, '2026-05-20', '2026-06-10') AS a;
+CREATE VIEW windows AS
+    SELECT w.last_day - w.days + 1 AS first_day, w.last_day, w.days
+      FROM (VALUES (30, '2026-06-15'::date), (9, '2026-05-20'), (33, '2026-05-17')) AS w (days, last_day);
+CREATE VIEW expected_trends (days, day, usage_type, events, failed, quantity, tokens, cost, users) AS
+    SELECT w.days, d.day, d.usage_type, sum(d.events), coalesce(sum(d.events) FILTER (WHERE d.status <> 'success'), 0), sum(d.quantity),
+           sum(d.tokens), sum(d.cost), count(DISTINCT d.user_id)
+      FROM windows AS w JOIN days AS d ON d.day BETWEEN w.first_day AND w.last_day GROUP BY 1, 2, 3;
+CREATE VIEW answered_trends AS
+    SELECT w.days, t.* FROM windows AS w, usage.get_usage_trends(w.days, w.last_day) AS t;
+CREATE VIEW expected_top AS
+    SELECT * FROM (
+        SELECT w.days, d.user_id, coalesce(sum(d.events) FILTER (WHERE d.status = 'success'), 0) AS uses,
+               coalesce(sum(d.events) FILTER (WHERE d.status <> 'success'), 0) AS failed, sum(d.quantity) AS quantity, sum(d.tokens) AS tokens,
+               sum(d.cost) AS cost
+          FROM windows AS w JOIN days AS d ON d.day BETWEEN w.first_day AND w.last_day AND d.usage_type = 'photo' GROUP BY 1, 2) AS t
+     WHERE ROW(uses, failed, quantity, tokens, cost) <> ROW(0, 0, 0, 0, 0);
+CREATE VIEW answered_top AS
+    SELECT w.days, t.user_id, t.uses, t.failed, t.quantity, t.tokens, t.cost
+      FROM windows AS w, usage.get_top_users('photo', w.days, 'tokens', 1000, w.last_day) AS t;
+CREATE VIEW expected_units (days, usage_type, users, events, quantity, cost, unpriced) AS
+    SELECT w.days, d.usage_type, count(DISTINCT d.user_id), sum(d.events), sum(d.quantity), sum(d.cost), sum(d.unpriced)
+      FROM windows AS w JOIN days AS d ON d.day BETWEEN w.first_day AND w.last_day GROUP BY GROUPING SETS ((1, 2), (1));
+CREATE VIEW answered_units AS
+    SELECT w.days, u.usage_type, u.users, u.events, u.quantity, u.cost, u.unpriced
+      FROM windows AS w, usage.get_unit_costs(w.days, w.last_day) AS u;
+CREATE VIEW expected_funnel AS
+    WITH taken AS (
+        SELECT w.days, w.first_day, d.user_id, d.usage_type, d.day
+          FROM windows AS w JOIN days AS d ON d.day BETWEEN w.first_day AND w.last_day WHERE d.status = 'success'
+    ), one AS (SELECT days, user_id, min(day) AS day FROM taken WHERE usage_type = 'film' GROUP BY 1, 2),
+      two AS (SELECT o.days, o.user_id, min(t.day) AS day FROM one AS o JOIN taken AS t
+                 ON t.days = o.days AND t.user_id = o.user_id AND t.usage_type = 'photo' AND t.day >= o.day GROUP BY 1, 2),
+      three AS (SELECT o.days, o.user_id FROM two AS o JOIN taken AS t
+                 ON t.days = o.days AND t.user_id = o.user_id AND t.usage_type = 'film' AND t.day >= o.day GROUP BY 1, 2)
+    SELECT w.days, s.step, CASE s.step WHEN 1 THEN (SELECT count(*) FROM one AS o WHERE o.days = w.days)
+                                       WHEN 2 THEN (SELECT count(*) FROM two AS o WHERE o.days = w.days)
+                                       ELSE (SELECT count(*) FROM three AS o WHERE o.days = w.days) END AS users
+      FROM windows AS w, generate_series(1, 3) AS s (step);
+CREATE VIEW answered_funnel AS
+    SELECT w.days, f.step, f.users
+      FROM windows AS w, usage.get_conversion_funnel('{film,photo,film}', w.days, w.last_day) AS f WHERE f.step > 0;
 SQL
 
 my @differences = map { my ($one, $other) = @$_; "(SELECT '$one', t::text FROM (TABLE $one EXCEPT ALL TABLE $other) AS t)" }
-    map { (["expected$_", "answered$_"], ["answered$_", "expected$_"]) } '', '_totals', '_costs', '_types';
+    map { (["expected$_", "answered$_"], ["answered$_", "expected$_"]) } '', '_totals', '_costs', '_types', '_trends', '_top', '_units', '_funnel';
 my $differences = join ' UNION ALL ', @differences, "(SELECT 'reconcile', r::text FROM usage.reconcile_usage() AS r)";
 
 # ---- what can happen ----
