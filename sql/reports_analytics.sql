@@ -504,10 +504,10 @@ END;
 COMMENT ON FUNCTION @extschema@._used_at_most(date) IS
 'Internal: a bound of what each user used of each limit that is counted, from sums by month and by day';
 
-/* To compute all limits of all users would take long: closer looked at is only who
- * has something reserved, or enough used for the least maximum that may be his.  A
- * counter tells how much that is, where there is one for the present window. */
-CREATE FUNCTION @extschema@._perhaps_near_limit(percent numeric, at timestamptz) RETURNS SETOF @user_id@
+/* No less than the percentage of any limit that a user used.  A counter tells how
+ * much that is, where there is one for the present window; no maximum that may be in
+ * force for him is below the least of those that are named here. */
+CREATE FUNCTION @extschema@._percent_at_most(at timestamptz, OUT user_id @user_id@, OUT percent numeric) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     WITH counted AS MATERIALIZED (
@@ -516,49 +516,75 @@ BEGIN ATOMIC
          WHERE c.window_start <= at AND c.window_end > at
          GROUP BY c.user_id, c.limit_id
     )
-    SELECT DISTINCT u.user_id
-      FROM (SELECT c.user_id, c.limit_id, c.used, c.is_held
-              FROM counted AS c
-             UNION ALL
-            SELECT b.user_id, b.limit_id, b.used, false
-              FROM @extschema@._rollup_progress() AS p
-             CROSS JOIN LATERAL @extschema@._used_at_most((at AT TIME ZONE p.zone)::date) AS b
-             WHERE NOT EXISTS (SELECT FROM counted AS c WHERE c.user_id = b.user_id AND c.limit_id = b.limit_id)
-             UNION ALL
-            SELECT v.user_id, l.limit_id, v.level,
-                   EXISTS (SELECT FROM @extschema@.usage_leases AS h
-                            WHERE h.user_id = v.user_id AND h.limit_type = v.limit_type AND h.released_at IS NULL)
-              FROM @extschema@.usage_levels AS v JOIN @extschema@.usage_limits AS l ON l.limit_type = v.limit_type) AS u
-      JOIN @extschema@.usage_limits AS l ON l.limit_id = u.limit_id
-      LEFT JOIN @extschema@.user_limits AS o ON o.user_id = u.user_id AND o.limit_type = l.limit_type
-      LEFT JOIN @extschema@.user_subscriptions AS s ON s.user_id = u.user_id
-      LEFT JOIN @extschema@.plan_limits AS p ON p.plan = s.plan AND p.limit_type = l.limit_type
-      LEFT JOIN @extschema@.plan_limits AS d
-        ON d.plan = pg_catalog.current_setting('usage_tracking.default_plan') AND d.limit_type = l.limit_type
-      LEFT JOIN (SELECT t.limit_type, pg_catalog.min(t.max_usage) AS max_usage
-                   FROM @extschema@.temporary_limits AS t WHERE t.max_usage >= 0 GROUP BY t.limit_type) AS t
-        ON t.limit_type = l.limit_type
-     WHERE u.is_held
-        OR (u.used > 0 AND pg_catalog.strpos(pg_catalog.current_setting('usage_tracking.limit_overrides'), l.limit_type) > 0)
-        OR u.used * 100 >= $1 * LEAST(NULLIF(o.max_usage, -1), NULLIF(COALESCE(p.max_usage, l.max_usage), -1),
-                                      NULLIF(COALESCE(d.max_usage, l.max_usage), -1), t.max_usage);
+    SELECT m.user_id, pg_catalog.max(CASE WHEN m.is_held OR m.is_overridden OR m.max_usage = 0 THEN 'Infinity'::numeric
+                                          ELSE m.used * 100 / m.max_usage END)
+      FROM (SELECT u.user_id, u.used, u.is_held,
+                   pg_catalog.strpos(pg_catalog.current_setting('usage_tracking.limit_overrides'), l.limit_type) > 0 AS is_overridden,
+                   LEAST(NULLIF(o.max_usage, -1), NULLIF(COALESCE(p.max_usage, l.max_usage), -1),
+                         NULLIF(COALESCE(d.max_usage, l.max_usage), -1), t.max_usage) AS max_usage
+              FROM (SELECT c.user_id, c.limit_id, c.used, c.is_held
+                      FROM counted AS c
+                     UNION ALL
+                    SELECT b.user_id, b.limit_id, b.used, false
+                      FROM @extschema@._rollup_progress() AS r
+                     CROSS JOIN LATERAL @extschema@._used_at_most((at AT TIME ZONE r.zone)::date) AS b
+                     WHERE NOT EXISTS (SELECT FROM counted AS c WHERE c.user_id = b.user_id AND c.limit_id = b.limit_id)
+                     UNION ALL
+                    SELECT v.user_id, l.limit_id, v.level,
+                           EXISTS (SELECT FROM @extschema@.usage_leases AS h
+                                    WHERE h.user_id = v.user_id AND h.limit_type = v.limit_type AND h.released_at IS NULL)
+                      FROM @extschema@.usage_levels AS v JOIN @extschema@.usage_limits AS l ON l.limit_type = v.limit_type) AS u
+              JOIN @extschema@.usage_limits AS l ON l.limit_id = u.limit_id
+              LEFT JOIN @extschema@.user_limits AS o ON o.user_id = u.user_id AND o.limit_type = l.limit_type
+              LEFT JOIN @extschema@.user_subscriptions AS s ON s.user_id = u.user_id
+              LEFT JOIN @extschema@.plan_limits AS p ON p.plan = s.plan AND p.limit_type = l.limit_type
+              LEFT JOIN @extschema@.plan_limits AS d
+                ON d.plan = pg_catalog.current_setting('usage_tracking.default_plan') AND d.limit_type = l.limit_type
+              LEFT JOIN (SELECT t.limit_type, pg_catalog.min(t.max_usage) AS max_usage
+                           FROM @extschema@.temporary_limits AS t WHERE t.max_usage >= 0 GROUP BY t.limit_type) AS t
+                ON t.limit_type = l.limit_type
+             WHERE u.used > 0 OR u.is_held) AS m
+     GROUP BY m.user_id;
 END;
-COMMENT ON FUNCTION @extschema@._perhaps_near_limit(numeric, timestamptz) IS
-'Internal: every user who uses so much of a limit, and some who do not';
+COMMENT ON FUNCTION @extschema@._percent_at_most(timestamptz) IS
+'Internal: a bound of how near each user is to any of his limits';
 
+/* To compute the limits of all users would take long: those who may be nearest come
+ * first, until nobody who is left can be among the nearest. */
 CREATE FUNCTION @extschema@._get_users_near_limit(
     percent numeric, max_rows integer, at timestamptz,
     OUT user_id @user_id@, OUT plan text, OUT limit_type text, OUT measure text, OUT used numeric, OUT max_usage numeric,
     OUT percent_used numeric, OUT reset_at timestamptz) RETURNS SETOF record
-LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
-BEGIN ATOMIC
-    SELECT n.user_id, w.plan, w.limit_type, w.measure, w.used, w.max_usage, w.percent, w.reset_at
-      FROM @extschema@._perhaps_near_limit($1, at) AS n (user_id)
-     CROSS JOIN LATERAL @extschema@._usage_of_user(n.user_id) AS w
-     WHERE w.percent >= $1 AND w.used > 0
-     ORDER BY w.percent DESC, n.user_id, w.limit_type
-     LIMIT $2;
-END;
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    next record;
+    near jsonb := '[]';
+BEGIN
+    FOR next IN
+        SELECT array_agg(o.user_id) AS users, max(o.percent) AS at_most
+          FROM (SELECT b.user_id, b.percent, (row_number() OVER (ORDER BY b.percent DESC, b.user_id) - 1) / 100 AS batch
+                  FROM @extschema@._percent_at_most($3) AS b WHERE round(b.percent, 1) >= $1) AS o
+         GROUP BY o.batch ORDER BY o.batch
+    LOOP
+        EXIT WHEN (SELECT count(*) FROM jsonb_to_recordset(near) AS n (percent numeric) WHERE n.percent > round(next.at_most, 1)) >= $2;
+        near := (SELECT COALESCE(jsonb_agg(n.row), '[]')
+                   FROM (SELECT r.row FROM (SELECT e.row FROM jsonb_array_elements(near) AS e (row)
+                                             UNION ALL
+                                            SELECT to_jsonb(w) || jsonb_build_object('user_id', u.id)
+                                              FROM unnest(next.users) AS u (id) CROSS JOIN LATERAL @extschema@._usage_of_user(u.id) AS w
+                                             WHERE w.percent >= $1 AND w.used > 0) AS r
+                          ORDER BY (r.row ->> 'percent')::numeric DESC, (r.row ->> 'user_id')::@user_id@, r.row ->> 'limit_type'
+                          LIMIT $2) AS n);
+    END LOOP;
+    RETURN QUERY
+        SELECT n.user_id, n.plan, n.limit_type, n.measure, n.used, n.max_usage, n.percent, n.reset_at
+          FROM jsonb_to_recordset(near) AS n (user_id @user_id@, plan text, limit_type text, measure text, used numeric,
+                                              max_usage numeric, percent numeric, reset_at timestamptz)
+         ORDER BY n.percent DESC, n.user_id, n.limit_type;
+END
+$$;
 COMMENT ON FUNCTION @extschema@._get_users_near_limit(numeric, integer, timestamptz) IS
 'Internal: the answer of get_users_near_limit()';
 
