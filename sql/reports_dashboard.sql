@@ -154,7 +154,7 @@ BEGIN ATOMIC
         'models', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
                                 'provider', m.provider, 'model', m.model, 'events', m.events, 'tokens', m.tokens, 'cost', m.cost,
                                 'percent', m.percent, 'unpriced', m.unpriced) ORDER BY m.cost DESC, m.events DESC, m.provider, m.model)
-                              FROM models AS m), '[]'),
+                              FROM models AS m WHERE m.provider IS NOT NULL OR m.model IS NOT NULL OR m.cost <> 0), '[]'),
         'error_rates', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(x) - 'event_subtype' ORDER BY x.events DESC, x.usage_type,
                                                              x.provider, x.model)
                                    FROM (SELECT w.* FROM @extschema@._get_error_rates($1, 'model', NULL, at) AS w LIMIT 20) AS x), '[]'),
