@@ -22,7 +22,7 @@ BEGIN ATOMIC
                'used', w.used, 'held', w.held, 'max_usage', w.max_usage, 'remaining', w.remaining, 'percent', w.percent,
                'state', @extschema@._limit_state(w.used, w.max_usage, w.percent),
                'window_start', w.window_start, 'reset_at', w.reset_at,
-               'reset_in', GREATEST(0, pg_catalog.ceil(EXTRACT(epoch FROM w.reset_at - at)))::bigint,
+               'reset_in', CASE WHEN w.reset_at > at THEN pg_catalog.ceil(EXTRACT(epoch FROM w.reset_at - at))::bigint END,
                'enforcement', w.enforcement, 'is_enforced', w.is_enforced) ORDER BY w.limit_type), '[]')
       FROM @extschema@._usage_of_user($1) AS w
       JOIN @extschema@.usage_limits AS l ON l.limit_type = w.limit_type;
