@@ -202,6 +202,12 @@ COMMENT ON FUNCTION @extschema@.get_top_users(text, integer, text, integer, date
 
 /* ---- how it went over time ---- */
 
+CREATE FUNCTION @extschema@._count_days(active_days integer[]) RETURNS bigint[]
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ut_count_days';
+COMMENT ON FUNCTION @extschema@._count_days(integer[]) IS
+'Internal: in how many of these sets of days of a month each of its 31 days is';
+
 CREATE FUNCTION @extschema@._get_usage_trends(
     days integer, last_day date, at timestamptz,
     OUT day date, OUT usage_type text, OUT events bigint, OUT failed bigint, OUT quantity numeric, OUT tokens numeric,
@@ -216,13 +222,13 @@ BEGIN ATOMIC
          CROSS JOIN LATERAL @extschema@._days_of_all(r.first_day, r.last_day) AS d
          GROUP BY d.day, d.usage_type
     ), users AS (
-        SELECT n.month + b.bit AS day, n.usage_type, pg_catalog.sum(n.users)::bigint AS users
-          FROM (SELECT d.month, d.usage_type, d.active_days, pg_catalog.count(*) AS users
+        SELECT m.month + n.day::integer - 1 AS day, m.usage_type, n.users
+          FROM (SELECT d.month, d.usage_type, @extschema@._count_days(pg_catalog.array_agg(d.active_days)) AS users
                   FROM @extschema@._last_days($1, $2, at) AS r
                  CROSS JOIN LATERAL @extschema@._active_days(r.first_day, r.last_day) AS d
-                 GROUP BY d.month, d.usage_type, d.active_days) AS n
-          JOIN pg_catalog.generate_series(0, 30) AS b (bit) ON (n.active_days >> b.bit) & 1 = 1
-         GROUP BY n.month + b.bit, n.usage_type
+                 GROUP BY d.month, d.usage_type) AS m
+         CROSS JOIN LATERAL pg_catalog.unnest(m.users) WITH ORDINALITY AS n (users, day)
+         WHERE n.users > 0
     )
     SELECT u.day, u.usage_type, u.events, u.failed, u.quantity, u.tokens, pg_catalog.trim_scale(u.cost), COALESCE(n.users, 0)
       FROM used AS u LEFT JOIN users AS n ON n.day = u.day AND n.usage_type = u.usage_type
@@ -240,16 +246,11 @@ AS 'MODULE_PATHNAME', 'ut_get_usage_trends';
 COMMENT ON FUNCTION @extschema@.get_usage_trends(integer, date) IS
 'What was used of each type on each of the last days, and by how many users; for admins and servers';
 
-CREATE FUNCTION @extschema@._earliest_day(months date[], success_days integer[], not_before date) RETURNS date
-LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT pg_catalog.min(d.month + (32 - pg_catalog.strpos((d.days & - d.days)::bit(32)::text, '1')))
-      FROM (SELECT u.month, u.days & @extschema@._days_of_month(u.month, not_before, '9999-12-31') AS days
-              FROM ROWS FROM (pg_catalog.unnest(months), pg_catalog.unnest(success_days)) AS u (month, days)) AS d
-     WHERE d.days <> 0;
-END;
-COMMENT ON FUNCTION @extschema@._earliest_day(date[], integer[], date) IS
-'Internal: of days given as bits of months, the first that is not before some day';
+CREATE FUNCTION @extschema@._funnel_depth(steps integer[], months date[], success_days integer[]) RETURNS integer
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ut_funnel_depth';
+COMMENT ON FUNCTION @extschema@._funnel_depth(integer[], date[], integer[]) IS
+'Internal: how many steps a user took in their order, whose days of each step and month are given as bits';
 
 /* A user takes a step on the first day on which he did so with success and which is
  * not before the step above it. */
@@ -258,27 +259,21 @@ CREATE FUNCTION @extschema@._get_conversion_funnel(
     OUT step integer, OUT name text, OUT users bigint, OUT percent numeric, OUT percent_of_previous numeric) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
-    WITH RECURSIVE taken AS MATERIALIZED (
-        SELECT d.user_id, s.step, pg_catalog.array_agg(d.month) AS months, pg_catalog.array_agg(d.success_days) AS days
-          FROM @extschema@._last_days($2, $3, at) AS r
-         CROSS JOIN LATERAL @extschema@._active_days(r.first_day, r.last_day) AS d
-          JOIN pg_catalog.unnest($1) WITH ORDINALITY AS s (usage_type, step) ON s.usage_type = d.usage_type
-         WHERE d.success_days <> 0
-         GROUP BY d.user_id, s.step
-    ), reached AS (
-        SELECT t.user_id, t.step, @extschema@._earliest_day(t.months, t.days, '0001-01-01') AS day
-          FROM taken AS t WHERE t.step = 1
-         UNION ALL
-        SELECT t.user_id, t.step, f.day
-          FROM reached AS b
-          JOIN taken AS t ON t.user_id = b.user_id AND t.step = b.step + 1
-         CROSS JOIN LATERAL (SELECT @extschema@._earliest_day(t.months, t.days, b.day)) AS f (day)
-         WHERE f.day IS NOT NULL
+    WITH reached AS MATERIALIZED (
+        SELECT u.depth, pg_catalog.count(*) AS users
+          FROM (SELECT @extschema@._funnel_depth(pg_catalog.array_agg(s.step::integer), pg_catalog.array_agg(d.month),
+                                                 pg_catalog.array_agg(d.success_days)) AS depth
+                  FROM @extschema@._last_days($2, $3, at) AS r
+                 CROSS JOIN LATERAL @extschema@._active_days(r.first_day, r.last_day) AS d
+                  JOIN pg_catalog.unnest($1) WITH ORDINALITY AS s (usage_type, step) ON s.usage_type = d.usage_type
+                 WHERE d.success_days <> 0
+                 GROUP BY d.user_id) AS u
+         GROUP BY u.depth
     ), counted AS (
         SELECT 0::bigint AS step, 'registered' AS name,
                COALESCE(@extschema@._registered_users(), (SELECT pg_catalog.count(*) FROM @extschema@.user_subscriptions AS s)) AS users
          UNION ALL
-        SELECT s.step, s.usage_type, (SELECT pg_catalog.count(*) FROM reached AS b WHERE b.step = s.step)
+        SELECT s.step, s.usage_type, (SELECT COALESCE(pg_catalog.sum(b.users), 0)::bigint FROM reached AS b WHERE b.depth >= s.step)
           FROM pg_catalog.unnest($1) WITH ORDINALITY AS s (usage_type, step)
     )
     SELECT c.step::integer, c.name, c.users,
@@ -462,52 +457,11 @@ COMMENT ON FUNCTION @extschema@.get_cost_forecast() IS
 
 /* ---- who is near a limit ---- */
 
-/* No less than what a user used in his present window of a limit: all he used since
- * a day on which it cannot have begun yet. */
+/* No less than what a user used in his present window of a limit.  A counter tells,
+ * if there is one for that window; else it is all he used since a day on which the
+ * window cannot have begun yet. */
 CREATE FUNCTION @extschema@._used_at_most(
-    today date, OUT user_id @user_id@, OUT limit_id bigint, OUT used numeric) RETURNS SETOF record
-LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
-BEGIN ATOMIC
-    WITH limits AS MATERIALIZED (
-        SELECT l.limit_id, l.usage_type, l.measure, l.period <= '1 day'::interval AS is_short,
-               CASE WHEN l.period IS NULL THEN '0001-01-01'
-                    WHEN l.period <= '1 day'::interval THEN $1 - 2
-                    ELSE pg_catalog.date_trunc('month', ($1 - 2 + '00:00'::time) - l.period)::date END AS since
-          FROM @extschema@.usage_limits AS l
-         WHERE l.window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime'])
-    ), spans AS (
-        SELECT DISTINCT l.is_short, l.since FROM limits AS l
-    ), used AS MATERIALIZED (
-        SELECT u.since, u.user_id, u.usage_type, pg_catalog.sum(u.events) AS events, pg_catalog.sum(u.quantity) AS quantity,
-               pg_catalog.sum(u.tokens) AS tokens, pg_catalog.sum(u.cost) AS cost
-          FROM (SELECT s.since, m.user_id, m.usage_type, m.uses + m.failed AS events, m.quantity, m.tokens, m.cost
-                  FROM spans AS s JOIN @extschema@.usage_user_months AS m ON m.month >= s.since
-                 WHERE s.is_short IS NOT TRUE
-                 UNION ALL
-                SELECT s.since, a.user_id, a.usage_type, a.events, a.quantity, a.tokens, a.cost
-                  FROM spans AS s JOIN @extschema@.usage_aggregations AS a ON a.day >= s.since
-                 WHERE s.is_short
-                 UNION ALL
-                SELECT s.since, e.user_id, e.usage_type, e.events, e.quantity, e.tokens, e.cost
-                  FROM spans AS s JOIN @extschema@._uncounted_events() AS e ON e.day >= s.since
-                 UNION ALL
-                SELECT s.since, c.user_id, c.usage_type, c.events, c.quantity, c.tokens, c.cost
-                  FROM spans AS s CROSS JOIN @extschema@.usage_carried AS c
-                 WHERE s.is_short IS NULL AND c.limit_id = 0) AS u
-         GROUP BY u.since, u.user_id, u.usage_type
-    )
-    SELECT u.user_id, l.limit_id,
-           pg_catalog.sum(CASE l.measure WHEN 'events' THEN u.events WHEN 'quantity' THEN u.quantity WHEN 'tokens' THEN u.tokens ELSE u.cost END)
-      FROM limits AS l JOIN used AS u ON u.since = l.since AND (l.usage_type IS NULL OR u.usage_type = l.usage_type)
-     GROUP BY u.user_id, l.limit_id;
-END;
-COMMENT ON FUNCTION @extschema@._used_at_most(date) IS
-'Internal: a bound of what each user used of each limit that is counted, from sums by month and by day';
-
-/* No less than the percentage of any limit that a user used.  A counter tells how
- * much that is, where there is one for the present window; no maximum that may be in
- * force for him is below the least of those that are named here. */
-CREATE FUNCTION @extschema@._percent_at_most(at timestamptz, OUT user_id @user_id@, OUT percent numeric) RETURNS SETOF record
+    at timestamptz, today date, OUT user_id @user_id@, OUT limit_id bigint, OUT used numeric, OUT is_held boolean) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     WITH counted AS MATERIALIZED (
@@ -515,20 +469,59 @@ BEGIN ATOMIC
           FROM @extschema@.usage_counters AS c
          WHERE c.window_start <= at AND c.window_end > at
          GROUP BY c.user_id, c.limit_id
+    ), limits AS MATERIALIZED (
+        SELECT l.limit_id, l.usage_type, l.measure, l.period IS NOT NULL AND l.period <= '1 day'::interval AS is_short, l.period IS NULL AS is_long,
+               CASE WHEN l.period IS NULL THEN '0001-01-01'
+                    WHEN l.period <= '1 day'::interval THEN $2 - 2
+                    ELSE pg_catalog.date_trunc('month', ($2 - 2 + '00:00'::time) - l.period)::date END AS since
+          FROM @extschema@.usage_limits AS l
+         WHERE l.window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime'])
+    ), used AS (
+        SELECT l.limit_id, l.measure, m.user_id, m.uses + m.failed AS events, m.quantity, m.tokens, m.cost
+          FROM limits AS l
+          JOIN @extschema@.usage_user_months AS m ON m.month >= l.since AND (l.usage_type IS NULL OR m.usage_type = l.usage_type)
+         WHERE NOT l.is_short
+         UNION ALL
+        SELECT l.limit_id, l.measure, a.user_id, a.events, a.quantity, a.tokens, a.cost
+          FROM limits AS l
+          JOIN @extschema@.usage_aggregations AS a ON a.day >= l.since AND (l.usage_type IS NULL OR a.usage_type = l.usage_type)
+         WHERE l.is_short
+         UNION ALL
+        SELECT l.limit_id, l.measure, e.user_id, e.events, e.quantity, e.tokens, e.cost
+          FROM limits AS l
+          JOIN @extschema@._uncounted_events() AS e ON e.day >= l.since AND (l.usage_type IS NULL OR e.usage_type = l.usage_type)
+         UNION ALL
+        SELECT l.limit_id, l.measure, c.user_id, c.events, c.quantity, c.tokens, c.cost
+          FROM limits AS l
+          JOIN @extschema@.usage_carried AS c ON c.limit_id = 0 AND (l.usage_type IS NULL OR c.usage_type = l.usage_type)
+         WHERE l.is_long
     )
+    SELECT c.user_id, c.limit_id, c.used, c.is_held
+      FROM counted AS c
+     UNION ALL
+    SELECT u.user_id, u.limit_id, pg_catalog.sum(CASE u.measure WHEN 'events' THEN u.events WHEN 'quantity' THEN u.quantity
+                                                                WHEN 'tokens' THEN u.tokens ELSE u.cost END), false
+      FROM used AS u
+     WHERE NOT EXISTS (SELECT FROM counted AS c WHERE c.user_id = u.user_id AND c.limit_id = u.limit_id)
+     GROUP BY u.user_id, u.limit_id;
+END;
+COMMENT ON FUNCTION @extschema@._used_at_most(timestamptz, date) IS
+'Internal: a bound of what each user used of each limit that is counted';
+
+/* No maximum that may be in force for a user is below the least of those that are
+ * named here. */
+CREATE FUNCTION @extschema@._percent_at_most(at timestamptz, OUT user_id @user_id@, OUT percent numeric) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
     SELECT m.user_id, pg_catalog.max(CASE WHEN m.is_held OR m.is_overridden OR m.max_usage = 0 THEN 'Infinity'::numeric
                                           ELSE m.used * 100 / m.max_usage END)
       FROM (SELECT u.user_id, u.used, u.is_held,
                    pg_catalog.strpos(pg_catalog.current_setting('usage_tracking.limit_overrides'), l.limit_type) > 0 AS is_overridden,
                    LEAST(NULLIF(o.max_usage, -1), NULLIF(COALESCE(p.max_usage, l.max_usage), -1),
                          NULLIF(COALESCE(d.max_usage, l.max_usage), -1), t.max_usage) AS max_usage
-              FROM (SELECT c.user_id, c.limit_id, c.used, c.is_held
-                      FROM counted AS c
-                     UNION ALL
-                    SELECT b.user_id, b.limit_id, b.used, false
+              FROM (SELECT b.user_id, b.limit_id, b.used, b.is_held
                       FROM @extschema@._rollup_progress() AS r
-                     CROSS JOIN LATERAL @extschema@._used_at_most((at AT TIME ZONE r.zone)::date) AS b
-                     WHERE NOT EXISTS (SELECT FROM counted AS c WHERE c.user_id = b.user_id AND c.limit_id = b.limit_id)
+                     CROSS JOIN LATERAL @extschema@._used_at_most(at, (at AT TIME ZONE r.zone)::date) AS b
                      UNION ALL
                     SELECT v.user_id, l.limit_id, v.level,
                            EXISTS (SELECT FROM @extschema@.usage_leases AS h

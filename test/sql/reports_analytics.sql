@@ -217,8 +217,13 @@ SELECT first_day, last_day, _days_of_month('2026-02-01', first_day::date, last_d
     ('2026-01-15', '2026-03-01'), ('2026-02-01', '2026-02-01'), ('2026-02-28', '2026-03-05'), ('2026-01-31', '2026-02-02'), ('2026-02-27', '2026-02-28'),
     ('2026-01-01', '2026-01-31'), ('2026-03-05', '2026-03-06')) AS w (first_day, last_day);
 SELECT _days_of_month('2026-03-01', '2026-03-31', '2026-03-31') = _day_bit('2026-03-31'), _days_of_month('2026-03-01', '2026-03-01', '9999-12-31') = 2147483647;
-SELECT _earliest_day('{2026-02-01,2026-01-01}', ARRAY[_day_bit('2026-02-03') | _day_bit('2026-02-28'), _day_bit('2026-01-31')], not_before)
-  FROM unnest('{0001-01-01,2026-01-31,2026-02-01,2026-02-04,2026-03-01}'::date[]) AS not_before;
+SELECT _count_days(ARRAY[_day_bit('2026-03-01') | _day_bit('2026-03-31'), _day_bit('2026-03-31'), 0, _day_bit('2026-03-30')]), _count_days('{}') = array_fill(0::bigint, '{31}');
+-- Steps in their order: on one day, from month to month, a second time, not before
+SELECT step, _funnel_depth(s, m, d) FROM (VALUES
+    ('same day', ARRAY[1, 2], '{2026-03-01,2026-03-01}'::date[], ARRAY[4, 4]), ('too early', '{1,2}', '{2026-03-01,2026-03-01}', '{4,2}'),
+    ('and late', '{1,2}', '{2026-03-01,2026-03-01}', '{4,10}'), ('next month', '{2,1}', '{2026-04-01,2026-03-01}', ARRAY[1, 1 << 30]),
+    ('the month before', '{2,1}', '{2026-02-01,2026-03-01}', ARRAY[1 << 27, 1]), ('not the first', '{2,3}', '{2026-03-01,2026-03-01}', '{1,1}'),
+    ('none', '{}', '{}', '{}'), ('again', '{1,2,3}', '{2026-03-01,2026-03-01,2026-03-01}', '{1,2,6}')) AS f (step, s, m, d);
 -- Which months are taken whole
 SELECT first_day, last_day, w.* FROM (VALUES
     ('2026-02-09', '2026-03-10'), ('2026-02-20', '2026-03-10'), ('2026-01-17', '2026-02-14'), ('2026-01-16', '2026-01-20'), ('2025-12-20', '2026-02-20')) AS v (first_day, last_day),
