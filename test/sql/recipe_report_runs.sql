@@ -9,6 +9,7 @@
 \set cy '00000000-0000-0000-0000-00000000000c'
 \set recipe :dir /../doc/recipes/report-runs.sql
 \setenv RECIPE :recipe
+\setenv PGOPTIONS '-c usage_tracking.clock=2026-03-10T12:00+00'
 CREATE DATABASE regress_report_runs;
 \c regress_report_runs
 SET TimeZone = 'UTC';
