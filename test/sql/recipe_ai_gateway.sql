@@ -66,6 +66,10 @@ $$;
 CREATE TRIGGER on_auth_user_created AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION subscribe();
 \! psql -X -q -d regress_ai_gateway -v schema=app -v from=app -f "$RECIPE" 2>&1 | grep -o 'ERROR: .*'
 DROP TRIGGER on_auth_user_created ON auth.users;
+-- nor where users of one plan have it under two names
+UPDATE user_subscriptions SET plan_name = 'Demo' WHERE user_id = :'bob';
+\! psql -X -q -d regress_ai_gateway -v schema=app -v from=app -f "$RECIPE" 2>&1 | grep -o 'ERROR: .*'
+UPDATE user_subscriptions SET plan_name = 'Demo Plan - Unlimited Access' WHERE user_id = :'bob';
 \! psql -X -q -d regress_ai_gateway -v schema=app -v from=app -v role=regress_gateway_user -v server=regress_gateway_server -f "$RECIPE" 2>&1
 SELECT relname, relkind FROM pg_class WHERE relnamespace = 'app'::regnamespace AND relkind IN ('r', 'v') ORDER BY 1;
 SELECT count(*), bool_and(to_jsonb(n) @> (to_jsonb(b) - 'id')) FROM api_usage_before AS b FULL JOIN api_usage AS n USING (user_id, created_at);
