@@ -25,7 +25,8 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         BEGIN
             UPDATE user_subscriptions AS s SET plan = 'demo'
-             WHERE s.user_id = NEW.id AND s.plan IS NULL AND EXISTS (SELECT FROM plan_limits AS l WHERE l.plan = 'demo');
+             WHERE s.user_id = NEW.id AND s.plan IS NULL AND EXISTS (SELECT FROM plan_limits AS l WHERE l.plan = 'demo')
+               AND EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = TG_RELID AND t.tgfoid = 'handle_new_user'::regproc);
         EXCEPTION WHEN OTHERS THEN
             RAISE WARNING USING MESSAGE = format('%s is not on the demo: %s', NEW.id, SQLERRM);
         END;
@@ -36,6 +37,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+REVOKE ALL ON FUNCTION :"schema"._keep_demo() FROM PUBLIC;
 COMMENT ON FUNCTION :"schema"._keep_demo() IS 'Internal: after a sign-up, and after an UPDATE of user_subscriptions';
 SELECT tgrelid::regclass AS attached FROM pg_trigger WHERE tgfoid = (:'usage' || '.handle_new_user')::regproc \gset
 CREATE TRIGGER user_subscribed AFTER INSERT ON :attached FOR EACH ROW EXECUTE FUNCTION :"schema"._keep_demo();

@@ -63,7 +63,7 @@ DECLARE
     told  jsonb;  -- by the statement
     begun usage_decision; other text;
     cost  numeric := NULLIF(NEW.cost_usd, OLD.cost_usd);  -- else by the price of the model
-    done  jsonb := jsonb_strip_nulls(jsonb_build_object('id', NEW.id, 'commits_processed', NEW.commits_processed,
+    done  jsonb := jsonb_strip_nulls(jsonb_build_object('id', COALESCE(OLD.id, NEW.id), 'commits_processed', NEW.commits_processed,
         'commit_range_from', NEW.commit_range_from, 'commit_range_to', NEW.commit_range_to, 'report_format', NEW.report_format,
         'model_used', NEW.model_used, 'created_at', CASE WHEN OLD.created_at <> OLD.started_at THEN OLD.created_at END));
 BEGIN

@@ -133,6 +133,23 @@ SELECT user_id, limit_type, service_type, max_requests, request_count, window_st
 SELECT usage.define_usage_limit('content_hourly', 'content', 2, 'calendar', '1 hour', measure => 'events', is_active => false);
 SELECT count(*) FROM usage_alerts WHERE limit_type <> 'content_hourly';
 
+-- nobody puts others on the demo, or himself
+GRANT CREATE ON SCHEMA public TO regress_gateway_user;
+GRANT EXECUTE ON FUNCTION _keep_demo TO regress_gateway_user;
+UPDATE usage.user_subscriptions SET plan = NULL WHERE user_id = :'cy';
+SET ROLE regress_gateway_user;
+CREATE TABLE public.mine (id uuid);
+CREATE TRIGGER mine AFTER INSERT ON public.mine FOR EACH ROW EXECUTE FUNCTION _keep_demo();
+INSERT INTO public.mine VALUES (:'cy');
+RESET ROLE;
+DROP TABLE public.mine;
+REVOKE EXECUTE ON FUNCTION _keep_demo FROM regress_gateway_user;
+SET ROLE regress_gateway_user;
+CREATE TABLE public.mine (id uuid);
+CREATE TRIGGER mine AFTER INSERT ON public.mine FOR EACH ROW EXECUTE FUNCTION _keep_demo();
+RESET ROLE;
+SELECT plan_type FROM user_subscriptions WHERE user_id = :'cy';
+SELECT usage.set_user_plan(:'cy', 'demo');
 -- one of them leaves the demo; those who sign up then are still on it
 UPDATE user_subscriptions SET plan_type = 'free' WHERE user_id = :'bob' RETURNING plan_type, content_generations_limit, image_generations_limit;
 INSERT INTO auth.users VALUES ('00000000-0000-0000-0000-00000000000f', 'fay@example.com');

@@ -262,6 +262,7 @@ UPDATE report_runs SET status = 'failed' WHERE id = :'run1' AND user_id = :'ann'
 UPDATE report_runs SET status = 'running' WHERE id = :'run1' AND user_id = :'ann';
 UPDATE report_runs SET tokens_used = 0, cost_usd = 0 WHERE id = :'run1' AND user_id = :'ann';
 UPDATE report_runs SET user_id = :'bob' WHERE id = :'run1' AND user_id = :'ann';
+UPDATE report_runs SET id = md5('x')::UUID, commits_processed = 3 WHERE id = :'run3' AND user_id = :'ann';
 UPDATE report_runs SET started_at = now() WHERE id = :'run1' AND user_id = :'ann';
 UPDATE report_runs SET commits_processed = 99 WHERE id = :'run1' AND user_id = :'ann';
 UPDATE report_runs SET status = 'done' WHERE id = :'run3' AND user_id = :'ann';
