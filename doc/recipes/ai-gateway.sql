@@ -42,43 +42,36 @@ COMMENT ON FUNCTION :"schema"._keep_demo() IS 'Internal: after a sign-up, and af
 SELECT tgrelid::regclass AS attached FROM pg_trigger WHERE tgfoid = (:'usage' || '.handle_new_user')::regproc \gset
 CREATE TRIGGER user_subscribed AFTER INSERT ON :attached FOR EACH ROW EXECUTE FUNCTION :"schema"._keep_demo();
 
--- What the reader may know of a subscription that is in closed tables: the name of a plan; to the owner, who it is at Stripe.
-CREATE FUNCTION :"schema"._plan_name(plan text) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC SELECT p.name FROM :usage.plans AS p WHERE p.plan = $1; END;
-COMMENT ON FUNCTION :"schema"._plan_name(text) IS 'Internal: the name of a plan';
-CREATE FUNCTION :"schema"._stripe_customer(user_id :user_id) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, :usage, pg_temp AS $$
-BEGIN
-    IF has_column_privilege('user_subscriptions', 'stripe_customer_id', 'SELECT') THEN
-        RETURN (SELECT s.stripe_customer_id FROM user_subscriptions AS s WHERE s.user_id = $1);
-    END IF;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION :"schema"._stripe_customer(:user_id) IS 'Internal: the customer at Stripe, for who may read the column';
-
 CREATE VIEW :"schema"._users WITH (security_invoker = true, security_barrier = true) AS
     SELECT me.user_id FROM (SELECT :usage.current_user_id() AS user_id) AS me
      WHERE me.user_id IS NOT NULL AND NOT (SELECT :usage._sees_all_users())
      UNION ALL SELECT s.user_id FROM :usage.user_subscriptions AS s WHERE (SELECT :usage._sees_all_users());
 COMMENT ON VIEW :"schema"._users IS 'Internal: the users you may see';
+-- With the rights of their owner: names of plans, which are no secret, and Stripe's customers for who may read that column.
+CREATE VIEW :"schema"._plans WITH (security_barrier = true) AS SELECT p.plan, p.name FROM :usage.plans AS p;
+COMMENT ON VIEW :"schema"._plans IS 'Internal: the names of plans';
+CREATE VIEW :"schema"._customers WITH (security_barrier = true) AS
+    SELECT s.user_id, s.stripe_customer_id FROM :usage.user_subscriptions AS s
+     WHERE has_column_privilege(:'usage' || '.user_subscriptions', 'stripe_customer_id', 'SELECT');
+COMMENT ON VIEW :"schema"._customers IS 'Internal: who users are at Stripe';
 
 CREATE VIEW :"schema".user_subscriptions_now WITH (security_invoker = true, security_barrier = true) AS
-    SELECT u.user_id, w.plan AS plan_type, :"schema"._plan_name(w.plan) AS plan_name, s.status,
+    SELECT u.user_id, w.plan AS plan_type, p.name AS plan_name, s.status,
            w.max[1] AS content_generations_limit, w.used[1] AS content_generations_used,
            w.max[2] AS image_generations_limit, w.used[2] AS image_generations_used,
            w.max[3] AS video_generations_limit, w.used[3] AS video_generations_used,
            w.max[4] AS chat_messages_limit, w.used[4] AS chat_messages_used,
            w.since AS billing_period_start, w.until AS billing_period_end,
-           :"schema"._stripe_customer(u.user_id) AS stripe_customer_id, s.started_at AS created_at
-      FROM :"schema"._users AS u JOIN :usage.user_subscriptions AS s ON s.user_id = u.user_id,
-           LATERAL (SELECT min(l.plan) AS plan, min(l.window_start) AS since, max(l.reset_at) AS until,
+           c.stripe_customer_id, s.started_at AS created_at
+      FROM :"schema"._users AS u JOIN :usage.user_subscriptions AS s ON s.user_id = u.user_id
+      LEFT JOIN :"schema"._customers AS c ON c.user_id = u.user_id
+     CROSS JOIN LATERAL (SELECT min(l.plan) AS plan, min(l.window_start) AS since, max(l.reset_at) AS until,
                            array_agg(CASE l.max_usage WHEN -1 THEN 999999 ELSE l.max_usage END ORDER BY n.n) AS max,
                            array_agg(l.used ORDER BY n.n) AS used
                       FROM unnest('{content_generations,image_generations,video_generations,chat_messages}'::text[])
                            WITH ORDINALITY AS n (limit_type, n)
-                      LEFT JOIN :usage._usage_of_user(u.user_id) AS l ON l.limit_type = n.limit_type) AS w;
+                      LEFT JOIN :usage._usage_of_user(u.user_id) AS l ON l.limit_type = n.limit_type) AS w
+      LEFT JOIN :"schema"._plans AS p ON p.plan = w.plan;
 COMMENT ON VIEW :"schema".user_subscriptions_now IS 'The plan of every user you may see, what he may use a month and has used';
 
 -- An UPDATE puts the user on a plan, sets limits of his own where they are not the plan's, or adjusts what he used.
@@ -90,7 +83,7 @@ DECLARE
     other text;
 BEGIN
     IF told ? 'plan_type' THEN PERFORM set_user_plan(OLD.user_id, NEW.plan_type); END IF;
-    IF told ? 'plan_name' AND NEW.plan_name <> _plan_name(NEW.plan_type) THEN
+    IF told ? 'plan_name' AND NEW.plan_name <> (SELECT p.name FROM _plans AS p WHERE p.plan = NEW.plan_type) THEN
         UPDATE plans AS p SET name = NEW.plan_name WHERE p.plan = NEW.plan_type;
     END IF;
     IF told ? 'stripe_customer_id' THEN
@@ -127,9 +120,8 @@ CREATE VIEW :"schema".usage_alerts WITH (security_invoker = true, security_barri
       FROM :"schema"._users AS u CROSS JOIN LATERAL :usage.get_usage_alerts(u.user_id, false, NULL, 1000) AS a;
 COMMENT ON VIEW :"schema".usage_alerts IS 'The latest 1000 alerts of every user you may see';
 CREATE VIEW :"schema".api_rate_limits WITH (security_invoker = true, security_barrier = true) AS
-    SELECT u.user_id, w.limit_type, w.usage_type AS service_type, w.max_usage AS max_requests, w.used AS request_count,
-           w.window_start, w.reset_at AS window_end
-      FROM :"schema"._users AS u CROSS JOIN LATERAL :usage._usage_of_user(u.user_id) AS w
+    SELECT w.user_id, w.limit_type, w.usage_type AS service_type, w.max_usage AS max_requests, w.used AS request_count,
+           w.window_start, w.reset_at AS window_end FROM :usage.user_usage AS w
      WHERE w.reset_at - w.window_start <= '1 hour';
 COMMENT ON VIEW :"schema".api_rate_limits IS 'Limits of an hour or less, of every user you may see';
 CREATE VIEW :"schema".usage_aggregations WITH (security_invoker = true, security_barrier = true) AS
@@ -182,8 +174,8 @@ ALTER VIEW :"schema".api_usage_now RENAME TO api_usage;
 \if :{?server} \else \set server '' \endif
 SELECT :usage.grant_usage_access(r.role::name, r.role = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r (role)
  WHERE r.role <> '' \g /dev/null
-SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I; GRANT SELECT ON %1$I.api_usage, %1$I.user_subscriptions, %1$I.usage_alerts,
-    %1$I.api_rate_limits, %1$I.usage_aggregations, %1$I.campaigns, %1$I._users TO %2$I', :'schema', r.role)
-  FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
+SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I; GRANT SELECT ON %1$I._users, %1$I._plans, %1$I._customers, %1$I.api_usage,
+    %1$I.user_subscriptions, %1$I.usage_alerts, %1$I.api_rate_limits, %1$I.usage_aggregations, %1$I.campaigns TO %2$I',
+              :'schema', r.role) FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
 SELECT format('GRANT UPDATE ON %I.user_subscriptions TO %I', :'schema', :'server') WHERE :'server' <> '' \gexec
 COMMIT;

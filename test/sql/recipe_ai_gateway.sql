@@ -215,6 +215,7 @@ SET usage_tracking.user_id = :'ann';
 SET ROLE regress_gateway_user;
 SELECT DISTINCT user_id FROM api_usage;
 SELECT user_id, plan_name, stripe_customer_id FROM user_subscriptions;
+SELECT count(*) FROM _customers;
 SELECT DISTINCT user_id FROM usage_aggregations;
 SELECT count(*) FROM campaigns;
 SELECT count(*) FROM usage_alerts;
@@ -240,7 +241,7 @@ UPDATE user_subscriptions SET plan_type = 'pro' WHERE user_id = :'dee' RETURNING
 DELETE FROM api_usage;
 RESET ROLE;
 DELETE FROM usage.usage_events;
-SELECT relname FROM pg_class WHERE relnamespace = 'app'::regnamespace AND relkind = 'v' AND NOT reloptions @> '{security_invoker=true,security_barrier=true}';
+SELECT relname FROM pg_class WHERE relnamespace = 'app'::regnamespace AND relkind = 'v' AND NOT reloptions @> '{security_invoker=true,security_barrier=true}' ORDER BY 1;
 -- D1-12: sums are always those of the events
 SELECT * FROM usage.reconcile_usage();
 
