@@ -3,6 +3,8 @@
 --        [-v from=public [-v zone=UTC]] -f tiered-limits.sql
 \set ON_ERROR_STOP on
 BEGIN;
+SELECT to_regclass('public.users') AS public_users \gset
+\if :{?users} \elif :{?public_users} \set users :public_users \endif
 SELECT x.extnamespace::regnamespace AS usage, format_type(a.atttypid, NULL) AS user_id
   FROM pg_extension AS x JOIN pg_class AS c ON c.relnamespace = x.extnamespace AND c.relname = 'usage_events'
   JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'user_id' WHERE x.extname ~ '^usage_tracking' \gset
@@ -110,7 +112,8 @@ CREATE VIEW :"schema".usage_actions (action, checks, shown_as) WITH (security_in
 COMMENT ON VIEW :"schema".usage_actions IS 'Which limit, or all limits of which type, an action must fit';
 CREATE FUNCTION :"schema".check_action_allowed(user_id :user_id, action text) RETURNS jsonb
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE BEGIN ATOMIC
-    SELECT j.cause || jsonb_build_object('allowed', d.allowed, 'percent', round(d.used * 100 / NULLIF(d.max_usage, 0), 1),
+    SELECT j.cause || jsonb_build_object('allowed', d.allowed, 'percent',
+               CASE WHEN d.max_usage > 0 THEN round(d.used * 100 / d.max_usage, 1) END,
                'resetsIn', div(extract(epoch FROM j.left), 3600) || 'h ' || extract(minute FROM j.left) || 'm')
            || CASE WHEN d.allowed THEN '{}' ELSE jsonb_build_object('code', 'TOO_MANY_REQUESTS', 'cause', j.cause, 'message',
                   format('You''ve reached your %s limit (%s/%s).%s', COALESCE(d.limit_type, 'credits'), d.used, d.max_usage,
@@ -150,7 +153,7 @@ GRANT SELECT ON :"schema".user_usage, :"schema".user_credits, :"schema".credit_t
 SELECT :usage.grant_usage_access(:'server', server => true) \g /dev/null
 GRANT USAGE ON SCHEMA :"schema" TO :"server";
 GRANT SELECT ON :"schema".user_usage, :"schema".user_credits, :"schema".credit_transactions, :"schema".usage_actions TO :"server";
-GRANT INSERT ON :"schema".usage_events TO :"server";
+GRANT SELECT, INSERT ON :"schema".usage_events TO :"server";
 \endif
 
 \if :{?from}
@@ -207,7 +210,7 @@ SELECT format($f$DO $do$ DECLARE odd jsonb; BEGIN
          now AS (SELECT v.r FROM (SELECT jsonb_strip_nulls(to_jsonb(v)) - %4$L::text[] AS r FROM %2$I.%3$I AS v) AS v
                   WHERE v.r ->> %6$L IN (SELECT was.r ->> %6$L FROM was)
                     AND concat(v.r ->> 'event_subtype', v.r ->> 'transaction_type') <> 'moved_in')
-    SELECT d.r INTO odd FROM ((TABLE was EXCEPT ALL TABLE now) UNION ALL (TABLE now EXCEPT ALL TABLE was)) AS d LIMIT 1;
+    SELECT d.r INTO odd FROM ((TABLE was EXCEPT ALL TABLE now) UNION ALL (TABLE now EXCEPT ALL TABLE was)) AS d ORDER BY d.r LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING MESSAGE = 'view "%3$s" would not show what the table did', DETAIL = odd;
     END IF;

@@ -1,0 +1,429 @@
+/* recipe_tiered_limits: doc/recipes/tiered-limits.sql makes the system of a design
+ * with a limits table of one column a tier, daily counts, events, subscriptions
+ * and credits.  Its statements, in their order, and what was wrong with it.
+ */
+\set ON_ERROR_STOP off
+\set SHOW_CONTEXT never
+\getenv dir PG_ABS_SRCDIR
+\set recipe :dir '/../doc/recipes/tiered-limits.sql'
+\set olddb :DBNAME
+CREATE ROLE regress_ut_tiers_user;
+CREATE ROLE regress_ut_tiers_server;
+CREATE DATABASE regress_ut_tiers;
+\c regress_ut_tiers
+CREATE SCHEMA meter;
+CREATE EXTENSION usage_tracking SCHEMA meter;
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+\pset format unaligned
+\pset tuples_only on
+\pset fieldsep ' | '
+\pset null -
+\set ann '00000000-0000-0000-0000-00000000000a'
+\set bob '00000000-0000-0000-0000-00000000000b'
+\set cat '00000000-0000-0000-0000-00000000000c'
+\set dan '00000000-0000-0000-0000-00000000000d'
+\set project '11112222333344445555666677778888'
+CREATE SCHEMA app;
+CREATE TABLE app.users (id uuid PRIMARY KEY, email text);
+CREATE TABLE app.projects (id integer PRIMARY KEY, user_id uuid REFERENCES app.users ON DELETE CASCADE);
+INSERT INTO app.users VALUES (:'ann', 'ann@example.com'), (:'bob', 'bob@example.com'), (:'cat', 'cat@example.com');
+\set schema app
+\set users app.users
+\set role regress_ut_tiers_user
+\set server regress_ut_tiers_server
+\set ECHO none
+SET client_min_messages = warning;
+\i :recipe
+\set ECHO all
+\set ON_ERROR_STOP off
+SET search_path = app;
+
+-- Not configured is an error, and the hook does not let through: D2-4
+SELECT check_action_allowed(:'ann', 'generate_scene');
+SELECT use_usage_limits(:'ann') - 'stats';
+
+-- The first seed data
+INSERT INTO usage_limits_config (limit_type, free_tier_limit, pro_tier_limit, description) VALUES
+  ('prompts_daily', 10, 100, 'AI generation prompts per day'),
+  ('exports_daily', 3, 20, 'Video exports per day'),
+  ('exports_monthly', 10, 200, 'Video exports per month'),
+  ('projects_total', 5, -1, 'Total projects allowed'),
+  ('storage_mb', 500, 10000, 'Storage limit in MB'),
+  ('concurrent_renders', 1, 3, 'Simultaneous video renders'),
+  ('api_calls_hourly', 60, 600, 'API calls per hour'),
+  ('web_agent_daily', 5, 50, 'Web agent searches per day');
+-- D2-8: team has what was said, and nobody said unlimited. D2-2: each limit counts the type that is tracked
+SELECT limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, enterprise_tier_limit, usage_type, is_active, description
+  FROM usage_limits_config ORDER BY limit_type;
+-- D2-10: what is a level is a level, and a window is what the end of the name says
+INSERT INTO usage_limits_config (limit_type, free_tier_limit) VALUES ('daily_digest_monthly', 2), ('prompts_weekly', 50), ('seats_total', 4);
+INSERT INTO usage_limits_config (limit_type, free_tier_limit, usage_type) VALUES ('renders_yearly', 7, 'render');
+SELECT limit_type, usage_type, window_kind, period, max_usage FROM meter.usage_limits ORDER BY limit_type;
+INSERT INTO usage_limits_config (limit_type, free_tier_limit) VALUES ('videos', 2);
+DELETE FROM usage_limits_config WHERE limit_type IN ('daily_digest_monthly', 'seats_total', 'renders_yearly');
+UPDATE usage_limits_config SET limit_type = 'prompts_hourly' WHERE limit_type = 'prompts_weekly';
+DELETE FROM usage_limits_config WHERE limit_type LIKE 'prompts_w%' OR limit_type = 'prompts_hourly';
+
+-- Figures are changed by statements, and the change is recorded: D2-21
+UPDATE usage_limits_config SET pro_tier_limit = 150, team_tier_limit = 400, free_tier_limit = 12, is_active = false WHERE limit_type = 'prompts_daily';
+UPDATE usage_limits_config SET description = 'Prompts' WHERE limit_type = 'prompts_daily';
+SELECT limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, enterprise_tier_limit, is_active, description, created_at, updated_at
+  FROM usage_limits_config WHERE limit_type = 'prompts_daily';
+SELECT table_name, action, old ->> 'max_usage', new ->> 'max_usage' FROM meter.usage_changes
+ WHERE new ->> 'limit_type' = 'prompts_daily' AND table_name = 'plan_limits' AND action = 'UPDATE' ORDER BY id;
+UPDATE usage_limits_config SET team_tier_limit = NULL, is_active = true WHERE limit_type = 'prompts_daily';
+-- The second seed data, which met the first: D2-16
+   INSERT INTO usage_limits_config (limit_type, free_tier_limit, pro_tier_limit, description)
+   VALUES 
+     ('prompts_daily', 10, 100, 'AI generation prompts per day'),
+     ('exports_daily', 3, 20, 'Video exports per day'),
+     ('projects_total', 5, -1, 'Total projects allowed');
+SELECT limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, description FROM usage_limits_config
+ WHERE limit_type = ANY ('{prompts_daily,exports_daily,projects_total}') ORDER BY limit_type;
+UPDATE usage_limits_config SET pro_tier_limit = -2 WHERE limit_type = 'prompts_daily';
+
+-- Subscriptions. D2-8: a tier that is none is refused
+INSERT INTO user_subscriptions (user_id, tier, stripe_customer_id, expires_at)
+VALUES (:'bob', 'pro', 'cus_7', '2026-03-20') ON CONFLICT (user_id) DO UPDATE SET tier = EXCLUDED.tier, stripe_customer_id = EXCLUDED.stripe_customer_id, expires_at = EXCLUDED.expires_at;
+UPDATE user_subscriptions SET tier = 'por' WHERE user_id = :'cat';
+UPDATE user_subscriptions SET tier = 'enterprise' WHERE user_id = :'cat';
+SELECT right(user_id::text, 1), tier, status, stripe_customer_id, started_at, expires_at, metadata, created_at, updated_at FROM user_subscriptions ORDER BY user_id;
+
+-- trackUsage: an INSERT. D2-1: with a subtype. D2-12: what failed is told, and counts where it is to
+INSERT INTO usage_events (user_id, event_type, event_subtype, project_id, scene_id, tokens_used, credits_used, duration_ms, status, error_message, metadata)
+VALUES (:'ann', 'prompt', 'gpt-4o-mini', :'project', :'project', 420, NULL, 1800, 'success', NULL, '{"prompt": "A boat", "hasImage": false}'),
+       (:'ann', 'prompt', 'gpt-4o-mini', :'project', NULL, 0, NULL, 900, 'failed', 'timeout', NULL),
+       (:'ann', 'export', 'mp4', :'project', NULL, NULL, NULL, 5000, 'success', NULL, '{"format": "mp4", "quality": "high"}')
+RETURNING id, event_type, status;
+INSERT INTO usage_events (user_id, event_type) VALUES (:'ann', 'prompts');
+SELECT id, event_type, event_subtype, project_id = :'project' AS project, scene_id = :'project' AS scene, tokens_used, credits_used,
+       duration_ms, status, error_message, metadata, created_at, quantity FROM usage_events ORDER BY id;
+SELECT right(user_id::text, 1), usage_type, usage_date, count, metadata, created_at FROM user_usage ORDER BY 1, 2, 3;
+INSERT INTO user_usage (user_id, usage_type) VALUES (:'ann', 'prompt');
+
+-- checkLimit, by a limit, by a type, by an action. D2-2: what is used is seen
+SELECT check_action_allowed(:'ann', 'prompts_daily');
+SELECT check_action_allowed(:'ann', 'export_video');
+SELECT check_action_allowed(:'bob', 'create_project');
+SELECT check_action_allowed(:'ann', 'delete_everything');
+SELECT check_action_allowed(:'ann', 'no such thing');
+
+-- D2-11: exports are bound by the day and by the month, whichever is used up; message and cause
+SELECT d.allowed, d.limit_type, d.used FROM meter.consume_usage(:'ann', 'export', 2) AS d;
+SELECT jsonb_pretty(check_action_allowed(:'ann', 'export_video'));
+SET usage_tracking.clock = '2026-03-11 12:00+00';
+SELECT d.allowed, d.limit_type, d.used FROM meter.consume_usage(:'ann', 'export', 3) AS d;
+SET usage_tracking.clock = '2026-03-12 12:00+00';
+SELECT d.allowed, d.limit_type, d.used FROM meter.consume_usage(:'ann', 'export', 3) AS d;
+SET usage_tracking.clock = '2026-03-13 12:00+00';
+SELECT d.allowed, d.limit_type, d.used FROM meter.consume_usage(:'ann', 'export') AS d;
+SELECT check_action_allowed(:'ann', 'export_video') ->> 'message';
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+
+-- D2-3: a look takes nothing, a use takes at once, and an amount must fit as a whole
+SELECT count(*) FILTER (WHERE d.allowed), count(*) FROM generate_series(1, 500) AS n, LATERAL meter.consume_usage(:'dan', 'prompt', n * 0 + 1) AS d;
+SELECT d.allowed, d.used, d.max_usage FROM meter.check_usage_limit(:'bob', 'prompt', 100) AS d;
+SELECT d.allowed, d.used, d.max_usage FROM meter.check_usage_limit(:'bob', 'prompt', 101) AS d;
+
+-- withTracking: reserve, work, and one INSERT that settles it, whatever came of it; repeated, it records once
+SELECT d.allowed, d.used, d.id AS reservation FROM meter.reserve_usage(:'bob', 'export', expires_in => '1 hour') AS d \gset
+SELECT :'allowed', :'used';
+INSERT INTO usage_events (user_id, event_type, event_subtype, duration_ms, reservation_id) VALUES (:'bob', 'export', 'mp4', 61000, :reservation) RETURNING id AS event \gset
+INSERT INTO usage_events (user_id, event_type, event_subtype, duration_ms, reservation_id) VALUES (:'bob', 'export', 'mp4', 61000, :reservation) RETURNING id = :event;
+SELECT d.used, d.id AS reservation FROM meter.reserve_usage(:'bob', 'export') AS d \gset
+SELECT :'used', used, held FROM meter.user_usage WHERE user_id = :'bob' AND limit_type = 'exports_daily';
+INSERT INTO usage_events (user_id, event_type, event_subtype, status, error_message, reservation_id) VALUES (:'bob', 'export', 'mp4', 'failed', 'disk full', :reservation);
+SELECT used, held FROM meter.user_usage WHERE user_id = :'bob' AND limit_type = 'exports_daily';
+
+-- D2-12: a limit can count what failed, because it cost money
+UPDATE meter.usage_limits SET statuses = '{success,failed}' WHERE limit_type = 'exports_daily';
+SELECT used FROM meter.user_usage WHERE user_id = :'bob' AND limit_type = 'exports_daily';
+UPDATE meter.usage_limits SET statuses = '{success}' WHERE limit_type = 'exports_daily';
+
+-- D2-4: a limit that is switched off is counted and shown all the same
+UPDATE usage_limits_config SET is_active = false WHERE limit_type = 'prompts_daily';
+SELECT d.allowed, d.reason, d.used, d.max_usage FROM meter.check_usage_limit(:'dan', 'prompt') AS d;
+UPDATE usage_limits_config SET is_active = true WHERE limit_type = 'prompts_daily';
+SELECT check_action_allowed(:'dan', 'generate_scene') -> 'allowed';
+
+-- D2-5: an hour is an hour, and its end comes
+SET usage_tracking.clock = '2026-03-10 23:50+00';
+SELECT d.used, d.reset_at FROM meter.consume_usage(:'cat', 'api_call', 60) AS d;
+SELECT d.allowed, d.reset_at FROM meter.consume_usage(:'cat', 'api_call') AS d;
+SET usage_tracking.clock = '2026-03-11 00:00+00';
+SELECT d.allowed, d.used, d.reset_at FROM meter.consume_usage(:'cat', 'api_call') AS d;
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+-- D2-6: a month begins on its first day wherever the server stands; D2-7: one clock, the user's if he has one
+SET TimeZone = 'Asia/Tokyo';
+SELECT limit_type, window_start, reset_at FROM meter.user_usage WHERE user_id = :'ann' AND limit_type = 'exports_monthly';
+SET TimeZone = 'UTC';
+SELECT meter.set_user_clock(:'ann', 'America/New_York');
+SELECT limit_type, window_start, reset_at FROM meter.user_usage WHERE user_id = :'ann' AND limit_type = ANY ('{exports_monthly,exports_daily}') ORDER BY 1;
+UPDATE meter.user_subscriptions SET time_zone = NULL WHERE user_id = :'ann';
+
+-- D2-9: what is over is over; D2-8: enterprise has what was said of it
+SELECT get_user_limits(:'bob') #> '{prompts,limit}', get_user_limits(:'bob') -> 'tier';
+SET usage_tracking.clock = '2026-03-20 00:00+00';
+SELECT get_user_limits(:'bob') #> '{prompts,limit}', get_user_limits(:'bob') -> 'tier';
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+UPDATE user_subscriptions SET status = 'paused' WHERE user_id = :'bob';
+SELECT get_user_limits(:'bob') #> '{prompts,limit}', get_user_limits(:'bob') -> 'tier';
+UPDATE user_subscriptions SET status = 'active' WHERE user_id = :'bob';
+UPDATE usage_limits_config SET enterprise_tier_limit = -1 WHERE limit_type = 'prompts_daily';
+SELECT check_action_allowed(:'cat', 'generate_scene');
+
+-- D2-10: storage is a level, renders are leases, projects go down again; D2-11: and they bind
+SELECT d.allowed, d.used FROM meter.add_usage_level(:'ann', 'storage_mb', 480) AS d;
+SELECT d.allowed, d.used FROM meter.add_usage_level(:'ann', 'storage_mb', 30) AS d;
+SELECT d.allowed, d.used FROM meter.acquire_lease(:'ann', 'concurrent_renders') AS d;
+SELECT check_action_allowed(:'ann', 'render_video') ->> 'message', check_action_allowed(:'ann', 'upload_file') ->> 'allowed';
+SELECT meter.attach_usage_gauge('app.projects', 'projects_total', 'user_id');
+INSERT INTO projects SELECT n, :'ann' FROM generate_series(1, 5) AS n;
+INSERT INTO projects VALUES (6, :'ann');
+SELECT check_action_allowed(:'ann', 'create_project') ->> 'message';
+DELETE FROM projects WHERE id = 1;
+SELECT check_action_allowed(:'ann', 'create_project');
+
+-- The hook, and what the component shows: "used / limit", a bar, "Resets in 12h 0m"
+SET usage_tracking.clock = '2026-03-10 18:29:30+00';
+SELECT jsonb_pretty(use_usage_limits(:'ann') #- '{stats,recentEvents}');
+SET usage_tracking.clock = '2026-03-10 12:00+00';
+-- getUserStats
+SELECT s -> 'daily', s -> 'totals', jsonb_array_length(s -> 'recentEvents'), s #> '{recentEvents,0,usage_type}' FROM meter.get_user_stats(:'bob', 30) AS s;
+
+-- D2-15: when a type was used last, and failures of few events, with their number
+SELECT right(user_id::text, 1), sum(count), max(u.usage_date), (SELECT max(e.created_at) FROM usage_events AS e WHERE e.user_id = u.user_id AND e.event_type = 'export')
+  FROM user_usage AS u WHERE usage_type = 'export' GROUP BY user_id ORDER BY 2 DESC;
+SELECT event_type, event_subtype, count(*), count(*) FILTER (WHERE status = 'failed'), avg(duration_ms)::integer FROM usage_events WHERE status <> 'success' OR event_subtype IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- Credits, D2-13: one row a user; a webhook that comes twice pays once; the balance is computed, and not below zero
+SELECT meter.grant_credits(:'ann', 100, reference_id => 'pi_1') = meter.grant_credits(:'ann', 100, reference_id => 'pi_1');
+SELECT d.allowed, d.reason, d.remaining FROM meter.spend_credits(:'ann', 101, 'too much') AS d;
+SELECT d.allowed, d.remaining FROM meter.spend_credits(:'ann', 30, 'poster') AS d;
+SELECT right(user_id::text, 1), balance, lifetime_earned, lifetime_spent, last_refill_at, created_at FROM user_credits ORDER BY 1;
+SELECT right(user_id::text, 1), amount, balance_after, transaction_type, reference_id, created_at FROM credit_transactions ORDER BY id;
+
+-- Each line of the environment is a setting that something reads: D2-18
+BEGIN;
+SET LOCAL usage_tracking.limit_overrides = 'prompts_daily.free=11, prompts_daily.pro=101, exports_daily.free=4, exports_daily.pro=21, projects_total.free=6, projects_total.pro=-1';
+SELECT check_action_allowed(:'ann', 'prompts_daily') -> 'limit', check_action_allowed(:'bob', 'prompts_daily') -> 'limit',
+       check_action_allowed(:'ann', 'exports_daily') -> 'limit', check_action_allowed(:'bob', 'exports_daily') -> 'limit',
+       check_action_allowed(:'ann', 'projects_total') -> 'limit', check_action_allowed(:'bob', 'projects_total') -> 'limit';
+SET LOCAL usage_tracking.enforce_limits = off;
+SELECT d.allowed, d.reason FROM meter.consume_usage(:'dan', 'prompt', 9) AS d;
+SET LOCAL usage_tracking.enabled = off;
+SELECT d.allowed, d.reason, d.id FROM meter.consume_usage(:'dan', 'prompt', 9) AS d;
+ROLLBACK;
+BEGIN;
+SET LOCAL usage_tracking.credits_enabled = on;
+SET LOCAL usage_tracking.credit_refills = 'free=100, pro=1000';
+SELECT meter.set_credit_cost('prompt', 10), meter.set_credit_cost('export', 50);
+SELECT meter.credit_balance(:'bob'), meter.credit_balance(:'dan');
+SELECT d.allowed FROM meter.consume_usage(:'bob', 'prompt', 3) AS d;
+SELECT balance, last_refill_at FROM user_credits WHERE user_id = :'bob';
+ROLLBACK;
+
+-- D2-14: a user sees himself; figures of everybody, and changes, are an admin's or the owner's
+SET usage_tracking.user_id = :'ann';
+SET ROLE regress_ut_tiers_user;
+SELECT DISTINCT right(user_id::text, 1) FROM user_usage;
+SELECT right(user_id::text, 1), balance FROM user_credits;
+SELECT get_user_limits(:'ann') -> 'tier', use_usage_limits(:'ann') -> 'canExport';
+SELECT get_user_limits(:'bob');
+SELECT check_action_allowed(:'bob', 'export_video');
+SELECT * FROM usage_events;
+SELECT * FROM usage_limits_config;
+SELECT * FROM user_subscriptions;
+UPDATE usage_limits_config SET free_tier_limit = 1000;
+INSERT INTO usage_limits_config (limit_type, free_tier_limit) VALUES ('prompts_daily', 1000);
+UPDATE user_subscriptions SET tier = 'enterprise';
+INSERT INTO usage_events (user_id, event_type, quantity) VALUES (:'ann', 'prompt', -5);
+SELECT meter.get_usage_totals();
+RESET ROLE;
+RESET usage_tracking.user_id;
+SET ROLE regress_ut_tiers_server;
+INSERT INTO usage_events (user_id, event_type, event_subtype) VALUES (:'bob', 'web_agent', 'search') RETURNING event_type;
+SELECT right(user_id::text, 1), usage_type, count FROM user_usage WHERE usage_type = 'web_agent';
+SELECT check_action_allowed(:'bob', 'web_search') -> 'current';
+SELECT count(*) FROM usage_events;
+RESET ROLE;
+-- Also where privileges were given away: the views run with the rights of their reader
+GRANT ALL ON ALL TABLES IN SCHEMA app TO regress_ut_tiers_user;
+SET usage_tracking.user_id = :'ann';
+SET ROLE regress_ut_tiers_user;
+SELECT count(*) FROM usage_events;
+UPDATE user_subscriptions SET tier = 'enterprise';
+INSERT INTO usage_limits_config (limit_type, free_tier_limit) VALUES ('prompts_daily', 1000);
+INSERT INTO usage_events (user_id, event_type, quantity) VALUES (:'ann', 'prompt', 1);
+SELECT DISTINCT right(user_id::text, 1) FROM user_usage;
+RESET ROLE;
+RESET usage_tracking.user_id;
+SELECT * FROM meter.usage_security_check();
+
+-- D2-19: a user who has used something can be deleted
+DELETE FROM users WHERE id = :'ann';
+SELECT count(*) FROM meter.deleted_users;
+SELECT * FROM meter.reconcile_usage();
+
+-- A second run says that it was done
+\setenv UT_DATABASE :DBNAME
+\setenv UT_RECIPE :recipe
+\setenv PGOPTIONS '-c usage_tracking.clock=2026-03-10T12:00Z'
+\! psql -X -q -d "$UT_DATABASE" -v schema=app -f "$UT_RECIPE" 2>&1 | sed -n 's/^psql:.*: ERROR/ERROR/p'
+
+-- Moving in: the tables as they were printed, with rows that contradict one another
+CREATE SCHEMA old;
+SET search_path = old;
+CREATE TABLE users (id VARCHAR(255) PRIMARY KEY);
+CREATE TABLE projects (id UUID PRIMARY KEY);
+-- Configuration table for all limit types
+CREATE TABLE usage_limits_config (
+  id SERIAL PRIMARY KEY,
+  limit_type VARCHAR(50) NOT NULL UNIQUE, -- 'prompts_daily', 'exports_daily', 'projects_total', etc.
+  free_tier_limit INTEGER NOT NULL DEFAULT 0,
+  pro_tier_limit INTEGER NOT NULL DEFAULT -1, -- -1 means unlimited
+  team_tier_limit INTEGER NOT NULL DEFAULT -1,
+  description TEXT,
+  is_active BOOLEAN DEFAULT true,
+  created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);
+
+-- Master usage tracking table
+CREATE TABLE user_usage (
+  id SERIAL PRIMARY KEY,
+  user_id VARCHAR(255) NOT NULL REFERENCES users(id),
+  usage_type VARCHAR(50) NOT NULL, -- 'prompt', 'export', 'project_create', etc.
+  usage_date DATE NOT NULL DEFAULT CURRENT_DATE,
+  count INTEGER NOT NULL DEFAULT 1,
+  metadata JSONB, -- Store additional context (model used, export format, etc.)
+  created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  UNIQUE(user_id, usage_type, usage_date)
+);
+
+-- Detailed action log for analytics
+CREATE TABLE usage_events (
+  id SERIAL PRIMARY KEY,
+  user_id VARCHAR(255) NOT NULL REFERENCES users(id),
+  event_type VARCHAR(50) NOT NULL,
+  event_subtype VARCHAR(50), -- 'gpt-4', 'mp4-export', etc.
+  project_id UUID REFERENCES projects(id),
+  scene_id UUID,
+  tokens_used INTEGER,
+  credits_used INTEGER,
+  duration_ms INTEGER, -- How long the operation took
+  status VARCHAR(20) DEFAULT 'success', -- 'success', 'failed', 'cancelled'
+  error_message TEXT,
+  metadata JSONB,
+  created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);
+
+-- User subscription tiers
+CREATE TABLE user_subscriptions (
+  id SERIAL PRIMARY KEY,
+  user_id VARCHAR(255) NOT NULL REFERENCES users(id) UNIQUE,
+  tier VARCHAR(20) NOT NULL DEFAULT 'free', -- 'free', 'pro', 'team', 'enterprise'
+  stripe_customer_id VARCHAR(255),
+  stripe_subscription_id VARCHAR(255),
+  status VARCHAR(20) DEFAULT 'active',
+  started_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  expires_at TIMESTAMP,
+  metadata JSONB,
+  created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);
+
+-- Credits system for future flexibility
+CREATE TABLE user_credits (
+  id SERIAL PRIMARY KEY,
+  user_id VARCHAR(255) NOT NULL REFERENCES users(id),
+  balance INTEGER NOT NULL DEFAULT 0,
+  lifetime_earned INTEGER NOT NULL DEFAULT 0,
+  lifetime_spent INTEGER NOT NULL DEFAULT 0,
+  last_refill_at TIMESTAMP,
+  created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);
+
+-- Credit transactions log
+CREATE TABLE credit_transactions (
+  id SERIAL PRIMARY KEY,
+  user_id VARCHAR(255) NOT NULL REFERENCES users(id),
+  amount INTEGER NOT NULL, -- positive for credits, negative for debits
+  balance_after INTEGER NOT NULL,
+  transaction_type VARCHAR(50) NOT NULL, -- 'purchase', 'daily_refill', 'usage', 'refund'
+  description TEXT,
+  reference_id VARCHAR(255), -- stripe payment id, usage event id, etc.
+  metadata JSONB,
+  created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);
+
+-- Indexes for performance
+CREATE INDEX idx_user_usage_lookup ON user_usage(user_id, usage_type, usage_date);
+CREATE INDEX idx_usage_events_user_date ON usage_events(user_id, created_at);
+CREATE INDEX idx_usage_events_type ON usage_events(event_type, event_subtype);
+CREATE INDEX idx_credit_transactions_user ON credit_transactions(user_id, created_at);
+\set eve '00000000-0000-0000-0000-00000000000e'
+\set fay '00000000-0000-0000-0000-00000000000f'
+INSERT INTO users VALUES (:'eve'), (:'fay');
+INSERT INTO projects VALUES (:'project');
+INSERT INTO usage_limits_config (limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, description, is_active) VALUES
+  ('prompts_daily', 8, 80, 200, 'Prompts', true), ('exports_monthly', 6, -1, -1, 'Exports', NULL), ('storage_mb', 250, 5000, 9000, 'MB', true);
+INSERT INTO user_subscriptions (user_id, tier, stripe_customer_id, status, started_at, expires_at, metadata) VALUES
+  (:'eve', 'pro', 'cus_e', 'active', '2025-11-01 10:00', NULL, '{"source": "fair"}'),
+  (:'fay', 'team', NULL, 'cancelled', '2025-12-01', '2026-04-01', NULL);
+INSERT INTO usage_events (user_id, event_type, event_subtype, project_id, tokens_used, duration_ms, status, error_message, metadata, created_at) VALUES
+  (:'eve', 'prompt', 'gpt-4o', :'project', 100, 900, 'success', NULL, '{"hasImage": true}', '2026-01-05 10:00'),
+  (:'eve', 'prompt', 'gpt-4o', :'project', 0, 100, 'failed', 'timeout', NULL, '2026-01-05 10:01'),
+  (:'eve', 'prompt', 'gpt-4o', NULL, 150, 900, NULL, NULL, NULL, '2026-01-05 10:02'),
+  (:'eve', 'prompt', NULL, NULL, NULL, NULL, 'success', NULL, NULL, '2026-03-10 08:00'),
+  (:'eve', 'prompt', NULL, NULL, NULL, NULL, 'success', NULL, NULL, '2026-03-10 09:00'),
+  (:'fay', 'export', 'mp4', NULL, NULL, 5000, 'success', NULL, NULL, '2026-03-09 09:00');
+-- As many as there are events; fewer, because they were set back by hand; more (D2-1), and of a day without any
+INSERT INTO user_usage (user_id, usage_type, usage_date, count) VALUES
+  (:'eve', 'prompt', '2026-01-05', 2), (:'eve', 'prompt', '2026-03-10', 1), (:'fay', 'export', '2026-03-09', 4), (:'fay', 'web_search', '2026-02-01', 3);
+-- D2-13: several rows a user, and one payment twice
+INSERT INTO user_credits (user_id, balance, created_at) VALUES (:'eve', 120, '2026-01-01'), (:'eve', 0, '2026-01-02'), (:'fay', 50, '2026-01-03');
+INSERT INTO credit_transactions (user_id, amount, balance_after, transaction_type, description, reference_id, metadata, created_at) VALUES
+  (:'eve', 100, 100, 'purchase', 'A hundred', 'pi_9', '{"by": "card"}', '2026-01-01 12:00'), (:'eve', 50, 150, 'purchase', NULL, 'pi_9', NULL, '2026-01-01 12:05'),
+  (:'eve', -30, 120, 'usage', NULL, NULL, NULL, '2026-01-02 12:00');
+-- The same reference of another amount is an error of the ledger; a difference is one of the recipe: all is as before
+\! psql -X -q -d "$UT_DATABASE" -v schema=old -v from=old -f "$UT_RECIPE" 2>&1 | sed -n 's/^psql:.*: ERROR/ERROR/p'
+UPDATE credit_transactions SET amount = 100, balance_after = balance_after + 50 WHERE id = 2;
+UPDATE credit_transactions SET balance_after = balance_after + 50 WHERE id = 3;
+\! psql -X -q -d "$UT_DATABASE" -v schema=old -v from=old -f "$UT_RECIPE" 2>&1 | sed -n 's/^psql:.*: ERROR/ERROR/p'
+SELECT relname, relkind FROM pg_class WHERE relnamespace = 'old'::regnamespace AND relname ~ '^u' AND relkind = ANY ('{r,v}') ORDER BY 1;
+SELECT count(*) FROM meter.usage_events WHERE user_id = ANY (ARRAY[:'eve', :'fay']::uuid[]);
+SELECT max_usage FROM meter.usage_limits WHERE limit_type = 'prompts_daily';
+UPDATE credit_transactions SET reference_id = 'pi_10' WHERE id = 2;
+UPDATE user_credits SET balance = 170 WHERE id = 1;
+\unset users
+\unset role
+\unset server
+\set schema old
+\set from old
+\set ECHO none
+\i :recipe
+\set ECHO all
+\set ON_ERROR_STOP off
+SELECT relname, relkind FROM pg_class WHERE relnamespace = 'old'::regnamespace AND relname ~ '^u' AND relkind = ANY ('{r,v}') ORDER BY 1;
+SELECT limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, description, is_active, usage_type FROM usage_limits_config
+ WHERE limit_type IN (SELECT limit_type FROM usage_limits_config_before) ORDER BY 1;
+SELECT right(user_id::text, 1), tier, stripe_customer_id, status, started_at, expires_at, metadata FROM user_subscriptions WHERE user_id = ANY (ARRAY[:'eve', :'fay']::uuid[]) ORDER BY 1;
+SELECT right(user_id::text, 1), event_type, event_subtype, project_id = :'project', tokens_used, duration_ms, status, error_message, metadata, created_at, quantity
+  FROM usage_events WHERE user_id = ANY (ARRAY[:'eve', :'fay']::uuid[]) ORDER BY id;
+SELECT right(user_id::text, 1), usage_type, usage_date, count FROM user_usage WHERE user_id = ANY (ARRAY[:'eve', :'fay']::uuid[]) ORDER BY 1, 2, 3;
+SELECT right(user_id::text, 1), amount, balance_after, transaction_type, description, reference_id, metadata, created_at FROM credit_transactions
+ WHERE user_id = ANY (ARRAY[:'eve', :'fay']::uuid[]) ORDER BY user_id, id;
+SELECT right(user_id::text, 1), balance FROM user_credits WHERE user_id = ANY (ARRAY[:'eve', :'fay']::uuid[]) ORDER BY 1;
+SHOW usage_tracking.clock;
+SELECT check_action_allowed(:'eve', 'generate_scene') -> 'current', check_action_allowed(:'fay', 'exports_monthly') -> 'current';
+SELECT * FROM meter.reconcile_usage();
+
+\c :olddb
+DROP DATABASE regress_ut_tiers;
+DROP ROLE regress_ut_tiers_user;
+DROP ROLE regress_ut_tiers_server;
