@@ -49,13 +49,13 @@ CREATE VIEW :"schema".usage_events WITH (security_invoker = true, security_barri
       FROM :usage.usage_events AS e WHERE e.status <> 'correction';
 COMMENT ON VIEW :"schema".usage_events IS 'Every use and failure; an INSERT records one, and settles the reservation it names';
 CREATE VIEW :"schema".user_subscriptions WITH (security_invoker = true, security_barrier = true) AS
-    SELECT hashtextextended(s.user_id::text, 0) AS id, s.user_id, s.plan AS tier, s.stripe_customer_id, s.stripe_subscription_id,
+    SELECT hashtextextended(s.user_id::text, 0) AS id, s.user_id,
+           COALESCE(s.plan, current_setting('usage_tracking.default_plan')) AS tier, s.stripe_customer_id, s.stripe_subscription_id,
            s.status, s.started_at, s.expires_at, s.metadata, s.started_at AS created_at,
            (SELECT max(c.changed_at) FROM :usage.usage_changes AS c
              WHERE c.user_id = s.user_id AND c.table_name = 'user_subscriptions') AS updated_at
       FROM :usage.user_subscriptions AS s;
-COMMENT ON VIEW :"schema".user_subscriptions IS 'The one subscription of each user; tier is NULL if he has none of his own';
-ALTER VIEW :"schema".user_subscriptions ALTER tier SET DEFAULT 'free';
+COMMENT ON VIEW :"schema".user_subscriptions IS 'The one subscription of each user; an INSERT takes the place of what there was';
 CREATE VIEW :"schema".user_credits WITH (security_invoker = true, security_barrier = true) AS
     SELECT hashtextextended(c.user_id::text, 0) AS id, c.* FROM :usage.user_credits AS c;
 COMMENT ON VIEW :"schema".user_credits IS 'The credits of each user you may see, one row each';
@@ -63,7 +63,7 @@ CREATE VIEW :"schema".credit_transactions WITH (security_invoker = true, securit
     SELECT t.* FROM :usage.credit_transactions AS t;
 COMMENT ON VIEW :"schema".credit_transactions IS 'Whatever changed the credits of each user you may see';
 
--- A column that an INSERT does not name is NULL, and leaves what is there. A new limit's name tells its window and its type.
+-- Of a limit that is there, an INSERT changes only what it names. The name of a new one tells its window and its type.
 CREATE FUNCTION :"schema"._write() RETURNS trigger LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, :usage, pg_temp AS $$
 DECLARE
@@ -75,6 +75,17 @@ BEGIN
             status => COALESCE(NEW.status, 'success'), event_subtype => NEW.event_subtype, duration_ms => NEW.duration_ms,
             error_message => NEW.error_message, resource_id => NEW.scene_id::text, parent_resource_id => NEW.project_id::text,
             metadata => NEW.metadata, occurred_at => NEW.created_at, idempotency_key => 'reservation ' || NEW.reservation_id);
+        RETURN NEW;
+    ELSIF TG_TABLE_NAME = 'user_subscriptions' THEN
+        NEW.started_at := COALESCE(NEW.started_at, NEW.created_at, _usage_now());
+        INSERT INTO user_subscriptions AS s (user_id, plan, status, started_at, anchor, expires_at, stripe_customer_id,
+                                             stripe_subscription_id, metadata)
+        VALUES (NEW.user_id, COALESCE(NEW.tier, 'free'), COALESCE(NEW.status, 'active'), NEW.started_at, NEW.started_at,
+                NEW.expires_at, NEW.stripe_customer_id, NEW.stripe_subscription_id, COALESCE(NEW.metadata, '{}'))
+        ON CONFLICT (user_id) DO UPDATE
+           SET plan = CASE WHEN NEW.tier IS DISTINCT FROM OLD.tier THEN EXCLUDED.plan ELSE s.plan END, status = EXCLUDED.status,
+               started_at = EXCLUDED.started_at, expires_at = EXCLUDED.expires_at, metadata = EXCLUDED.metadata,
+               stripe_customer_id = EXCLUDED.stripe_customer_id, stripe_subscription_id = EXCLUDED.stripe_subscription_id;
         RETURN NEW;
     ELSIF TG_OP = 'DELETE' THEN
         DELETE FROM usage_limits AS l WHERE l.limit_type = OLD.limit_type;
@@ -103,6 +114,7 @@ $$;
 COMMENT ON FUNCTION :"schema"._write() IS 'Trigger: does by functions of the extension what a write to a view means';
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE OR DELETE ON :"schema".usage_limits_config
     FOR EACH ROW EXECUTE FUNCTION :"schema"._write();
+CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON :"schema".user_subscriptions FOR EACH ROW EXECUTE FUNCTION :"schema"._write();
 CREATE TRIGGER write INSTEAD OF INSERT ON :"schema".usage_events FOR EACH ROW EXECUTE FUNCTION :"schema"._write();
 
 CREATE VIEW :"schema".usage_actions (action, checks, shown_as) WITH (security_invoker = true) AS VALUES
@@ -165,12 +177,10 @@ SELECT set_config(s.name, s.value, true)
 INSERT INTO :"schema".usage_limits_config (limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, description, is_active)
 SELECT limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, description, COALESCE(is_active, false)
   FROM :"from".usage_limits_config_before ORDER BY id;
-INSERT INTO :"schema".user_subscriptions (user_id, tier, stripe_customer_id, stripe_subscription_id, status, started_at, expires_at, metadata)
+INSERT INTO :"schema".user_subscriptions (user_id, tier, stripe_customer_id, stripe_subscription_id, status, started_at,
+                                          expires_at, metadata)
 SELECT CAST(user_id AS :user_id), tier, stripe_customer_id, stripe_subscription_id, COALESCE(status, 'active'),
-       COALESCE(started_at, created_at), expires_at, COALESCE(metadata, '{}') FROM :"from".user_subscriptions_before
-    ON CONFLICT (user_id) DO UPDATE SET (tier, stripe_customer_id, stripe_subscription_id, status, started_at, expires_at, metadata)
-     = ROW(EXCLUDED.tier, EXCLUDED.stripe_customer_id, EXCLUDED.stripe_subscription_id, EXCLUDED.status, EXCLUDED.started_at,
-           EXCLUDED.expires_at, EXCLUDED.metadata);
+       COALESCE(started_at, created_at), expires_at, metadata FROM :"from".user_subscriptions_before ORDER BY id;
 SELECT :usage.define_usage_type(t.usage_type)
   FROM (SELECT usage_type FROM :"from".user_usage_before UNION SELECT event_type FROM :"from".usage_events_before) AS t
  WHERE t.usage_type NOT IN (SELECT usage_type FROM :usage.usage_types) \g /dev/null

@@ -87,9 +87,11 @@ UPDATE usage_limits_config SET pro_tier_limit = -2 WHERE limit_type = 'prompts_d
 
 -- Subscriptions. D2-8: a tier that is none is refused
 INSERT INTO user_subscriptions (user_id, tier, stripe_customer_id, expires_at)
-VALUES (:'bob', 'pro', 'cus_7', '2026-03-20') ON CONFLICT (user_id) DO UPDATE SET tier = EXCLUDED.tier, stripe_customer_id = EXCLUDED.stripe_customer_id, expires_at = EXCLUDED.expires_at;
+VALUES (:'bob', 'pro', 'cus_7', '2026-03-20');
 UPDATE user_subscriptions SET tier = 'por' WHERE user_id = :'cat';
-UPDATE user_subscriptions SET tier = 'enterprise' WHERE user_id = :'cat';
+UPDATE user_subscriptions SET tier = 'enterprise', updated_at = now() WHERE user_id = :'cat';
+UPDATE user_subscriptions SET metadata = '{"seats": 3}' WHERE user_id = :'ann';
+SELECT plan, metadata FROM meter.user_subscriptions WHERE user_id = :'ann';
 SELECT right(user_id::text, 1), tier, status, stripe_customer_id, started_at, expires_at, metadata, created_at, updated_at FROM user_subscriptions ORDER BY user_id;
 
 -- trackUsage: an INSERT. D2-1: with a subtype. D2-12: what failed is told, and counts where it is to
