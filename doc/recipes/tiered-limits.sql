@@ -31,9 +31,9 @@ CREATE VIEW :"schema".usage_limits_config WITH (security_invoker = true, securit
 COMMENT ON VIEW :"schema".usage_limits_config IS 'Every limit with what each tier allows; -1 is unlimited';
 CREATE VIEW :"schema".user_usage WITH (security_invoker = true, security_barrier = true) AS
     SELECT hashtextextended(concat_ws('/', u.user_id, d.usage_type, d.period), 0) AS id, u.user_id, d.usage_type,
-           d.period AS usage_date, sum(d.quantity) FILTER (WHERE d.status = 'success') AS count,
-           jsonb_build_object('tokens', sum(d.tokens), 'failed', sum(CASE d.status WHEN 'failed' THEN d.events ELSE 0 END)) AS metadata,
-           d.period::timestamp AT TIME ZONE current_setting('usage_tracking.time_zone') AS created_at
+           d.period AS usage_date, sum(d.quantity) FILTER (WHERE d.status = 'success') AS count, jsonb_build_object(
+               'tokens', sum(d.tokens), 'failed', sum(CASE d.status WHEN 'failed' THEN d.events ELSE 0 END)) AS metadata,
+           d.period::timestamp AT TIME ZONE COALESCE(current_setting('usage_tracking.time_zone', true), 'UTC') AS created_at
       FROM (SELECT :usage.current_user_id() AS user_id WHERE NOT (SELECT :usage._sees_all_users())
              UNION ALL SELECT s.user_id FROM :usage.user_subscriptions AS s WHERE (SELECT :usage._sees_all_users())) AS u
      CROSS JOIN LATERAL :usage.get_user_aggregations(u.user_id, 'day', '0001-01-01', '9999-12-31') AS d
@@ -42,16 +42,17 @@ CREATE VIEW :"schema".user_usage WITH (security_invoker = true, security_barrier
 COMMENT ON VIEW :"schema".user_usage IS 'How often each user you may see used each type on each day, with success';
 CREATE VIEW :"schema".usage_events WITH (security_invoker = true, security_barrier = true) AS
     SELECT e.id, e.user_id, e.usage_type AS event_type, e.event_subtype,
-           CASE WHEN e.parent_resource_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){4}[0-9a-f]{8}$' THEN e.parent_resource_id::uuid END AS project_id,
-           CASE WHEN e.resource_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){4}[0-9a-f]{8}$' THEN e.resource_id::uuid END AS scene_id,
+           CASE WHEN e.parent_resource_id ~ u.pattern THEN e.parent_resource_id::uuid END AS project_id,
+           CASE WHEN e.resource_id ~ u.pattern THEN e.resource_id::uuid END AS scene_id,
            e.tokens AS tokens_used, e.credits_used, e.duration_ms, e.status, e.error_message, e.metadata,
            e.occurred_at AS created_at, e.quantity, NULL::bigint AS reservation_id
-      FROM :usage.usage_events AS e WHERE e.status <> 'correction';
+      FROM :usage.usage_events AS e, (VALUES ('^[0-9a-f]{8}(-[0-9a-f]{4}){4}[0-9a-f]{8}$')) AS u (pattern)
+     WHERE e.status <> 'correction';
 COMMENT ON VIEW :"schema".usage_events IS 'Every use and failure; an INSERT records one, and settles the reservation it names';
 CREATE VIEW :"schema".user_subscriptions WITH (security_invoker = true, security_barrier = true) AS
     SELECT hashtextextended(s.user_id::text, 0) AS id, s.user_id,
-           COALESCE(s.plan, current_setting('usage_tracking.default_plan')) AS tier, s.stripe_customer_id, s.stripe_subscription_id,
-           s.status, s.started_at, s.expires_at, s.metadata, s.started_at AS created_at,
+           COALESCE(s.plan, current_setting('usage_tracking.default_plan', true), 'free') AS tier, s.stripe_customer_id,
+           s.stripe_subscription_id, s.status, s.started_at, s.expires_at, s.metadata, s.started_at AS created_at,
            (SELECT max(c.changed_at) FROM :usage.usage_changes AS c
              WHERE c.user_id = s.user_id AND c.table_name = 'user_subscriptions') AS updated_at
       FROM :usage.user_subscriptions AS s;
@@ -91,7 +92,8 @@ BEGIN
         DELETE FROM usage_limits AS l WHERE l.limit_type = OLD.limit_type;
         RETURN OLD;
     END IF;
-    UPDATE usage_limits AS l SET limit_type = NEW.limit_type WHERE l.limit_type = OLD.limit_type AND l.limit_type <> NEW.limit_type;
+    UPDATE usage_limits AS l SET limit_type = NEW.limit_type
+     WHERE l.limit_type = OLD.limit_type AND NEW.limit_type <> OLD.limit_type;
     IF NOT EXISTS (SELECT FROM usage_limits AS l WHERE l.limit_type = NEW.limit_type) THEN
         base := regexp_replace(NEW.limit_type, '_(hourly|daily|weekly|monthly|yearly|total|mb)$', '');
         PERFORM define_usage_limit(NEW.limit_type, COALESCE(NEW.usage_type,
@@ -130,9 +132,10 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE BEGIN ATOMIC
            || CASE WHEN d.allowed THEN '{}' ELSE jsonb_build_object('code', 'TOO_MANY_REQUESTS', 'cause', j.cause, 'message',
                   format('You''ve reached your %s limit (%s/%s).%s', COALESCE(d.limit_type, 'credits'), d.used, d.max_usage,
                          ' Resets at ' || d.reset_at || '.')) END
-      FROM :usage.check_usage_limit($1, COALESCE((SELECT a.checks FROM :"schema".usage_actions AS a WHERE a.action = $2), $2)) AS d
-     CROSS JOIN LATERAL (SELECT jsonb_build_object('limitType', d.limit_type, 'current', COALESCE(d.used, 0), 'limit', d.max_usage,
-                                    'resetAt', d.reset_at), d.reset_at - :usage._usage_now()) AS j (cause, "left");
+      FROM :usage.check_usage_limit($1, COALESCE(
+               (SELECT a.checks FROM :"schema".usage_actions AS a WHERE a.action = $2), $2)) AS d
+     CROSS JOIN LATERAL (SELECT d.reset_at - :usage._usage_now(), jsonb_build_object('limitType', d.limit_type,
+               'current', COALESCE(d.used, 0), 'limit', d.max_usage, 'resetAt', d.reset_at)) AS j ("left", cause);
 END;
 COMMENT ON FUNCTION :"schema".check_action_allowed(:user_id, text) IS
 'How a user stands under the limits of an action, of a type, or under one limit, and what to tell him if he may not';
@@ -171,6 +174,7 @@ GRANT SELECT, INSERT ON :"schema".usage_events TO :"server";
 \if :{?from}
 -- Moving in. What was counted counts: of a day's successes as many as user_usage says; what it has beyond them gets an event.
 \if :{?zone} \else \set zone UTC \endif
+SELECT current_setting('usage_tracking.time_zone') AS days_of FROM :usage._usage_now() \gset
 SELECT set_config(s.name, s.value, true)
   FROM (VALUES ('TimeZone', :'zone'), ('usage_tracking.max_event_age', '24000d'), ('usage_tracking.credits_enabled', 'off'),
                ('usage_tracking.credit_refills', ''), ('usage_tracking.alert_thresholds', '')) AS s (name, value) \g /dev/null
@@ -186,16 +190,16 @@ SELECT :usage.define_usage_type(t.usage_type)
  WHERE t.usage_type NOT IN (SELECT usage_type FROM :usage.usage_types) \g /dev/null
 INSERT INTO :"schema".usage_events (user_id, event_type, event_subtype, project_id, scene_id, tokens_used, duration_ms, status,
                                     error_message, metadata, created_at, quantity)
-SELECT CAST(e.user_id AS :user_id), e.event_type, e.event_subtype, e.project_id, e.scene_id, e.tokens_used, e.duration_ms, e.status,
-       e.error_message, e.metadata, e.created_at, CASE WHEN e.status <> 'success' OR e.n <= u.count THEN 1 ELSE 0 END
-  FROM (SELECT b.*, d.day, row_number() OVER (PARTITION BY b.user_id, b.event_type, d.day, COALESCE(b.status, 'success') ORDER BY b.id) AS n
+SELECT CAST(e.user_id AS :user_id), e.event_type, e.event_subtype, e.project_id, e.scene_id, e.tokens_used, e.duration_ms,
+       e.outcome, e.error_message, e.metadata, e.created_at, CASE WHEN e.outcome <> 'success' OR e.n <= u.count THEN 1 ELSE 0 END
+  FROM (SELECT b.*, d.*, row_number() OVER (PARTITION BY b.user_id, b.event_type, d.day, d.outcome ORDER BY b.id) AS n
           FROM :"from".usage_events_before AS b, LATERAL (
-               SELECT (b.created_at::timestamptz AT TIME ZONE current_setting('usage_tracking.time_zone'))::date) AS d (day)) AS e
+               SELECT (b.created_at::timestamptz AT TIME ZONE :'days_of')::date, COALESCE(b.status, 'success')) AS d (day, outcome)) AS e
   LEFT JOIN :"from".user_usage_before AS u ON (u.user_id, u.usage_type, u.usage_date) = (e.user_id, e.event_type, e.day)
  ORDER BY e.id;
 INSERT INTO :"schema".usage_events (user_id, event_type, event_subtype, created_at, quantity)
-SELECT CAST(u.user_id AS :user_id), u.usage_type, 'moved_in',
-       u.usage_date::timestamp AT TIME ZONE current_setting('usage_tracking.time_zone'), u.count - COALESCE(v.count, 0)
+SELECT CAST(u.user_id AS :user_id), u.usage_type, 'moved_in', u.usage_date::timestamp AT TIME ZONE :'days_of',
+       u.count - COALESCE(v.count, 0)
   FROM :"from".user_usage_before AS u LEFT JOIN :"schema".user_usage AS v
     ON (v.user_id, v.usage_type, v.usage_date) = (CAST(u.user_id AS :user_id), u.usage_type, u.usage_date)
  WHERE u.count > COALESCE(v.count, 0) ORDER BY u.id;
@@ -208,31 +212,35 @@ SELECT set_config('usage_tracking.clock', t.created_at::timestamptz::text, true)
   FROM (SELECT b.user_id, b.amount, b.transaction_type, b.reference_id, b.description, b.metadata, b.created_at, b.id
           FROM :"from".credit_transactions_before AS b
          UNION ALL
-        SELECT c.user_id, sum(c.balance) - COALESCE(max(b.sum), 0), 'moved_in', NULL, NULL, NULL, LEAST(min(c.created_at), max(b.min)), 0
+        SELECT c.user_id, sum(c.balance) - COALESCE(max(b.sum), 0), 'moved_in', NULL, NULL, NULL,
+               LEAST(min(c.created_at), max(b.min)), 0
           FROM :"from".user_credits_before AS c LEFT JOIN (SELECT user_id, sum(amount), min(created_at)
                  FROM :"from".credit_transactions_before GROUP BY 1) AS b USING (user_id)
          GROUP BY c.user_id HAVING sum(c.balance) <> COALESCE(max(b.sum), 0)
          ORDER BY created_at, id) AS t \g /dev/null
 -- Nothing of this stays unless every view shows what its table did, but for some columns and for what moving in added.
 SELECT format($f$DO $do$ DECLARE odd jsonb; BEGIN
-    WITH was AS (SELECT %1$L || jsonb_strip_nulls(to_jsonb(jsonb_populate_record(NULL::%2$I.%3$I, to_jsonb(b)))) - %4$L::text[] AS r
-                   FROM (%5$s) AS b),
+    WITH was AS (SELECT %1$L || jsonb_strip_nulls(to_jsonb(jsonb_populate_record(NULL::%2$I.%3$I, to_jsonb(b)))) - %4$L::text[]
+                     AS r FROM (%5$s) AS b),
          now AS (SELECT v.r FROM (SELECT jsonb_strip_nulls(to_jsonb(v)) - %4$L::text[] AS r FROM %2$I.%3$I AS v) AS v
                   WHERE v.r ->> %6$L IN (SELECT was.r ->> %6$L FROM was)
                     AND concat(v.r ->> 'event_subtype', v.r ->> 'transaction_type') <> 'moved_in')
-    SELECT d.r INTO odd FROM ((TABLE was EXCEPT ALL TABLE now) UNION ALL (TABLE now EXCEPT ALL TABLE was)) AS d ORDER BY d.r LIMIT 1;
+    SELECT d.r INTO odd FROM ((TABLE was EXCEPT ALL TABLE now) UNION ALL (TABLE now EXCEPT ALL TABLE was)) AS d
+     ORDER BY d.r LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING MESSAGE = 'view "%3$s" would not show what the table did', DETAIL = odd;
     END IF;
-END $do$ $f$, t.defaults, :'schema', t.name, t.without, COALESCE(t.query, format('TABLE %I.%I', :'from', t.name || '_before')), t.key)
+END $do$ $f$, t.defaults, :'schema', t.name, t.without,
+              COALESCE(t.query, format('TABLE %I.%I', :'from', t.name || '_before')), t.key)
   FROM (VALUES
-    ('usage_limits_config', '{id,created_at,updated_at,enterprise_tier_limit,usage_type}', 'limit_type', '{"is_active": false}', NULL),
-    ('user_subscriptions', '{id,created_at,updated_at}', 'user_id', '{"status": "active", "metadata": {}}', NULL),
-    ('usage_events', '{id,quantity}', 'user_id', '{"status": "success", "tokens_used": 0}', NULL),
-    ('user_usage', '{id,metadata,created_at}', 'user_id', '{}', NULL),
-    ('credit_transactions', '{id}', 'user_id', '{}', NULL),
-    ('user_credits', '{id,lifetime_earned,lifetime_spent,last_refill_at,created_at,updated_at,held,overdraft,next_refill_at}', 'user_id', '{}',
+    ('usage_limits_config', 'limit_type', '{"is_active": false}', '{id,created_at,updated_at,enterprise_tier_limit,usage_type}', NULL),
+    ('user_subscriptions', 'user_id', '{"status": "active", "metadata": {}}', '{id,created_at,updated_at}', NULL),
+    ('usage_events', 'user_id', '{"status": "success", "tokens_used": 0}', '{id,quantity}', NULL),
+    ('user_usage', 'user_id', '{}', '{id,metadata,created_at}', NULL),
+    ('credit_transactions', 'user_id', '{}', '{id}', NULL),
+    ('user_credits', 'user_id', '{}',
+     '{id,lifetime_earned,lifetime_spent,last_refill_at,created_at,updated_at,held,overdraft,next_refill_at}',
      format('SELECT user_id, sum(balance) AS balance FROM %I.user_credits_before GROUP BY 1 HAVING sum(balance) <> 0', :'from'))
-  ) AS t (name, without, key, defaults, query) \gexec
+  ) AS t (name, key, defaults, without, query) \gexec
 \endif
 COMMIT;

@@ -275,6 +275,9 @@ SELECT * FROM meter.reconcile_usage();
 \setenv UT_RECIPE :recipe
 \setenv PGOPTIONS '-c usage_tracking.clock=2026-03-10T12:00Z'
 \! psql -X -q -d "$UT_DATABASE" -v schema=app -f "$UT_RECIPE" 2>&1 | sed -n 's/^psql:.*: ERROR/ERROR/p'
+-- What is shown does not hang on whether the session has loaded the library
+\! psql -X -q -A -t -d "$UT_DATABASE" -c "SELECT count(tier) FROM app.user_subscriptions" 2>&1
+\! psql -X -q -A -t -d "$UT_DATABASE" -c "SELECT sum(count) FROM app.user_usage WHERE usage_type = 'api_call'" 2>&1
 
 -- Moving in: the tables as they were printed, with rows that contradict one another
 CREATE SCHEMA old;
