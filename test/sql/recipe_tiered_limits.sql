@@ -196,10 +196,13 @@ SET usage_tracking.clock = '2026-03-10 12:00+00';
 -- getUserStats
 SELECT s -> 'daily', s -> 'totals', jsonb_array_length(s -> 'recentEvents'), s #> '{recentEvents,0,usage_type}' FROM meter.get_user_stats(:'bob', 30) AS s;
 
--- D2-15: when a type was used last, and failures of few events, with their number
-SELECT right(user_id::text, 1), sum(count), max(u.usage_date), (SELECT max(e.created_at) FROM usage_events AS e WHERE e.user_id = u.user_id AND e.event_type = 'export')
-  FROM user_usage AS u WHERE usage_type = 'export' GROUP BY user_id ORDER BY 2 DESC;
-SELECT event_type, event_subtype, count(*), count(*) FILTER (WHERE status = 'failed'), avg(duration_ms)::integer FROM usage_events WHERE status <> 'success' OR event_subtype IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2;
+-- D2-15: top users with their last use, a window of the days that are shown; the funnel begins with who registered and
+-- has an order; failures of few events, with their number
+INSERT INTO usage_events (user_id, event_type) VALUES (:'ann', 'project_create');
+SELECT right(user_id::text, 1), uses, last_used FROM meter.get_top_users('export', 30) AS t;
+SELECT day, usage_type, events, failed, unique_users FROM meter.get_usage_trends(30) WHERE events > 0;
+SELECT step, name, users, percent FROM meter.get_conversion_funnel('{project_create,prompt,export}', 30);
+SELECT usage_type, event_subtype, events, failed, error_rate, is_small_sample FROM meter.get_error_rates(7, 'subtype') WHERE event_subtype IS NOT NULL;
 
 -- Credits, D2-13: one row a user; a webhook that comes twice pays once; the balance is computed, and not below zero
 SELECT meter.grant_credits(:'ann', 100, reference_id => 'pi_1') = meter.grant_credits(:'ann', 100, reference_id => 'pi_1');
@@ -218,6 +221,8 @@ SET LOCAL usage_tracking.enforce_limits = off;
 SELECT d.allowed, d.reason FROM meter.consume_usage(:'dan', 'prompt', 9) AS d;
 SET LOCAL usage_tracking.enabled = off;
 SELECT d.allowed, d.reason, d.id FROM meter.consume_usage(:'dan', 'prompt', 9) AS d;
+SET LOCAL usage_tracking.analytics_enabled = off;
+SELECT count(*) FROM meter.get_usage_trends(30);
 ROLLBACK;
 BEGIN;
 SET LOCAL usage_tracking.credits_enabled = on;
@@ -243,7 +248,8 @@ UPDATE usage_limits_config SET free_tier_limit = 1000;
 INSERT INTO usage_limits_config (limit_type, free_tier_limit) VALUES ('prompts_daily', 1000);
 UPDATE user_subscriptions SET tier = 'enterprise';
 INSERT INTO usage_events (user_id, event_type, quantity) VALUES (:'ann', 'prompt', -5);
-SELECT meter.get_usage_totals();
+SELECT * FROM meter.get_top_users('prompt', 30);
+SELECT meter.admin_dashboard(30);
 RESET ROLE;
 RESET usage_tracking.user_id;
 SET ROLE regress_ut_tiers_server;
