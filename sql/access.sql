@@ -21,7 +21,7 @@ BEGIN ATOMIC
                     'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
                     'get_usage_totals', 'get_top_users', 'get_usage_trends', 'get_conversion_funnel', 'get_error_rates',
                     'get_cost_breakdown', 'get_unit_costs', 'get_cost_forecast', 'get_users_near_limit',
-                    'user_dashboard', 'admin_dashboard',
+                    'user_dashboard', 'admin_dashboard', 'visible_users',
                     'set_credit_cost', 'set_credit_refill', 'set_credit_overdraft', 'grant_credits', 'spend_credits', 'refund_credits',
                     'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
                     'set_stripe_price', 'stripe_meter_events',

@@ -13,6 +13,20 @@ AS 'MODULE_PATHNAME', 'ut_usage_of_user';
 COMMENT ON FUNCTION @extschema@._usage_of_user(@user_id@) IS
 'Internal: every limit of one user as it stands; read view user_usage instead';
 
+CREATE FUNCTION @extschema@.visible_users() RETURNS SETOF @user_id@
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED ROWS 1000
+BEGIN ATOMIC
+    SELECT me.user_id
+      FROM (SELECT @extschema@.current_user_id() AS user_id) AS me
+     WHERE me.user_id IS NOT NULL AND NOT (SELECT @extschema@._sees_all_users())
+     UNION ALL
+    SELECT s.user_id
+      FROM @extschema@.user_subscriptions AS s
+     WHERE (SELECT @extschema@._sees_all_users());
+END;
+COMMENT ON FUNCTION @extschema@.visible_users() IS
+'The users whose usage the caller may see: himself, or for admins and servers everybody; to build views on';
+
 CREATE VIEW @extschema@.user_usage WITH (security_invoker = true, security_barrier = true) AS
     SELECT u.user_id, w.limit_type, w.usage_type, w.measure, w.used, w.held, w.max_usage, w.remaining, w.percent,
            w.window_start, w.reset_at, w.enforcement, w.is_enforced, w.plan

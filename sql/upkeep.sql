@@ -433,3 +433,37 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.usage_maintenance(integer) IS
 'Does the most urgent upkeep in bounded steps, and says what it did and what is left: deleted users, rows that nobody asks for any more, sums by day, retention, partitions, rights; what is in use is left for a later call';
+
+/* ---- moving in ---- */
+
+/* Both as the caller: it is no more than he could ask himself. */
+CREATE FUNCTION @extschema@.prove_same_rows(was text, now text, what text DEFAULT 'rows') RETURNS bigint
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    compared  bigint;
+    different jsonb;
+    side      text;
+BEGIN
+    IF was IS NULL OR now IS NULL OR what IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = format('argument "%s" must not be null', CASE WHEN was IS NULL THEN 'was' WHEN now IS NULL THEN 'now' ELSE 'what' END);
+    END IF;
+    EXECUTE format($sql$
+        WITH old AS MATERIALIZED (SELECT to_jsonb(o) AS row FROM (%s) AS o),
+             new AS MATERIALIZED (SELECT to_jsonb(n) AS row FROM (%s) AS n),
+             difference AS ((SELECT 'no longer' AS side, d.row FROM (TABLE old EXCEPT ALL TABLE new) AS d LIMIT 1)
+                             UNION ALL (SELECT 'only now', d.row FROM (TABLE new EXCEPT ALL TABLE old) AS d LIMIT 1))
+        SELECT (SELECT count(*) FROM old), d.side, d.row FROM (VALUES (1)) AS one (row) LEFT JOIN difference AS d ON true LIMIT 1 $sql$, was, now)
+       INTO compared, side, different;
+    IF side IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'data_exception',
+            MESSAGE = format('%s would not be what they were', what),
+            DETAIL = format('This one is there %s: %s', side, different);
+    END IF;
+    RETURN compared;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.prove_same_rows(text, text, text) IS
+'Compares what two queries return, in whatever order; a difference is an error, which undoes what was moved';

@@ -128,11 +128,14 @@ statement_prepare(Statement *statement)
 		SPI_freeplan(stale);
 }
 
+#define MUCH_MEMORY 32768		/* kB */
+
 /*
  * Nearly every statement of ours finds its few rows by an index.  A plan kept from
  * the time when the tables were empty would scan them whole, so while a plan is
  * made the other ways are closed; the plan then suits tables of any size.  Where
- * much is read, all ways are open but compiling, which takes longer than it saves.
+ * much is read, all ways are open but compiling, which takes longer than it saves,
+ * and a row for each of some hundred thousand users is to stay in memory.
  */
 static int
 steer_planner(bool reads_much)
@@ -144,6 +147,9 @@ steer_planner(bool reads_much)
 
 	for (int i = 0; i < (reads_much ? 1 : lengthof(closed)); i++)
 		(void) set_config_option(closed[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	if (reads_much && work_mem < MUCH_MEMORY)
+		(void) set_config_option("work_mem", CppAsString2(MUCH_MEMORY), PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	return nest;
 }
