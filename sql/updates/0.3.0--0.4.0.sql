@@ -24,4 +24,7 @@ SELECT @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
 @new reports_dashboard@
 @new reports_page@
 
+@new users get_user_roles@
+
 @changed access _audience@
+@changed access usage_security_check@
