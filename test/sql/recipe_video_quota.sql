@@ -40,7 +40,7 @@ SET search_path = app;
 
 -- What there is: the seed's columns; times have a zone (D0-14); policies on the tables behind the views; D0-4: no function for everybody
 SELECT c.relname, c.relkind, a.attname, format_type(a.atttypid, NULL) FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
- WHERE c.relnamespace = 'app'::regnamespace ORDER BY c.relname, a.attnum;
+ WHERE c.relnamespace = 'app'::regnamespace AND a.attname <> 'id' ORDER BY c.relname, a.attnum;
 SELECT p.proname, p.prosecdef, has_function_privilege('regress_ut_other', p.oid, 'EXECUTE') FROM pg_proc AS p WHERE p.pronamespace = 'app'::regnamespace ORDER BY 1;
 SELECT p.polrelid::regclass, p.polname, p.polcmd FROM pg_policy AS p WHERE p.polname <> 'own_or_all' ORDER BY 1, 2;
 SELECT * FROM "My Usage".usage_security_check();
