@@ -75,10 +75,12 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path =
 DECLARE
     wrong bigint := attach_usage_tally('presets', 'id', 'usage_count', 'preset_usage', 'preset_id',
         last_used_column => 'last_used_at', used_at_column => 'created_at', user_column => 'user_id');
+    made  name := (SELECT max(t.tgname) FROM pg_trigger AS t WHERE t.tgrelid = 'preset_usage'::regclass
+                      AND t.tgfoid = '_count_tally'::regproc AND t.tgname ~ '^usage_tally_insert_');
 BEGIN
-    EXECUTE format('ALTER TRIGGER %I ON preset_usage RENAME TO trigger_auto_increment_preset_usage_count',
-                   (SELECT t.tgname FROM pg_trigger AS t WHERE t.tgrelid = 'preset_usage'::regclass
-                       AND t.tgfoid = '_count_tally'::regproc AND t.tgtype::integer & 4 <> 0 ORDER BY t.oid DESC LIMIT 1));
+    IF made IS NOT NULL THEN
+        EXECUTE format('ALTER TRIGGER %I ON preset_usage RENAME TO trigger_auto_increment_preset_usage_count', made);
+    END IF;
     RETURN wrong;
 END $$;
 COMMENT ON FUNCTION auto_increment_preset_usage_count() IS

@@ -138,6 +138,15 @@ SELECT * FROM preset_usage ORDER BY created_at DESC LIMIT 10;
 SELECT :ROW_COUNT;
 SELECT * FROM usage.usage_security_check();
 
+-- A pause: dropped and made again, it has counted what came meanwhile
+SELECT auto_increment_preset_usage_count();
+DROP TRIGGER trigger_auto_increment_preset_usage_count ON preset_usage;
+INSERT INTO preset_usage (preset_id, user_id, usage_type) VALUES (:'landscape', :'bob', 'use');
+SELECT auto_increment_preset_usage_count();
+DELETE FROM preset_usage WHERE ctid = (SELECT max(ctid) FROM preset_usage);
+:counts;
+SELECT t.tgname FROM pg_trigger AS t WHERE t.tgrelid = 'preset_usage'::regclass AND NOT t.tgisinternal ORDER BY 1;
+
 -- Rollback: nothing of ours counts any more
 DROP TRIGGER IF EXISTS trigger_auto_increment_preset_usage_count ON preset_usage;
 DROP FUNCTION IF EXISTS auto_increment_preset_usage_count();
