@@ -2,6 +2,7 @@
 
 @new users _email_of@
 @new users _registered_users@
+@new users get_user_roles@
 
 /* rollups: a row a month of each user, for questions about all of them */
 CREATE INDEX usage_aggregations_day ON @extschema@.usage_aggregations USING brin (day) WITH (autosummarize = on, pages_per_range = 32);
@@ -23,8 +24,6 @@ SELECT @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
 @new reports_analytics@
 @new reports_dashboard@
 @new reports_page@
-
-@new users get_user_roles@
 
 @changed access _audience@
 @changed access usage_security_check@
