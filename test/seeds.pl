@@ -106,8 +106,8 @@ sub pattern_of
 sub run_by
 {
     my ($recipe) = @_;
-    my $test = "$FindBin::RealBin/sql/recipe_$recipe.sql";
-    return -e $test ? map { $_->[1] } statements(slurp($test), 1) : ();
+    my @tests = glob "\Q$FindBin::RealBin\E/sql/recipe_$recipe*.sql";
+    return map { $_->[1] } map { statements(slurp($_), 1) } @tests;
 }
 
 die "usage: seeds.pl FOLDER\n" unless @ARGV == 1;
@@ -130,7 +130,7 @@ foreach my $seed (@seeds)
         $used{$_} = 1 foreach @why;
         $sum{statements}++;
         $sum{$is}++;
-        print "$number:$line: $is: $text" . ($is eq 'excepted' ? " ($why[0][2])" : " (recipe_$recipe.sql)") . "\n" if $is ne 'run';
+        print "$number:$line: $is: $text" . ($is eq 'excepted' ? " ($why[0][2])" : " (recipe_$recipe*.sql)") . "\n" if $is ne 'run';
     }
 }
 my @idle = grep { !$used{$_} } @exceptions;

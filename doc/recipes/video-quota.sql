@@ -99,10 +99,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION manage_user_roles() IS 'Trigger of view user_roles: grants and revokes, for admins';
 CREATE FUNCTION make_admin_by_email(email text) RETURNS void
-LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, :usage, pg_temp AS $$
-BEGIN
-    PERFORM make_admin_by_email($1);
-END $$;
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path = pg_catalog, :usage, pg_temp
+AS $$BEGIN PERFORM make_admin_by_email($1); END$$;
 COMMENT ON FUNCTION make_admin_by_email(text) IS 'Makes a user an admin: for the owner of the database and admins';
 REVOKE ALL ON FUNCTION handle_new_user(), reset_user_usage(), manage_user_roles(), make_admin_by_email(text) FROM PUBLIC;
 CREATE TRIGGER handle_new_user INSTEAD OF INSERT ON new_user_usage FOR EACH ROW EXECUTE FUNCTION handle_new_user();
