@@ -108,7 +108,7 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SET search_path =
 DECLARE
     use preset_usage;
 BEGIN
-    IF $4::text IS DISTINCT FROM current_user_id()::text AND NOT _sees_all_users() THEN
+    IF ($4::text = current_user_id()::text) IS NOT TRUE AND NOT _sees_all_users() THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'permission denied to act for this user';
     END IF;
     INSERT INTO preset_usage (preset_id, user_id, usage_type, usage_data, idempotency_key) VALUES ($1, $4, $2, $3, $5)

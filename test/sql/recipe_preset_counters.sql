@@ -205,6 +205,11 @@ SET usage_tracking.user_id = :'ann';
 SET ROLE regress_ut_web;
 SELECT track_preset_usage(3, 'use');
 SELECT track_preset_usage(3, 'use', user_id => :'bob');
+SELECT track_preset_usage(3, 'use', user_id => NULL);
+RESET ROLE;
+RESET usage_tracking.user_id;
+SET ROLE regress_ut_web;
+SELECT track_preset_usage(3, 'use');
 RESET ROLE;
 SELECT id, usage_count, last_used_at IS NOT NULL FROM presets ORDER BY id;
 
