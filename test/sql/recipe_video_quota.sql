@@ -163,7 +163,9 @@ UPDATE user_usage SET videos_generated = 0;
 UPDATE user_usage SET last_reset_date = now();
 UPDATE user_usage SET updated_at = now();
 UPDATE user_usage SET videos_limit = 1000000 WHERE user_id = :'bob';
+\set VERBOSITY sqlstate
 DELETE FROM user_usage;
+\set VERBOSITY default
 -- D0-12: he need not make his row, and cannot choose its limit
 INSERT INTO user_usage (user_id, videos_generated, videos_limit) VALUES (:'ann', 0, 1000000);
 INSERT INTO user_usage (user_id, videos_limit) VALUES ('00000000-0000-0000-0000-00000000000e', 1000000);
@@ -221,7 +223,9 @@ RESET usage_tracking.user_id;
 SELECT count(*) FROM pg_namespace WHERE nspname = 'other';
 
 -- How to undo it
+SET client_min_messages = warning;
 DROP SCHEMA app CASCADE;
+RESET client_min_messages;
 DROP POLICY user_usage_select_policy ON "My Usage".user_subscriptions;
 DROP POLICY admin_user_usage_policy ON "My Usage".user_subscriptions;
 DROP POLICY user_usage_update_policy ON "My Usage".user_subscriptions;
