@@ -9,7 +9,7 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT p.oid::regprocedure,
            CASE WHEN p.proname = ANY (ARRAY[
-                    'current_user_id', 'is_admin', 'has_role', '_sees_all_users', '_usage_of_user', '_calls_of_user',
+                    'current_user_id', 'is_admin', 'has_role', 'get_user_roles', '_sees_all_users', '_usage_of_user', '_calls_of_user',
                     'check_usage_limit', 'consume_usage', 'require_usage',
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
                     'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_temporary_limit', 'set_user_limit',
@@ -135,6 +135,17 @@ BEGIN ATOMIC
           JOIN pg_catalog.pg_attribute AS t ON t.attrelid = r.oid AND t.attacl IS NOT NULL,
                LATERAL pg_catalog.aclexplode(t.attacl) AS a
          WHERE a.grantee <> r.relowner
+    ), policies AS MATERIALIZED (
+        SELECT p.polrelid, p.polname, p.polcmd, p.polpermissive, p.polwithcheck IS NULL OR c.expression = 'false' AS writes_nothing,
+               COALESCE(pg_catalog.replace(q.expression, '"', ''), 'false') AS qual,
+               NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                            WHERE d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid
+                              AND d.refclassid = 'pg_catalog.pg_proc'::regclass
+                              AND NOT EXISTS (SELECT FROM audience AS f WHERE f.function = d.refobjid)) AS calls_only_ours,
+               EXISTS (SELECT FROM @extschema@._readable() AS k WHERE k.relation = p.polrelid) AS is_readable
+          FROM pg_catalog.pg_policy AS p,
+               LATERAL pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS q (expression),
+               LATERAL pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) AS c (expression)
     ), calls AS MATERIALIZED (
         SELECT f.function, f.audience, a.grantee, p.proowner
           FROM audience AS f
@@ -173,17 +184,21 @@ BEGIN ATOMIC
       FROM relations AS r, home WHERE r.relowner <> home.extowner
      UNION ALL
     SELECT r.oid::regclass::text, pg_catalog.format('policy %s is not ours', p.polname)
-      FROM relations AS r JOIN pg_catalog.pg_policy AS p ON p.polrelid = r.oid
-     WHERE NOT (p.polname = 'own_or_all' AND EXISTS (SELECT FROM @extschema@._readable() AS k WHERE k.relation = r.oid))
+      FROM relations AS r JOIN policies AS p ON p.polrelid = r.oid
+     WHERE NOT (p.polname = 'own_or_all' AND p.is_readable)
+       -- one that lets nobody do what own_or_all does not
+       AND NOT (p.polpermissive AND p.writes_nothing AND p.calls_only_ours
+                AND (p.qual = 'false'
+                     OR (p.is_readable AND p.polcmd = 'r'::"char"
+                         AND p.qual ~ '^([(]user_id = [(] SELECT ([^()]+[.])?current_user_id[(][)] AS current_user_id[)][)]|[(] SELECT ([^()]+[.])?_sees_all_users[(][)] AS _sees_all_users[)])$')))
      UNION ALL
     SELECT r.oid::regclass::text, 'policy own_or_all is missing or changed'
       FROM relations AS r
      WHERE r.relkind <> 'v'::"char" AND EXISTS (SELECT FROM @extschema@._readable() AS k WHERE k.relation = r.oid)
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p,
-                              LATERAL pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS qual
+       AND NOT EXISTS (SELECT FROM policies AS p
                         WHERE p.polrelid = r.oid AND p.polname = 'own_or_all'
-                          AND p.polpermissive AND p.polcmd = 'r'::"char"
-                          AND pg_catalog.replace(qual, '"', '') ~ '^[(][(]user_id = [(] SELECT ([^()]+[.])?current_user_id[(][)] AS current_user_id[)][)] OR [(] SELECT ([^()]+[.])?_sees_all_users[(][)] AS _sees_all_users[)][)]$')
+                          AND p.polpermissive AND p.polcmd = 'r'::"char" AND p.calls_only_ours
+                          AND p.qual ~ '^[(][(]user_id = [(] SELECT ([^()]+[.])?current_user_id[(][)] AS current_user_id[)][)] OR [(] SELECT ([^()]+[.])?_sees_all_users[(][)] AS _sees_all_users[)][)]$')
      UNION ALL
     SELECT f.function::text, 'its owner is not the owner of the extension'
       FROM audience AS f JOIN pg_catalog.pg_proc AS p ON p.oid = f.function, home

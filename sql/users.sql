@@ -130,6 +130,13 @@ AS 'MODULE_PATHNAME', 'ut_is_admin';
 COMMENT ON FUNCTION @extschema@.is_admin(@user_id@) IS
 'Whether the user, by default the current one, has role admin';
 
+CREATE FUNCTION @extschema@.get_user_roles(
+    user_id @user_id@, OUT role text, OUT granted_at timestamptz) RETURNS SETOF record
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 50 ROWS 1
+AS 'MODULE_PATHNAME', 'ut_get_user_roles';
+COMMENT ON FUNCTION @extschema@.get_user_roles(@user_id@) IS
+'The roles of a user, and since when he has each';
+
 CREATE FUNCTION @extschema@._sees_all_users() RETURNS boolean
 LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 50
 AS 'MODULE_PATHNAME', 'ut_sees_all_users';

@@ -133,16 +133,16 @@ is_part_of(const Tally *tally, const Trigger *trigger, Relation relation)
 		read_tally(trigger, RelationGetRelid(relation), &other) && is_same_column(&other, tally);
 }
 
-/* The names of the triggers of a table: of one tally, or, with NULL, of all. */
+/* The names of the triggers of a table: of one tally, or, with NULL, of all; or only those for INSERT. */
 static List *
-triggers_of(Oid relid, Oid function, const Tally *wanted)
+triggers_of(Oid relid, Oid function, const Tally *wanted, bool only_first)
 {
 	Relation	relation = try_relation_open(relid, AccessShareLock);
 	TriggerDesc *triggers = relation == NULL ? NULL : relation->trigdesc;
 	List	   *names = NIL;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		if (triggers->triggers[i].tgfoid == function &&
+		if (triggers->triggers[i].tgfoid == function && (!only_first || begins_tally(&triggers->triggers[i])) &&
 			(wanted == NULL || is_part_of(wanted, &triggers->triggers[i], relation)))
 			names = lappend(names, pstrdup(triggers->triggers[i].tgname));
 	if (relation != NULL)
@@ -153,7 +153,7 @@ triggers_of(Oid relid, Oid function, const Tally *wanted)
 static int64
 drop_tally_triggers(Oid relid, Oid function, const Tally *wanted)
 {
-	List	   *names = triggers_of(relid, function, wanted);
+	List	   *names = triggers_of(relid, function, wanted, false);
 	ListCell   *cell;
 
 	foreach(cell, names)
@@ -178,8 +178,9 @@ complete_triggers(const Installation *home, const Tally *tally)
 
 	foreach(cell, parts_of(tally->source))
 	{
-		if (triggers_of(lfirst_oid(cell), function, tally) != NIL)
+		if (triggers_of(lfirst_oid(cell), function, tally, true) != NIL)
 			continue;
+		drop_tally_triggers(lfirst_oid(cell), function, tally);	/* what is left of one that was ended */
 		create_triggers(home, tally, lfirst_oid(cell));
 		added = true;
 	}
@@ -307,10 +308,9 @@ ut_detach_usage_tallies(PG_FUNCTION_ARGS)
 	check_owns(PG_GETARG_OID(0));
 	foreach(cell, find_all_inheritors(PG_GETARG_OID(0), AccessShareLock, NULL))
 	{
-		int64		here = drop_tally_triggers(lfirst_oid(cell), function, NULL);
-
 		if (lfirst_oid(cell) == PG_GETARG_OID(0))
-			dropped = here / lengthof(events);
+			dropped = list_length(triggers_of(lfirst_oid(cell), function, NULL, true));
+		drop_tally_triggers(lfirst_oid(cell), function, NULL);
 	}
 	PG_RETURN_INT64(dropped);
 }

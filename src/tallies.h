@@ -32,6 +32,8 @@ typedef struct Tally
 
 /* tallies_table.c */
 extern bool read_tally(const Trigger *trigger, Oid relation, Tally *tally);
+extern bool begins_tally(const Trigger *trigger);
+extern bool tally_is_whole(Relation relation, const Trigger *trigger);
 extern Oid	tally_function(const Installation *home);
 extern List *relations_with_tallies(const Installation *home);
 extern bool find_tally(const Installation *home, Oid target, const char *count_column, Tally *tally);

@@ -9,6 +9,7 @@
 
 #include "access/relation.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "nodes/pg_list.h"
@@ -112,6 +113,35 @@ relations_with_tallies(const Installation *home)
 	return relations;
 }
 
+/*
+ * A tally is its trigger for INSERT: it may have any name, and whoever drops it
+ * has ended the tally.  The other triggers do nothing without it.
+ */
+bool
+begins_tally(const Trigger *trigger)
+{
+	return TRIGGER_FOR_INSERT(trigger->tgtype);
+}
+
+/* Whether a table's trigger counts: the one for INSERT of its tally is there, and not disabled. */
+bool
+tally_is_whole(Relation relation, const Trigger *trigger)
+{
+	const TriggerDesc *triggers = relation->trigdesc;
+	bool		whole = begins_tally(trigger);
+
+	for (int i = 0; !whole && i < triggers->numtriggers; i++)
+	{
+		const Trigger *other = &triggers->triggers[i];
+
+		whole = other->tgfoid == trigger->tgfoid && begins_tally(other) && other->tgenabled != TRIGGER_DISABLED &&
+			other->tgnargs == TALLY_ARGUMENTS;
+		for (int n = 0; whole && n < TALLY_ARGUMENTS; n++)
+			whole = strcmp(other->tgargs[n], trigger->tgargs[n]) == 0;
+	}
+	return whole;
+}
+
 /* Whoever may make our triggers could name anybody's target; without one owner they do nothing. */
 static bool
 find_in_relation(Oid relid, Oid function, Oid owner, Oid target, const char *count_column, Tally *tally)
@@ -121,7 +151,7 @@ find_in_relation(Oid relid, Oid function, Oid owner, Oid target, const char *cou
 	bool		found = false;
 
 	for (int i = 0; !found && triggers != NULL && i < triggers->numtriggers; i++)
-		found = triggers->triggers[i].tgfoid == function &&
+		found = triggers->triggers[i].tgfoid == function && begins_tally(&triggers->triggers[i]) &&
 			read_tally(&triggers->triggers[i], relid, tally) && !tally->of_partition &&
 			tally->target == target && strcmp(tally->count_column, count_column) == 0;
 	if (relation != NULL)

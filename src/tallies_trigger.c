@@ -152,7 +152,7 @@ ut_count_tally(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function can only be called by the triggers of attach_usage_tally()")));
-	if (is_restore(RelationGetRelid(relation)))
+	if (is_restore(RelationGetRelid(relation)) || !tally_is_whole(relation, trigger->tg_trigger))
 		return PointerGetDatum(NULL);
 	if (tally.of_partition && (!relation->rd_rel->relispartition ||
 							   !find_tally(home, tally.target, tally.count_column, &tally)))

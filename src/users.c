@@ -13,6 +13,7 @@
 #include "arguments.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "query.h"
 #include "storage/lmgr.h"
@@ -256,6 +257,27 @@ ut_is_admin(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	check_may_ask_roles(home, PG_GETARG_DATUM(0));
 	PG_RETURN_BOOL(user_has_role(home, user_id_argument(home, fcinfo), "admin", false));
+}
+
+static Statement roles_of_user = {
+	"SELECT role, granted_at FROM @extschema@.user_roles"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 ORDER BY role",
+	1, {USER_ID}
+};
+
+PG_FUNCTION_INFO_V1(ut_get_user_roles);
+Datum
+ut_get_user_roles(PG_FUNCTION_ARGS)
+{
+	const Installation *home = installation_of(fcinfo);
+	Datum		args[] = {user_to_see(home, fcinfo)};
+	Disguise	before;
+
+	InitMaterializedSRF(fcinfo, 0);
+	become_owner(home, &before);
+	statement_answer(&roles_of_user, args, NULL, (ReturnSetInfo *) fcinfo->resultinfo);
+	become_caller(&before);
+	return (Datum) 0;
 }
 
 /*

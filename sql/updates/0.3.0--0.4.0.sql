@@ -2,6 +2,7 @@
 
 @new users _email_of@
 @new users _registered_users@
+@new users get_user_roles@
 
 /* rollups: a row a month of each user, for questions about all of them */
 CREATE INDEX usage_aggregations_day ON @extschema@.usage_aggregations USING brin (day) WITH (autosummarize = on, pages_per_range = 32);
@@ -15,7 +16,7 @@ COMMENT ON FUNCTION @extschema@._add_to_days(text, boolean, boolean) IS
 @changed rollups _begin_rollups@
 @changed rollups _finish_days@
 @changed rollups _forget_days@
-@changed rollups _reconcile_days@
+@changed rollups_proof _reconcile_days@
 COMMENT ON FUNCTION @extschema@._reconcile_days() IS
 'Internal: a row for each row of usage_aggregations, usage_daily_totals or usage_user_months that is not the sum of its events';
 SELECT @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
@@ -26,4 +27,6 @@ SELECT @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
 @new reports_page@
 
 @changed access _audience@
+@changed access usage_security_check@
+
 @new upkeep prove_same_rows@

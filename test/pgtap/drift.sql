@@ -49,10 +49,27 @@ SELECT matches(pg_temp.findings(command), finding, command)
     ('ALTER POLICY own_or_all ON usage.user_subscriptions USING (user_id = usage.current_user_id() OR usage._sees_all_users() OR true)', 'user_subscriptions: policy own_or_all'),
     ('ALTER POLICY own_or_all ON usage.user_subscriptions USING (user_id IS DISTINCT FROM usage.current_user_id() OR usage._sees_all_users())', 'user_subscriptions: policy own_or_all'),
     ('DROP POLICY own_or_all ON usage.user_subscriptions', 'user_subscriptions: policy own_or_all'),
-    ('ALTER POLICY own_or_all ON usage.user_subscriptions RENAME TO mine', 'user_subscriptions: policy mine'),
+    ('ALTER POLICY own_or_all ON usage.user_subscriptions RENAME TO mine', 'user_subscriptions: policy (mine|own_or_all)'),
     ('DROP POLICY own_or_all ON usage.user_subscriptions; CREATE POLICY own_or_all ON usage.user_subscriptions USING (user_id = (SELECT usage.current_user_id()) OR (SELECT usage._sees_all_users()))', 'user_subscriptions: policy own_or_all'),
     ('DROP POLICY own_or_all ON usage.user_subscriptions; CREATE POLICY own_or_all ON usage.user_subscriptions AS RESTRICTIVE FOR SELECT USING (user_id = (SELECT usage.current_user_id()) OR (SELECT usage._sees_all_users()))', 'user_subscriptions: policy own_or_all'),
     ('CREATE POLICY more ON usage.user_subscriptions FOR SELECT USING (true)', 'user_subscriptions: policy more'),
+    /* more policies: wider than ours in what they let through, in what they are for, or in whom they ask */
+    ('CREATE POLICY more ON usage.user_subscriptions FOR SELECT USING (user_id IS NOT NULL)', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_subscriptions USING (user_id = (SELECT usage.current_user_id()))', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_subscriptions FOR UPDATE USING ((SELECT usage._sees_all_users()))', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_subscriptions FOR DELETE USING (user_id = (SELECT usage.current_user_id()))', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_subscriptions FOR INSERT WITH CHECK (user_id = (SELECT usage.current_user_id()))', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_subscriptions FOR UPDATE USING (false) WITH CHECK (true)', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_subscriptions FOR SELECT USING (user_id = (SELECT usage.current_user_id()) OR true)', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_subscriptions FOR SELECT USING (NOT user_id = (SELECT usage.current_user_id()))', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_subscriptions AS RESTRICTIVE FOR SELECT USING (false)', 'user_subscriptions: policy more'),
+    ('CREATE POLICY more ON usage.user_roles FOR SELECT USING (user_id = (SELECT usage.current_user_id()))', 'user_roles: policy more'),
+    ('CREATE POLICY more ON usage.usage_events FOR SELECT USING ((SELECT usage._sees_all_users()))', 'usage_events: policy more'),
+    ($$CREATE SCHEMA evil; CREATE FUNCTION evil._sees_all_users() RETURNS boolean LANGUAGE sql AS 'SELECT true';
+       CREATE POLICY more ON usage.user_subscriptions FOR SELECT USING ((SELECT evil._sees_all_users()))$$, 'user_subscriptions: policy more'),
+    ($$CREATE SCHEMA evil; CREATE FUNCTION evil._sees_all_users() RETURNS boolean LANGUAGE sql AS 'SELECT true';
+       ALTER POLICY own_or_all ON usage.user_subscriptions USING (user_id = (SELECT usage.current_user_id()) OR (SELECT evil._sees_all_users()))$$,
+     'user_subscriptions: policy own_or_all'),
     /* a policy on a table that only functions read, even the one that would be right elsewhere */
     ('CREATE POLICY own_or_all ON usage.usage_events FOR SELECT USING (true)', 'usage_events: policy own_or_all is not ours'),
     ('CREATE POLICY own_or_all ON usage.usage_events FOR SELECT USING (user_id = (SELECT usage.current_user_id()) OR (SELECT usage._sees_all_users()))', 'usage_events: policy own_or_all is not ours'),
@@ -143,6 +160,11 @@ SELECT is(pg_temp.findings(command), 'nothing', command || ' is as it should be'
                     'SELECT usage.grant_usage_access(''regress_ut_other'', server => true)',
                     'SET LOCAL search_path = usage, public',
                     'ALTER POLICY own_or_all ON usage.user_subscriptions USING (user_id = (SELECT usage.current_user_id()) OR (SELECT usage._sees_all_users()))',
+                    'CREATE POLICY mine ON usage.user_subscriptions FOR SELECT USING (user_id = (SELECT usage.current_user_id()))',
+                    'CREATE POLICY admins ON usage.user_subscriptions FOR SELECT TO regress_ut_other USING ((SELECT usage._sees_all_users()))',
+                    'CREATE POLICY nobody ON usage.user_subscriptions USING (false) WITH CHECK (false)',
+                    'CREATE POLICY nobody ON usage.user_roles FOR INSERT WITH CHECK (false)',
+                    'SET LOCAL search_path = usage; CREATE POLICY mine ON user_subscriptions FOR SELECT USING (user_id = (SELECT current_user_id()))',
                     'SELECT usage.create_usage_partition(''2031-02-01''), usage.usage_maintenance()']) AS command;
 SELECT is_empty('SELECT * FROM usage.usage_security_check()', 'nothing is found when all is undone');
 SELECT * FROM finish();

@@ -87,7 +87,7 @@ SELECT who, newcomer, 'SELECT usage.' || call FROM (VALUES
     ('regress_ut_user', 0, 'consume_usage(%1$L, ''call'', idempotency_key => %2$L)'),
     ('regress_ut_user', 0, 'consume_usage(%1$L, ''call'', idempotency_key => %2$L)'),
     ('regress_ut_user', 0, 'consume_usage(%1$L, ''mail'')'),
-    ('regress_ut_user', 0, 'is_admin(%1$L)'), ('regress_ut_user', 0, 'has_role(%1$L, ''admin'')'),
+    ('regress_ut_user', 0, 'is_admin(%1$L)'), ('regress_ut_user', 0, 'get_user_roles(%1$L)'), ('regress_ut_user', 0, 'has_role(%1$L, ''admin'')'),
     ('regress_ut_user', 1, 'check_usage_limit(%1$L, ''call'')'), ('regress_ut_user', 1, 'consume_usage(%1$L, ''call'')'),
     ('regress_ut_user', -1, 'consume_usage(%1$L, ''call'')'),
     ('regress_ut_server', 0, 'track_usage(%1$L, ''call'')'),

@@ -35,7 +35,7 @@ INSERT INTO rights.roles VALUES
 /* For whom each function is: the audience may execute it, nobody else but the owner. */
 CREATE TABLE rights.functions (function text, audience text);
 INSERT INTO rights.functions VALUES
-    ('current_user_id', 'user'), ('is_admin', 'user'), ('has_role', 'user'),
+    ('current_user_id', 'user'), ('is_admin', 'user'), ('has_role', 'user'), ('get_user_roles', 'user'),
     ('check_usage_limit', 'user'), ('consume_usage', 'user'), ('require_usage', 'user'),
     ('_sees_all_users', 'user'), ('_usage_of_user', 'user'), ('_calls_of_user', 'user'), ('_recorded_calls', 'owner'), ('get_campaigns', 'user'), ('_get_campaigns', 'owner'),
     /* each of these asks for an admin itself */

@@ -399,6 +399,43 @@ INSERT INTO foreign_owner VALUES (1);
 \echo :LAST_ERROR_SQLSTATE
 RESET ROLE;
 
+-- The trigger for INSERT is the tally, under whatever name; while it is disabled, and without it, the others do nothing
+CREATE TABLE songs (id integer PRIMARY KEY, uses integer NOT NULL DEFAULT 0);
+CREATE TABLE plays (song integer, day integer) PARTITION BY RANGE (day);
+CREATE TABLE plays_1 PARTITION OF plays FOR VALUES FROM (0) TO (10);
+INSERT INTO songs VALUES (1), (2);
+INSERT INTO plays VALUES (1, 1), (1, 2), (2, 3);
+SELECT attach_usage_tally('songs', 'id', 'uses', 'plays', 'song');
+ALTER TRIGGER usage_tally_insert_1 ON plays RENAME TO count_plays;
+INSERT INTO plays VALUES (1, 4);
+DELETE FROM plays WHERE song = 2;
+SELECT attach_usage_tally('songs', 'id', 'uses', 'plays', 'song');
+TABLE songs ORDER BY id;
+ALTER TABLE plays DISABLE TRIGGER count_plays;
+INSERT INTO plays VALUES (2, 5);
+DELETE FROM plays WHERE song = 2;
+TABLE songs ORDER BY id;
+ALTER TABLE plays ENABLE TRIGGER count_plays;
+DROP TRIGGER count_plays ON plays;
+INSERT INTO plays VALUES (2, 6), (1, 6);
+INSERT INTO plays_1 VALUES (2, 7);
+UPDATE plays SET song = 2 WHERE day < 2;
+UPDATE plays_1 SET song = 2 WHERE day = 2;
+DELETE FROM plays_1 WHERE day = 6;
+TRUNCATE plays_1;
+TRUNCATE plays;
+TABLE songs ORDER BY id;
+SELECT sync_usage_tally('songs', 'uses');
+INSERT INTO plays VALUES (2, 8);
+SELECT attach_usage_tally('songs', 'id', 'uses', 'plays', 'song');
+INSERT INTO plays VALUES (2, 9);
+DELETE FROM plays_1 WHERE day = 8;
+TABLE songs ORDER BY id;
+SELECT tgrelid::regclass, count(*) FROM pg_trigger WHERE tgrelid::regclass::text ~ '^plays' GROUP BY 1 ORDER BY 1;
+DROP TRIGGER usage_tally_insert_1 ON plays;
+SELECT detach_usage_tallies('plays');
+SELECT count(*) FROM pg_trigger WHERE tgrelid::regclass::text ~ '^plays';
+
 -- The extension goes when it is told to take the triggers with it
 \set VERBOSITY terse
 DROP EXTENSION usage_tracking;

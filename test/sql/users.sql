@@ -16,7 +16,7 @@ SET TimeZone = 'UTC';
 BEGIN;
 CREATE ROLE regress_ut_user;
 GRANT USAGE ON SCHEMA public TO regress_ut_user;
-GRANT EXECUTE ON FUNCTION current_user_id(), is_admin(uuid), has_role(uuid, text),
+GRANT EXECUTE ON FUNCTION current_user_id(), is_admin(uuid), has_role(uuid, text), get_user_roles(uuid),
                           grant_role(uuid, text), revoke_role(uuid, text) TO regress_ut_user;
 CREATE FUNCTION pg_temp.who(claims text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -77,6 +77,11 @@ SELECT grant_role(:'bob', 'support');
 SELECT right(user_id::text, 1), role, right(granted_by::text, 1) FROM user_roles ORDER BY user_id, role;
 SELECT has_role(:'bob', 'support'), has_role(:'bob', 'admin'), has_role(:'cat', 'support'), has_role(NULL, 'admin');
 SELECT is_admin(), is_admin(:'ann'), is_admin(:'bob'), is_admin(NULL);
+SELECT grant_role(:'bob', 'editor');
+SELECT role, granted_at <= clock_timestamp() FROM get_user_roles(:'bob');
+SELECT revoke_role(:'bob', 'editor');
+SELECT get_user_roles(:'cat');
+SELECT get_user_roles(NULL);
 SELECT revoke_role(:'bob', 'support');
 SELECT revoke_role(:'bob', 'support');
 SELECT has_role(:'bob', 'support');
@@ -91,6 +96,9 @@ SELECT is_admin(), is_admin(:'bob');
 -- In a role of end users: about oneself, or as an admin about all
 SET LOCAL ROLE regress_ut_user;
 SELECT current_user_id(), is_admin(), has_role(:'ann', 'support');
+SELECT role FROM get_user_roles(:'ann');
+SELECT get_user_roles(:'bob');
+\echo :LAST_ERROR_SQLSTATE
 SELECT is_admin(:'bob');
 \echo :LAST_ERROR_SQLSTATE
 SELECT has_role(:'cat', 'support');

@@ -4,7 +4,7 @@ INSERT INTO argument
 SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUES
     ('consume_usage require_usage track_usage check_usage_limit set_user_plan set_user_clock set_user_limit grant_role revoke_role'
      ' reserve_usage adjust_usage reset_user_usage erase_user export_user_data get_usage_alerts'
-     ' get_campaigns get_user_usage get_user_costs get_user_usage_history get_user_aggregations get_user_stats',
+     ' get_campaigns get_user_usage get_user_costs get_user_usage_history get_user_aggregations get_user_stats get_user_roles',
                                              'user_id',         'user',         '''00000000-0000-0000-0000-00000000000a'''),
     ('commit_usage release_usage reverse_usage acknowledge_usage_alert', 'user_id', 'its user',     '''00000000-0000-0000-0000-00000000000a'''),
     ('has_role is_admin',                    'user_id',         'user or nobody', '''00000000-0000-0000-0000-00000000000a'''),
