@@ -1,11 +1,11 @@
 /* reports, dashboards: what a page shows, as one JSON object.
  *
- * The clock stands at noon on 10 March 2026, UTC.
+ * The clock stands at noon on 10 May 2026, UTC: no other test comes near.
  */
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO, YMD';
 SET IntervalStyle = 'postgres';
-SET usage_tracking.clock = '2026-03-10 12:00+00';
+SET usage_tracking.clock = '2026-05-10 12:00+00';
 \set ON_ERROR_ROLLBACK on
 \set SHOW_CONTEXT never
 \pset format unaligned
@@ -30,7 +30,7 @@ SELECT l ->> 'limit_type', l -> 'used', l -> 'state' FROM jsonb_array_elements(u
 
 -- All there is to show
 SELECT count(track_usage(:'ann', 'video', 1, status => CASE n WHEN 3 THEN 'failed' ELSE 'success' END, duration_ms => 10 * n, occurred_at => now - n * '5 hours'::interval))
-  FROM generate_series(1, 12) AS n, (VALUES ('2026-03-10 15:00+00'::timestamptz)) AS v (now);
+  FROM generate_series(1, 12) AS n, (VALUES ('2026-05-10 15:00+00'::timestamptz)) AS v (now);
 SELECT count(track_usage(:'ann', 'video', 6));
 SELECT total_cost FROM track_api_usage(:'ann', 'prompt', 'openai', 'gpt-5', input_tokens => 1000, output_tokens => 500, metadata => '{"prompt": "secret"}');
 SELECT total_cost FROM track_api_usage(:'ann', 'prompt', 'openai', 'gpt-nobody', input_tokens => 7, status => 'failed', error_message => 'no such model');
@@ -38,7 +38,7 @@ SELECT grant_credits(:'ann', 50, reference_id => 'r') > 0;
 SELECT define_usage_type('run'), set_user_clock(:'ann', 'Europe/Berlin', NULL);
 SELECT (start_run(:'ann')).id AS run \gset
 SELECT status FROM succeed_run(:'ann', :run);
-SELECT set_user_plan(:'ann', 'demo', billing_period_start => '2026-03-01', billing_period_end => '2026-04-01');
+SELECT set_user_plan(:'ann', 'demo', billing_period_start => '2026-05-01', billing_period_end => '2026-06-01');
 SELECT grant_role(:'ann', 'admin');
 SELECT jsonb_pretty(jsonb_set(user_dashboard(:'ann'), '{recent}', (SELECT jsonb_agg(r.value - 'id') FROM jsonb_array_elements(user_dashboard(:'ann') -> 'recent') AS r))
                     #- '{plan,started_at}' #- '{alerts}' #- '{notice}');
