@@ -19,7 +19,7 @@ BEGIN ATOMIC
                     'usage_from_openai', 'usage_from_anthropic', 'usage_from_opentelemetry',
                     '_usage_object', '_token_count', '_check_token_count',
                     'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
-                    'get_usage_totals', 'dashboard_page', 'user_page', 'admin_page', 'usage_report',
+                    'get_usage_totals', 'user_dashboard', 'admin_dashboard', 'dashboard_page', 'user_page', 'admin_page', 'usage_report',
                     'set_credit_cost', 'set_credit_refill', 'set_credit_overdraft', 'grant_credits', 'spend_credits', 'refund_credits',
                     'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
                     'set_stripe_price', 'stripe_meter_events',

@@ -26,16 +26,16 @@ END;
 COMMENT ON FUNCTION @extschema@._text_plain(text, integer) IS
 'Internal: a text in one line, not too long, without characters that do something';
 
-/* Below 1 three digits that say something, else two decimals: 0.0004 is not 0. */
+/* Two decimals, and of what is small three digits that say something: 0.0004 is not 0. */
 CREATE FUNCTION @extschema@._text_number(value numeric, min_scale integer DEFAULT 0) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE WHEN n.rounded = 0 AND value <> 0 THEN '<0.000000000001'
-                WHEN pg_catalog.abs(value) >= 1e24 THEN pg_catalog.to_char(value, 'FM9.999EEEE')
+                WHEN pg_catalog.abs(value) >= 1e24 THEN pg_catalog.btrim(pg_catalog.to_char(value, '9.999EEEE'))
                 ELSE pg_catalog.regexp_replace(pg_catalog.split_part(t.digits, '.', 1), '(\d)(?=(\d\d\d)+$)', '\1,', 'g')
                      || COALESCE("substring"(t.digits, '\..*'), '') END
       FROM (SELECT pg_catalog.trim_scale(pg_catalog.round(value,
-                       CASE WHEN value = 0 OR pg_catalog.abs(value) >= 1 THEN 2
+                       CASE WHEN value = 0 OR pg_catalog.abs(value) >= 0.1 THEN 2
                             ELSE LEAST(12, 2 - pg_catalog.floor(pg_catalog.log(pg_catalog.abs(value))))::integer END)) AS rounded) AS n,
            LATERAL (SELECT pg_catalog.round(n.rounded, GREATEST(min_scale, pg_catalog.scale(n.rounded)))::text AS digits) AS t;
 END;
@@ -255,7 +255,7 @@ COMMENT ON FUNCTION @extschema@._html_meter(text, numeric, text) IS
 /* ---- tables ---- */
 
 /* A cell is markup, or NULL.  Kinds have a letter for each column: t is text, which
- * stands on the left, n a figure, w a wide text that may have several lines, b a bar. */
+ * stands on the left, d a time, n a figure, w a long text, b a bar. */
 CREATE FUNCTION @extschema@._html_row(kinds text, cells jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
@@ -273,7 +273,8 @@ BEGIN ATOMIC
     SELECT CASE WHEN rows IS NULL THEN '<p class="empty">Nothing yet.</p>' ELSE
            '<div class="scroll" role="group" tabindex="0" aria-label="' || @extschema@._html_escape(caption) || '"><table><caption>'
            || @extschema@._html_escape(caption) || '</caption><thead><tr>'
-           || (SELECT pg_catalog.string_agg('<th scope="col" class="' || "substring"(kinds, h.place::integer, 1) || '">' || h.head || '</th>',
+           || (SELECT pg_catalog.string_agg(CASE WHEN h.head = '' THEN '<td></td>'
+                                                 ELSE '<th scope="col" class="' || "substring"(kinds, h.place::integer, 1) || '">' || h.head || '</th>' END,
                                             '' ORDER BY h.place)
                  FROM pg_catalog.unnest(heads) WITH ORDINALITY AS h (head, place))
            || '</tr></thead><tbody>'

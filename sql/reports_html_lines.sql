@@ -32,12 +32,12 @@ END;
 COMMENT ON FUNCTION @extschema@._page_trend(jsonb, text, date, date) IS
 'Internal: what lines over days show';
 
-/* The end of a scale: the next 1, 2 or 5 with zeros. */
+/* The end of a scale: the next digit with zeros. */
 CREATE FUNCTION @extschema@._page_scale_end(value numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT COALESCE(pg_catalog.min(pg_catalog.trim_scale(m * t.ten)), 1)
-      FROM (SELECT 10 ^ pg_catalog.floor(pg_catalog.log(value)) AS ten WHERE value > 0) AS t, pg_catalog.unnest('{1,2,5,10}'::numeric[]) AS m
+      FROM (SELECT 10 ^ pg_catalog.floor(pg_catalog.log(value)) AS ten WHERE value > 0) AS t, pg_catalog.unnest('{1,2,3,4,5,6,8,10}'::numeric[]) AS m
      WHERE m * t.ten >= value;
 END;
 COMMENT ON FUNCTION @extschema@._page_scale_end(numeric) IS

@@ -35,12 +35,14 @@ section{background:var(--card);border:1px solid var(--rule);border-radius:14px;p
 .badge.reached{background:var(--reachedbg);color:var(--reachedink)}
 .badge.quiet{background:var(--track);color:var(--ink)}
 dl{margin:0}dd{margin:0}dt{color:var(--soft);font-size:.86rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,9.5rem),1fr));gap:1px;background:var(--rule);border:1px solid var(--rule);border-radius:14px;overflow:hidden}
-.tiles>div{background:var(--card);padding:1rem 1.2rem 1.1rem}
-.tiles dd{font-size:1.6rem;line-height:1.25;font-weight:600;letter-spacing:-.02em}
+.tiles{display:flex;flex-wrap:wrap;gap:1px;background:var(--rule);border:1px solid var(--rule);border-radius:14px;overflow:hidden}
+.tiles>div{flex:1 1 9rem;min-width:0;background:var(--card);padding:1rem 1.2rem 1.1rem}
+.tiles dd{font-size:clamp(1.15rem,.95rem + .9vw,1.6rem);line-height:1.25;font-weight:600;letter-spacing:-.02em;overflow-wrap:break-word}
+.tiles bdi{font-size:1.1rem;line-height:1.3;letter-spacing:-.01em;margin-top:.25rem;overflow-wrap:anywhere}
 .tiles small{display:block;letter-spacing:0;font-weight:400;margin-top:.2rem}
-.facts>div{display:flex;justify-content:space-between;gap:1rem;padding:.5rem 0;border-top:1px solid var(--rule)}
-.facts>div:first-child{border-top:0;padding-top:0}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));column-gap:3rem;margin-top:1rem}
+h2+.facts{margin-top:-.5rem}
+.facts>div{display:flex;justify-content:space-between;gap:1rem;padding:.5rem 0;border-bottom:1px solid var(--rule)}
 .facts dt{flex:0 0 auto;max-width:55%}.facts dd{text-align:right;min-width:0;font-weight:500}
 .facts small{display:block;font-weight:400}
 .cards{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));gap:1.75rem 2.25rem}
@@ -48,6 +50,8 @@ dl{margin:0}dd{margin:0}dt{color:var(--soft);font-size:.86rem}
 .head{display:flex;justify-content:space-between;align-items:flex-start;gap:.75rem;min-height:1.6rem}
 .head .badge{flex:none}
 .amount{margin:.15rem 0 .5rem;display:flex;justify-content:space-between;align-items:baseline;gap:.75rem;color:var(--soft)}
+.amount>:last-child:not(:first-child){flex:none}
+.amount h3{color:var(--ink)}
 .amount strong{font-size:1.5rem;line-height:1.25;font-weight:600;letter-spacing:-.02em;color:var(--ink)}
 .below{margin:.5rem 0 0;font-size:.86rem;color:var(--soft)}
 .bar{display:block}
@@ -59,13 +63,13 @@ dl{margin:0}dd{margin:0}dt{color:var(--soft);font-size:.86rem}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 caption{text-align:left;color:var(--soft);font-size:.86rem;padding-bottom:.5rem}
 th,td{padding:.5rem .9rem .5rem 0;text-align:left;vertical-align:top;border-top:1px solid var(--rule)}
-thead th{border-top:0;border-bottom:1px solid var(--rule);color:var(--soft);font-size:.82rem;font-weight:500;white-space:nowrap;vertical-align:bottom}
+thead th,thead td{border-top:0;border-bottom:1px solid var(--rule);color:var(--soft);font-size:.82rem;font-weight:500;white-space:nowrap;vertical-align:bottom}
 tbody tr:first-child>*{border-top:0}
 th:last-child,td:last-child{padding-right:0}
 tbody th{font-weight:500}
 .n{text-align:right;white-space:nowrap}
-.t{min-width:7rem}.w{min-width:12rem}.b{min-width:8rem}td.b .bar{margin-top:.45rem}
-td small{display:block}td.n small{display:inline}
+.t{min-width:8.5rem}.w{min-width:14rem}.d{white-space:nowrap}.b{min-width:8rem;width:9rem}.models .b{width:30%}td.b .bar{margin-top:.45rem}
+td small{display:block}
 figure{margin:0}figure+figure{margin-top:2rem}
 figcaption{font-size:.92rem;font-weight:600;margin-bottom:.6rem}
 .plot{display:grid;grid-template-columns:auto minmax(0,1fr);gap:.4rem .7rem}
@@ -76,12 +80,12 @@ figcaption{font-size:.92rem;font-weight:600;margin-bottom:.6rem}
 .line{fill:none;stroke-width:2.25;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}
 .s1{stroke:var(--s1)}.s2{stroke:var(--s2);stroke-dasharray:7 5}.s3{stroke:var(--s3);stroke-dasharray:1 5}.s4{stroke:var(--s4);stroke-dasharray:10 4 1 4}.s5{stroke:var(--s5);stroke-dasharray:3 4}.s6{stroke:var(--s6);stroke-dasharray:14 6}
 .legend{list-style:none;margin:.9rem 0 0;padding:0;display:flex;flex-wrap:wrap;gap:.35rem 1.4rem;font-size:.88rem}
-.legend li{display:flex;align-items:center;gap:.5rem;min-width:0}.legend data{color:var(--soft)}.key{flex:none}
+.legend li{display:flex;align-items:center;gap:.5rem;min-width:0}.legend data{color:var(--soft);flex:none;max-width:60%}.key{flex:none}
 details{margin-top:.9rem}summary{cursor:pointer;color:var(--soft);font-size:.88rem;padding:.2rem 0}details .scroll{margin-top:.5rem;max-height:24rem;overflow-y:auto}
 .funnel{list-style:none;margin:0;padding:0;display:grid;gap:1rem}
 .empty{margin:0;color:var(--soft)}
 footer{padding-bottom:2.5rem;color:var(--soft);font-size:.86rem}footer p{margin:.5rem 0}
-@media (min-width:60rem){main>section.plan,main>section.runs,main>section.forecast{grid-column:span 5}main>section.usage,main>section.funnel-of{grid-column:span 7}}
+@media (min-width:60rem){main>.runs,main>.runs+.plan{grid-column:span 6}main>.forecast{grid-column:span 5}main>.funnel-of{grid-column:span 7}}
 @media print{body{background:#fff}section{break-inside:avoid}}
 ';
 END;

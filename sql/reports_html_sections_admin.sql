@@ -38,10 +38,10 @@ BEGIN ATOMIC
     SELECT @extschema@._html_section('forecast', 'Forecast' || COALESCE(' for ' || pg_catalog.to_char(f.month, 'FMMonth YYYY'), ''),
         COALESCE('<p class="amount"><span><strong>' || @extschema@._html_money(f.forecast, dashboard ->> 'currency') || '</strong> at the end of the month</span></p>',
                  '<p class="empty">Too early to say.</p>')
+        || COALESCE(@extschema@._html_meter('Elapsed share of the month', f.elapsed_share * 100, 'ok'), '')
         || @extschema@._html_facts('facts',
                @extschema@._html_fact('So far', @extschema@._html_money(f.month_to_date, dashboard ->> 'currency'))
-               || @extschema@._html_fact('Of the month have passed', @extschema@._html_data(f.elapsed_share, @extschema@._text_percent(f.elapsed_share * 100))))
-        || COALESCE(@extschema@._html_meter('Elapsed share of the month', f.elapsed_share * 100, 'ok'), ''))
+               || @extschema@._html_fact('Elapsed share of the month', @extschema@._html_data(f.elapsed_share, @extschema@._text_percent(f.elapsed_share * 100)))))
       FROM pg_catalog.jsonb_to_record(CASE pg_catalog.jsonb_typeof(dashboard -> 'forecast') WHEN 'object' THEN dashboard -> 'forecast' ELSE '{}' END)
            AS f (month date, month_to_date numeric, elapsed_share numeric, forecast numeric);
 END;
@@ -97,7 +97,7 @@ CREATE FUNCTION @extschema@._page_top_users(dashboard jsonb) RETURNS text
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT @extschema@._html_section('top', 'Top users',
-        CASE WHEN l.users IS NOT NULL THEN @extschema@._html_table('Who used most', '{User,Uses,Quantity,Tokens,Cost,"Last use"}', 'wnnnnt',
+        CASE WHEN l.users IS NOT NULL THEN @extschema@._html_table('Who used most', '{User,Uses,Quantity,Tokens,Cost,"Last use"}', 'wnnnnd',
             (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
                         @extschema@._page_user_cell(u.user_id, u.email), @extschema@._html_number(u.events), @extschema@._html_number(u.quantity),
                         @extschema@._html_number(u.tokens), @extschema@._html_money(u.cost, dashboard ->> 'currency'),
@@ -116,7 +116,7 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT @extschema@._html_section('near', 'Near their limits',
         CASE WHEN l.users IS NOT NULL THEN @extschema@._html_table('Who has used most of a limit',
-            '{User,Limit,Plan,Used,Of,Share,"",State,Resets}', 'wttnnnbtt',
+            '{User,Limit,Plan,Used,Of,Share,"",State,Resets}', 'wttnnnbtd',
             (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
                         @extschema@._page_user_cell(u.user_id, u.email), @extschema@._html_text(u.limit_type, 63), @extschema@._html_text(u.plan, 63),
                         @extschema@._html_amount(u.used, u.measure, dashboard ->> 'currency'),

@@ -196,7 +196,7 @@ CREATE FUNCTION @extschema@._page_recent(dashboard jsonb) RETURNS text
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT @extschema@._html_section('recent', 'Recent activity',
-        CASE WHEN l.recent IS NOT NULL THEN @extschema@._html_table('The latest uses', '{When,What,Model,Status,Quantity,Tokens,Cost,Took}', 'tttwnnnn',
+        CASE WHEN l.recent IS NOT NULL THEN @extschema@._html_table('The latest uses', '{When,What,Model,Status,Quantity,Tokens,Cost,Took}', 'dttwnnnn',
             (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
                         @extschema@._html_time(e.occurred_at, dashboard ->> 'time_zone'),
                         @extschema@._html_text(e.usage_type, 60) || COALESCE('<small>' || @extschema@._html_text(e.event_subtype, 60) || '</small>', ''),

@@ -26,7 +26,7 @@ LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE WHEN percent IS NULL THEN pg_catalog.repeat(' ', width + 2)
                 ELSE '[' || pg_catalog.rpad(pg_catalog.repeat('#', b.marks), width, '.') || ']' END
-      FROM (SELECT GREATEST(0, LEAST(width, CASE WHEN percent > 0 THEN GREATEST(1, pg_catalog.trunc(percent * width / 100)) END))::integer AS marks) AS b;
+      FROM (SELECT GREATEST(0, LEAST(width, CASE WHEN percent > 0 THEN GREATEST(1, pg_catalog.trunc(percent * width / 100)) ELSE 0 END))::integer AS marks) AS b;
 END;
 COMMENT ON FUNCTION @extschema@._text_bar(numeric, integer) IS
 'Internal: a bar of characters';
@@ -35,7 +35,7 @@ COMMENT ON FUNCTION @extschema@._text_bar(numeric, integer) IS
 CREATE FUNCTION @extschema@._text_section(title text, lines text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT COALESCE(ARRAY['', title] || pg_catalog.array_remove(lines, NULL), '{}');
+    SELECT CASE WHEN lines <> '{}' THEN ARRAY['', title] || pg_catalog.array_remove(lines, NULL) ELSE '{}' END;
 END;
 COMMENT ON FUNCTION @extschema@._text_section(text, text[]) IS
 'Internal: a section of a report';

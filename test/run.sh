@@ -256,7 +256,11 @@ release_sources() {
 
 # shellcheck disable=SC2086 # a list of words
 "$root/test/lib/need.sh" $needs
-case " $ONLY " in *' tap '*) "$root/test/lib/need.sh" pooler || echo 'Without pgbouncer one TAP test is skipped.' ;; esac
+case " $ONLY " in *' tap '*)
+    "$root/test/lib/need.sh" pooler || echo 'Without pgbouncer one TAP test is skipped.'
+    "$root/test/lib/need.sh" browser || echo 'Without Chromium one TAP test is skipped.'
+    ;;
+esac
 work_begin
 make -s --no-print-directory -C "$root" all
 install_built "$root"

@@ -124,6 +124,7 @@ INSERT INTO dashboard VALUES
 
 /* Every text but those that are times, days or words of ours becomes an attack, and every list has one object for each attack. */
 CREATE FUNCTION pg_temp.made_hostile(key text, value jsonb, attack text) RETURNS jsonb LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
 BEGIN
     RETURN CASE jsonb_typeof(value)
         WHEN 'object' THEN (SELECT jsonb_object_agg(e.key, pg_temp.made_hostile(e.key, e.value, attack)) FROM jsonb_each(value) AS e)
