@@ -80,7 +80,7 @@ has_its_turn() {
     case $1 in
     test/pgtap/user_ids.sql | test/pgtap/privacy.sql | test/pgtap/stripe.sql | test/t/025_databases.pl | test/t/040_examples.pl | test/t/115_worker.pl) [ "$user_id" = uuid ] ;;
     test/t/020_signups.pl | test/t/030_restore.pl) ;;
-    test/t/* | test/pgtap/windows.sql) [ "$user_id" = "${UT_USER_ID%% *}" ] ;;
+    test/t/* | test/pgtap/windows.sql | test/pgtap/pages.sql) [ "$user_id" = "${UT_USER_ID%% *}" ] ;;
     esac
 }
 
