@@ -1,8 +1,9 @@
 /* reports, HTML: lines over days. */
 
-/* Days by type, without gaps, the types used most first; from the sixth on they are
- * one, if they are more.  Not more days than a dashboard can have.  The planner takes
- * this for thousands of rows, and would compile it for a tenfold of what it takes. */
+/* Days by type, without gaps.  A type has the same place in all pictures of the same
+ * days: by its share of uses or of cost, whichever is larger; from the sixth on they
+ * are one, if they are more.  Not more days than a dashboard can have.  The planner
+ * takes this for thousands of rows, and would compile it for a tenfold of what it takes. */
 CREATE FUNCTION @extschema@._page_trend(
     rows jsonb, figure text, first_day date, last_day date,
     OUT place bigint, OUT name text, OUT day date, OUT amount numeric) RETURNS SETOF record
@@ -10,16 +11,20 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE ROWS 100
 SET jit = off
 BEGIN ATOMIC
     WITH used AS MATERIALIZED (
-        SELECT r.day, COALESCE(r.usage_type, '') AS usage_type, COALESCE(CASE figure WHEN 'cost' THEN r.cost ELSE r.events END, 0) AS amount
+        SELECT r.day, COALESCE(r.usage_type, '') AS usage_type, COALESCE(r.events, 0) AS events, COALESCE(r.cost, 0) AS cost,
+               COALESCE(CASE figure WHEN 'cost' THEN r.cost ELSE r.events END, 0) AS amount
           FROM pg_catalog.jsonb_to_recordset(rows) AS r (day date, usage_type text, events numeric, cost numeric)
          WHERE r.day IS NOT NULL),
     types AS (
-        SELECT u.usage_type, pg_catalog.row_number() OVER (ORDER BY pg_catalog.sum(u.amount) DESC, u.usage_type) AS rank
-          FROM used AS u GROUP BY u.usage_type HAVING pg_catalog.sum(u.amount) <> 0),
+        SELECT s.usage_type, s.amount, pg_catalog.row_number() OVER (ORDER BY s.share DESC NULLS LAST, s.usage_type) AS rank
+          FROM (SELECT u.usage_type, pg_catalog.sum(u.amount) AS amount,
+                       GREATEST(pg_catalog.sum(u.events) / NULLIF(pg_catalog.sum(pg_catalog.sum(u.events)) OVER (), 0),
+                                pg_catalog.sum(u.cost) / NULLIF(pg_catalog.sum(pg_catalog.sum(u.cost)) OVER (), 0)) AS share
+                  FROM used AS u GROUP BY u.usage_type) AS s),
     lines AS (
         SELECT LEAST(t.rank, 6) AS place,
                CASE WHEN pg_catalog.count(*) = 1 THEN pg_catalog.min(t.usage_type) ELSE pg_catalog.count(*) || ' others' END AS name
-          FROM types AS t GROUP BY 1),
+          FROM types AS t WHERE t.amount <> 0 GROUP BY 1),
     bounds AS (
         SELECT COALESCE(first_day, pg_catalog.min(u.day)) AS first_day, COALESCE(last_day, pg_catalog.max(u.day)) AS last_day FROM used AS u),
     days AS (

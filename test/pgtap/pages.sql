@@ -106,9 +106,13 @@ SELECT name, page, dashboard -> CASE dashboard ->> 'kind' WHEN 'user' THEN 'days
 SELECT is(pg_temp.figures(page, format('(//figure)[%s]/ul', n)), wanted, format('%s: the legend has the sums of %s', name, figure))
   FROM days_of, (VALUES (1, 'events'), (2, 'cost')) AS f (n, figure),
        LATERAL (SELECT array_agg(total ORDER BY place) AS wanted FROM (
-           SELECT LEAST(rank, 6) AS place, sum(total) AS total FROM (
-               SELECT row_number() OVER (ORDER BY sum((d ->> figure)::numeric) DESC, d ->> 'usage_type') AS rank, sum((d ->> figure)::numeric) AS total
-                 FROM jsonb_array_elements(days) AS d GROUP BY d ->> 'usage_type' HAVING sum((d ->> figure)::numeric) <> 0) AS t GROUP BY 1) AS s) AS w;
+           SELECT LEAST(rank, 6) AS place, sum(CASE figure WHEN 'cost' THEN cost ELSE events END) AS total FROM (
+               SELECT row_number() OVER (ORDER BY share DESC, usage_type) AS rank, events, cost FROM (
+                   SELECT *, GREATEST(events / sum(events) OVER (), cost / sum(cost) OVER ()) AS share
+                     FROM (SELECT d ->> 'usage_type' AS usage_type, sum((d ->> 'events')::numeric) AS events, sum((d ->> 'cost')::numeric) AS cost
+                             FROM jsonb_array_elements(days) AS d GROUP BY 1) AS s) AS s) AS t GROUP BY 1) AS p WHERE total <> 0) AS w;
+SELECT is((SELECT array_agg(DISTINCT class || ' ' || bdi) FROM unnest(xpath('//figure/ul/li', page)) AS li, LATERAL (SELECT (xpath('//path/@class', li))[1]::text, (xpath('//bdi/text()', li))[1]::text) AS x (class, bdi)),
+          '{"line s1 video","line s2 prompt","line s3 image"}', 'a type has the same line in both pictures') FROM page WHERE name = 'user';
 SELECT is((SELECT sum(f) FROM unnest(pg_temp.figures(page, format('(//figure)[%s]//tbody', n))) AS f),
           (SELECT sum((d ->> figure)::numeric) FROM jsonb_array_elements(days) AS d), format('%s: the table of %s has all of them', name, figure))
   FROM days_of, (VALUES (1, 'events'), (2, 'cost')) AS f (n, figure);
