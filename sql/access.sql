@@ -21,13 +21,14 @@ BEGIN ATOMIC
                     'get_user_usage', 'get_campaigns', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats',
                     'get_usage_totals', 'get_top_users', 'get_usage_trends', 'get_conversion_funnel', 'get_error_rates',
                     'get_cost_breakdown', 'get_unit_costs', 'get_cost_forecast', 'get_users_near_limit',
-                    'user_dashboard', 'admin_dashboard', 'visible_users',
+                    'user_dashboard', 'admin_dashboard', 'visible_users', 'dashboard_page', 'user_page', 'admin_page', 'usage_report',
                     'set_credit_cost', 'set_credit_refill', 'set_credit_overdraft', 'grant_credits', 'spend_credits', 'refund_credits',
                     'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
                     'set_stripe_price', 'stripe_meter_events',
                     'popular_resources', 'trending_resources', 'get_top_resource_users', 'get_usage_heatmap',
                     '_usage_tally', '_tally_uses', '_check_max_rows', '_zone_or_default', '_usage_now',
                     'get_run', 'list_runs', 'get_run_deliveries', 'run_usage', 'check_monthly_usage_limit', '_monthly_runs'])
+                  OR p.proname ~ '^_(html|page|text)_' OR p.proname = '_page'
                 THEN 'user'
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage',

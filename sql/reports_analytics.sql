@@ -461,11 +461,11 @@ COMMENT ON FUNCTION @extschema@.get_cost_forecast() IS
  * if there is one for that window; else it is all he used since a day on which the
  * window cannot have begun yet. */
 CREATE FUNCTION @extschema@._used_at_most(
-    at timestamptz, today date, OUT user_id @user_id@, OUT limit_id bigint, OUT used numeric, OUT is_held boolean) RETURNS SETOF record
+    at timestamptz, today date, OUT user_id @user_id@, OUT limit_id bigint, OUT used numeric) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     WITH counted AS MATERIALIZED (
-        SELECT c.user_id, c.limit_id, pg_catalog.sum(c.used) AS used, pg_catalog.sum(c.holds) > 0 AS is_held
+        SELECT c.user_id, c.limit_id, pg_catalog.sum(c.used) AS used
           FROM @extschema@.usage_counters AS c
          WHERE c.window_start <= at AND c.window_end > at
          GROUP BY c.user_id, c.limit_id
@@ -496,11 +496,11 @@ BEGIN ATOMIC
           JOIN @extschema@.usage_carried AS c ON c.limit_id = 0 AND (l.usage_type IS NULL OR c.usage_type = l.usage_type)
          WHERE l.is_long
     )
-    SELECT c.user_id, c.limit_id, c.used, c.is_held
+    SELECT c.user_id, c.limit_id, c.used
       FROM counted AS c
      UNION ALL
     SELECT u.user_id, u.limit_id, pg_catalog.sum(CASE u.measure WHEN 'events' THEN u.events WHEN 'quantity' THEN u.quantity
-                                                                WHEN 'tokens' THEN u.tokens ELSE u.cost END), false
+                                                                WHEN 'tokens' THEN u.tokens ELSE u.cost END)
       FROM used AS u
      WHERE NOT EXISTS (SELECT FROM counted AS c WHERE c.user_id = u.user_id AND c.limit_id = u.limit_id)
      GROUP BY u.user_id, u.limit_id;
@@ -513,19 +513,17 @@ COMMENT ON FUNCTION @extschema@._used_at_most(timestamptz, date) IS
 CREATE FUNCTION @extschema@._percent_at_most(at timestamptz, OUT user_id @user_id@, OUT percent numeric) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT m.user_id, pg_catalog.max(CASE WHEN m.is_held OR m.is_overridden OR m.max_usage = 0 THEN 'Infinity'::numeric
+    SELECT m.user_id, pg_catalog.max(CASE WHEN m.is_overridden OR m.max_usage = 0 THEN 'Infinity'::numeric
                                           ELSE m.used * 100 / m.max_usage END)
-      FROM (SELECT u.user_id, u.used, u.is_held,
+      FROM (SELECT u.user_id, u.used,
                    pg_catalog.strpos(pg_catalog.current_setting('usage_tracking.limit_overrides'), l.limit_type) > 0 AS is_overridden,
                    LEAST(NULLIF(o.max_usage, -1), NULLIF(COALESCE(p.max_usage, l.max_usage), -1),
                          NULLIF(COALESCE(d.max_usage, l.max_usage), -1), t.max_usage) AS max_usage
-              FROM (SELECT b.user_id, b.limit_id, b.used, b.is_held
+              FROM (SELECT b.user_id, b.limit_id, b.used
                       FROM @extschema@._rollup_progress() AS r
                      CROSS JOIN LATERAL @extschema@._used_at_most(at, (at AT TIME ZONE r.zone)::date) AS b
                      UNION ALL
-                    SELECT v.user_id, l.limit_id, v.level,
-                           EXISTS (SELECT FROM @extschema@.usage_leases AS h
-                                    WHERE h.user_id = v.user_id AND h.limit_type = v.limit_type AND h.released_at IS NULL)
+                    SELECT v.user_id, l.limit_id, v.level
                       FROM @extschema@.usage_levels AS v JOIN @extschema@.usage_limits AS l ON l.limit_type = v.limit_type) AS u
               JOIN @extschema@.usage_limits AS l ON l.limit_id = u.limit_id
               LEFT JOIN @extschema@.user_limits AS o ON o.user_id = u.user_id AND o.limit_type = l.limit_type
@@ -536,7 +534,11 @@ BEGIN ATOMIC
               LEFT JOIN (SELECT t.limit_type, pg_catalog.min(t.max_usage) AS max_usage
                            FROM @extschema@.temporary_limits AS t WHERE t.max_usage >= 0 GROUP BY t.limit_type) AS t
                 ON t.limit_type = l.limit_type
-             WHERE u.used > 0 OR u.is_held) AS m
+             WHERE u.used > 0
+             UNION ALL  -- how much is reserved or leased, is not asked here
+            SELECT h.user_id, NULL, true, NULL FROM @extschema@.usage_reservations AS h WHERE h.state = 'held' AND h.expires_at > at
+             UNION ALL
+            SELECT h.user_id, NULL, true, NULL FROM @extschema@.usage_leases AS h WHERE h.released_at IS NULL) AS m
      GROUP BY m.user_id;
 END;
 COMMENT ON FUNCTION @extschema@._percent_at_most(timestamptz) IS

@@ -109,7 +109,8 @@ BEGIN ATOMIC
                     FROM @extschema@._get_user_usage($1, NULL, NULL, at) AS u),
         'recent', @extschema@._events_to_show($1, 10),
         'alerts', (SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(a) ORDER BY a.id DESC), '[]')
-                     FROM @extschema@.get_usage_alerts($1, true, NULL, 10) AS a))
+                     FROM @extschema@.get_usage_alerts($1, true, NULL, 10) AS a
+                    WHERE COALESCE(a.window_end > at, a.day >= r.last_day - 6)))
         || @extschema@._days_to_show($1, r.first_day, r.last_day)
       FROM @extschema@._last_days(30, NULL, at) AS r;
 END;
@@ -165,6 +166,7 @@ BEGIN ATOMIC
                               FROM @extschema@._get_top_users(NULL, $1, 'uses', 10, NULL, NULL, NULL, at) AS u), '[]'),
         'near_limits', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
                                 'user_id', n.user_id, 'email', @extschema@._email_of(n.user_id), 'plan', n.plan, 'limit_type', n.limit_type,
+                                'description', (SELECT l.description FROM @extschema@.usage_limits AS l WHERE l.limit_type = n.limit_type),
                                 'measure', n.measure, 'used', n.used, 'max_usage', n.max_usage, 'percent', n.percent_used,
                                 'reset_at', n.reset_at, 'state', @extschema@._limit_state(n.used, n.max_usage, n.percent_used))
                                 ORDER BY n.percent_used DESC, n.user_id, n.limit_type)

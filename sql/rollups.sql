@@ -645,7 +645,8 @@ COMMENT ON FUNCTION @extschema@._days_of_all(date, date) IS
 /* ---- unusual use ---- */
 
 /* A day is unusual if it is above the mean of the 28 days before it and three
- * times their standard deviation: n·x - Σ > 3·√(n·Σx² - Σ²), compared as squares.
+ * times their standard deviation: n x - S > 3 sqrt(n Q - S S), S being
+ * the sum and Q that of squares, compared as squares.
  * Who was seen on fewer than 7 of them has no habits yet. */
 CREATE FUNCTION @extschema@._find_unusual_use(
     low bigint, high bigint, at timestamptz, floor numeric,

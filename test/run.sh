@@ -80,7 +80,7 @@ has_its_turn() {
     case $1 in
     test/pgtap/user_ids.sql | test/pgtap/privacy.sql | test/pgtap/stripe.sql | test/t/025_databases.pl | test/t/040_examples.pl | test/t/115_worker.pl) [ "$user_id" = uuid ] ;;
     test/t/020_signups.pl | test/t/030_restore.pl) ;;
-    test/t/* | test/pgtap/windows.sql) [ "$user_id" = "${UT_USER_ID%% *}" ] ;;
+    test/t/* | test/pgtap/windows.sql | test/pgtap/pages.sql) [ "$user_id" = "${UT_USER_ID%% *}" ] ;;
     esac
 }
 
@@ -256,7 +256,11 @@ release_sources() {
 
 # shellcheck disable=SC2086 # a list of words
 "$root/test/lib/need.sh" $needs
-case " $ONLY " in *' tap '*) "$root/test/lib/need.sh" pooler || echo 'Without pgbouncer one TAP test is skipped.' ;; esac
+case " $ONLY " in *' tap '*)
+    "$root/test/lib/need.sh" pooler || echo 'Without pgbouncer one TAP test is skipped.'
+    "$root/test/lib/need.sh" browser || echo 'Without Chromium one TAP test is skipped.'
+    ;;
+esac
 work_begin
 make -s --no-print-directory -C "$root" all
 install_built "$root"

@@ -24,7 +24,13 @@ SELECT @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
 @new reports visible_users@
 @new reports_analytics@
 @new reports_dashboard@
+@new reports_html@
+@new reports_html_lines@
+@new reports_html_page@
+@new reports_html_sections_admin@
+@new reports_html_sections_user@
 @new reports_page@
+@new reports_text@
 
 @changed access _audience@
 @changed access usage_security_check@

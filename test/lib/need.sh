@@ -9,6 +9,7 @@
 #   tap     perl's prove and IPC::Run, for PostgreSQL::Test::Cluster; pg_amcheck;
 #           libpq's headers
 #   pooler  pgbouncer, for one of the TAP tests
+#   browser Chromium, for the TAP test of pages
 #   stress  libpq's headers
 #   chroot  mmdebstrap and git
 #
@@ -50,6 +51,9 @@ missing() {
     pooler)
         has pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
         ;;
+    browser)
+        has chromium || has chromium-browser || has google-chrome || echo chromium
+        ;;
     stress)
         [ -e "$(pg includedir)/libpq-fe.h" ] || echo libpq-dev
         ;;
@@ -71,6 +75,7 @@ reason() {
     pgtap) echo 'for the pgTAP tests' ;;
     tap) echo 'for the TAP tests' ;;
     pooler) echo 'for the test with a connection pooler' ;;
+    browser) echo 'for the test that looks at pages' ;;
     stress) echo 'for clients that stress and measure' ;;
     chroot) echo 'for a fresh machine in a chroot' ;;
     esac

@@ -70,7 +70,7 @@ SELECT attack.by_all('49, 50 boasting in the token', array_agg(attack.call(funct
  WHERE name NOT IN ('current_user_id', '_sees_all_users', 'is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user', '_calls_of_user',
                     'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
                     'get_usage_alerts', 'acknowledge_usage_alert')
-   AND name !~ '^(get_(user_|campaigns|run)|list_runs|run_usage|check_monthly_usage_limit|_monthly_runs)' AND name !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap)$';
+   AND name !~ '^(visible_users|get_(user_|campaigns|run)|list_runs|run_usage|check_monthly_usage_limit|_monthly_runs|user_dashboard|user_page|usage_report|dashboard_page|_page|_(html|page|text)_)' AND name !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap)$';
 SELECT attack.by_all('49, 50 is not believed', ARRAY['SELECT true WHERE usage.is_admin() OR usage._sees_all_users()',
                                                      'SELECT * FROM usage.user_usage', 'SELECT * FROM usage.api_usage'], '00000', '00000 42501');
 SELECT attack.by_all('49, 50 nor does it open a table', ARRAY['SELECT * FROM usage.campaigns', 'SELECT id, user_id, ip FROM usage.usage_events', 'SELECT id, user_id, used FROM usage.usage_alerts']);

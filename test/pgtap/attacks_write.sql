@@ -75,7 +75,7 @@ SELECT attack.on_relations('25 TRUNCATE with its sequences', 'TRUNCATE ONLY %1$s
 SELECT attack.by_all('18 functions with his own id', array_agg(attack.call(function, quote_literal(:a))))
   FROM attack.functions()
  WHERE of_user
-   AND name NOT IN ('get_user_usage', 'get_user_roles', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats', 'get_campaigns',
+   AND name NOT IN ('get_user_usage', 'get_user_roles', 'get_user_costs', 'get_user_usage_history', 'get_user_aggregations', 'get_user_stats', 'get_campaigns', 'user_dashboard', 'user_page', 'usage_report',
                     'is_admin', 'has_role', 'check_usage_limit', 'consume_usage', 'require_usage', '_usage_of_user', '_calls_of_user', 'credit_balance', '_credits_of_user', '_credit_transactions_of_user',
                     'get_usage_alerts', 'acknowledge_usage_alert',
                     'get_run', 'list_runs', 'get_run_deliveries', 'run_usage', 'check_monthly_usage_limit', '_monthly_runs');

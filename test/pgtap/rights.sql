@@ -58,6 +58,23 @@ INSERT INTO rights.functions VALUES
     ('_sums_of_users', 'owner'), ('_uses_of_users', 'owner'), ('_count_days', 'owner'), ('_funnel_depth', 'owner'), ('_used_at_most', 'owner'), ('_percent_at_most', 'owner'), ('_ratio', 'owner'),
     ('_limit_state', 'owner'), ('_limits_to_show', 'owner'), ('_days_to_show', 'owner'), ('_events_to_show', 'owner'), ('_notice_of_plan', 'owner'),
     ('visible_users', 'user'), ('prove_same_rows', 'owner'), ('_day_bit', 'owner'), ('_sum_months', 'owner'), ('_email_of', 'owner'), ('_registered_users', 'owner'),
+    /* pages and reports, for whoever may see what is on them; their pieces read nothing */
+    ('user_page', 'user'), ('admin_page', 'user'), ('usage_report', 'user'), ('dashboard_page', 'user'),
+    ('_text_plain', 'user'), ('_text_number', 'user'), ('_text_money', 'user'), ('_text_amount', 'user'), ('_text_percent', 'user'), ('_text_time', 'user'), ('_text_day',
+    'user'), ('_text_span', 'user'), ('_text_duration', 'user'), ('_text_period', 'user'), ('_text_state', 'user'), ('_text_state_label', 'user'), ('_html_escape',
+    'user'), ('_html_text', 'user'), ('_html_data', 'user'), ('_html_number', 'user'), ('_html_percent', 'user'), ('_html_money', 'user'), ('_html_amount', 'user'),
+    ('_html_cost', 'user'), ('_html_time', 'user'), ('_html_badge', 'user'), ('_html_bar', 'user'), ('_html_meter', 'user'), ('_html_row', 'user'), ('_html_table',
+    'user'), ('_html_fact', 'user'), ('_html_facts', 'user'), ('_html_section', 'user'), ('_page_list', 'user'), ('_page_trend', 'user'), ('_page_scale_end', 'user'),
+    ('_page_trend_lines', 'user'), ('_page_trend_svg', 'user'), ('_page_trend_legend', 'user'), ('_page_trend_table', 'user'), ('_html_trend', 'user'), ('_page_style',
+    'user'), ('_page', 'user'), ('_page_footer', 'user'), ('_page_days', 'user'), ('_page_trends', 'user'), ('_page_models', 'user'), ('_page_user_cell', 'user'),
+    ('_page_admin_header', 'user'), ('_page_admin_tiles', 'user'), ('_page_forecast', 'user'), ('_page_funnel', 'user'), ('_page_errors', 'user'), ('_page_top_users',
+    'user'), ('_page_near_limits', 'user'), ('_page_unit_costs', 'user'), ('_page_of_admin', 'user'), ('_page_user_name', 'user'), ('_page_user_header', 'user'),
+    ('_page_notices', 'user'), ('_page_user_tiles', 'user'), ('_page_reset', 'user'), ('_page_limit_notes', 'user'), ('_page_limit', 'user'), ('_page_limits', 'user'),
+    ('_page_plan', 'user'), ('_page_run_meter', 'user'), ('_page_runs', 'user'), ('_page_usage', 'user'), ('_page_status', 'user'), ('_page_recent', 'user'),
+    ('_page_of_user', 'user'), ('_page_kind', 'user'), ('_text_left', 'user'), ('_text_right', 'user'), ('_text_bar', 'user'), ('_text_section', 'user'), ('_text_trend',
+    'user'), ('_text_models', 'user'), ('_text_limits', 'user'), ('_text_usage', 'user'), ('_text_costs', 'user'), ('_text_runs', 'user'), ('_text_recent', 'user'),
+    ('_text_of_user', 'user'), ('_text_totals', 'user'), ('_text_funnel', 'user'), ('_text_errors', 'user'), ('_text_near_limits', 'user'), ('_text_top_users', 'user'),
+    ('_text_unit_costs', 'user'), ('_text_of_admin', 'user'), ('_text_report', 'user'),
     ('set_stripe_price', 'user'), ('stripe_meter_events', 'user'), ('apply_stripe_event', 'server'),
     ('_stripe_id', 'owner'), ('_stripe_time', 'owner'), ('_stripe_user', 'owner'), ('_read_stripe_event', 'owner'), ('_stripe_subscriptions', 'owner'),
     ('_stripe_state', 'owner'), ('_stripe_news', 'owner'), ('_forget_stripe', 'owner'), ('_stripe_meter_events', 'owner'),
@@ -218,7 +235,7 @@ SELECT bag_eq('SELECT DISTINCT classid::regclass::text FROM rights.members', $$V
               'there is no other kind of object');
 SELECT results_eq('SELECT DISTINCT format_type(objid, NULL) FROM rights.members WHERE classid = ''pg_type''::regclass AND'
                   ' (SELECT typtype <> ''c'' OR relkind = ''c'' FROM pg_type t LEFT JOIN pg_class c ON c.oid = typrelid WHERE t.oid = objid AND typcategory <> ''A'') ORDER BY 1',
-                  $$VALUES ('usage.usage_decision'), ('usage.usage_run')$$, 'the types of its own are listed');
+                  $$VALUES ('usage."text/html"'), ('usage.usage_decision'), ('usage.usage_run')$$, 'the types of its own are listed');
 
 /* The same with default privileges that give everything away. */
 DROP EXTENSION usage_tracking;
