@@ -87,7 +87,8 @@ test:
 bench:
 	@test/bench/bench.sh
 
-# The story of the extension, on one screen; TRACE=file.csv replays a trace.
+# The story of the extension, on one screen; TRACE=file.csv replays a trace, and
+# PAGES=folder is where it leaves the pages it ends with.
 demo:
 	@demo/run.sh
 

@@ -4,11 +4,13 @@
 # It builds and installs the extension, starts a throw-away server, tells the
 # story of demo.sql and removes everything again. TRACE=file.csv then replays a
 # trace of LLM requests (columns TIMESTAMP,ContextTokens,GeneratedTokens) and
-# compares the totals with what awk makes of the same file.
+# compares the totals with what awk makes of the same file. The pages that users and
+# administrators look at stay in demo/pages, or in the folder PAGES.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 users=20
+pages=${PAGES:-$root/demo/pages}
 max_tokens=900000
 trace=''
 if [ -n "${TRACE:-}" ]; then
@@ -70,6 +72,20 @@ replay_trace() {
     echo "They are equal."
 }
 
+# write_pages asks for them as those who look at them: Eve, and Ops who is an admin.
+write_pages() {
+    tell demo <"$root/demo/pages.sql"
+    mkdir -p "$pages"
+    for page in 'user eve' 'admin ops'; do
+        kind=${page% *}
+        user=$(tell demo -At -c "SELECT id FROM app_users WHERE email = '${page#* }@example.com'")
+        tell demo -At -c "SET usage_tracking.user_id = '$user'" -c "SET usage_tracking.funnel_steps = 'chat, image, video'" \
+            -c 'SET ROLE demo_app' -c "SELECT usage.${kind}_page()" >"$work/$kind.html"
+        grep -q '</html>' "$work/$kind.html"
+        cat "$work/$kind.html" >"$pages/$kind.html"
+    done
+}
+
 "$root/test/lib/need.sh" build server
 work_begin
 make -s --no-print-directory -C "$root" all
@@ -82,3 +98,6 @@ if [ -n "$trace" ]; then
     echo "== A trace of real requests: $(basename "$trace"), $users users, each with $max_tokens tokens a day:"
     replay_trace
 fi
+write_pages
+echo "== What users and administrators look at, SELECT usage.user_page(), usage.admin_page(), is in $pages:"
+echo "   user.html, admin.html. Open them in a browser; they need nothing else."
