@@ -68,6 +68,20 @@ END;
 COMMENT ON FUNCTION @extschema@._events_to_show(@user_id@, integer) IS
 'Internal: the last events of a user, for user_dashboard()';
 
+/* Of what was reached in the present windows and is still, the most of each limit. */
+CREATE FUNCTION @extschema@._alerts_to_show(user_id @user_id@, at timestamptz, first_day date) RETURNS jsonb
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s) ORDER BY s.id DESC), '[]')
+      FROM (SELECT DISTINCT ON (a.limit_type, a.usage_type) a.*
+              FROM @extschema@.get_usage_alerts($1, true, NULL, 100) AS a
+              LEFT JOIN @extschema@._usage_of_user($1) AS w ON w.limit_type = a.limit_type
+             WHERE CASE a.kind WHEN 'threshold' THEN a.window_end > at AND a.threshold <= w.percent ELSE a.day >= first_day END
+             ORDER BY a.limit_type, a.usage_type, a.threshold DESC, a.id DESC) AS s;
+END;
+COMMENT ON FUNCTION @extschema@._alerts_to_show(@user_id@, timestamptz, date) IS
+'Internal: what a user should know, for user_dashboard()';
+
 /* The emoji needs a server that can write it. */
 CREATE FUNCTION @extschema@._notice_of_plan(plan text) RETURNS text
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -108,9 +122,7 @@ BEGIN ATOMIC
                              'tokens', u.tokens, 'cost', pg_catalog.trim_scale(u.cost), 'unpriced', u.unpriced) ORDER BY u.usage_type), '[]')
                     FROM @extschema@._get_user_usage($1, NULL, NULL, at) AS u),
         'recent', @extschema@._events_to_show($1, 10),
-        'alerts', (SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(a) ORDER BY a.id DESC), '[]')
-                     FROM @extschema@.get_usage_alerts($1, true, NULL, 10) AS a
-                    WHERE COALESCE(a.window_end > at, a.day >= r.last_day - 6)))
+        'alerts', @extschema@._alerts_to_show($1, at, r.last_day - 6))
         || @extschema@._days_to_show($1, r.first_day, r.last_day)
       FROM @extschema@._last_days(30, NULL, at) AS r;
 END;

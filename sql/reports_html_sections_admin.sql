@@ -140,7 +140,7 @@ BEGIN ATOMIC
         CASE WHEN l.costs IS NOT NULL THEN @extschema@._html_table('What a user, a use and a unit of each type cost',
             '{Type,Users,Uses,Quantity,Cost,"Per user","Per use","Per unit"}', 'tnnnnnnn',
             (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
-                        @extschema@._html_text(u.usage_type, 60), @extschema@._html_number(u.users), @extschema@._html_number(u.events),
+                        COALESCE(@extschema@._html_text(u.usage_type, 60), 'all types'), @extschema@._html_number(u.users), @extschema@._html_number(u.events),
                         @extschema@._html_number(u.quantity), @extschema@._html_money(u.cost, dashboard ->> 'currency'),
                         @extschema@._html_money(u.cost_per_user, dashboard ->> 'currency'),
                         @extschema@._html_money(u.cost_per_event, dashboard ->> 'currency'),

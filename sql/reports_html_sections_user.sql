@@ -23,10 +23,14 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT COALESCE('<p class="notice">' || @extschema@._html_text(dashboard ->> 'notice', 500) || '</p>', '')
            || COALESCE((SELECT '<p class="alerts">' || pg_catalog.string_agg(
-                                   'Limit ' || COALESCE(@extschema@._html_text(a.limit_type), 'of usage') || ' has reached '
-                                   || COALESCE(@extschema@._html_percent(a.threshold), 'a threshold') || '.', '<br/>' ORDER BY a.place) || '</p>'
+                                   CASE WHEN a.kind = 'unusual'
+                                        THEN 'Unusually much use of ' || COALESCE(@extschema@._html_text(a.usage_type), 'something') || '.'
+                                        ELSE 'Limit ' || COALESCE(@extschema@._html_text(a.limit_type), 'of usage') || ' has reached '
+                                             || COALESCE(@extschema@._html_percent(a.threshold), 'a threshold') || '.' END,
+                                   '<br/>' ORDER BY a.place) || '</p>'
                           FROM ROWS FROM (pg_catalog.jsonb_to_recordset(@extschema@._page_list(dashboard, 'alerts'))
-                                   AS (limit_type text, threshold numeric)) WITH ORDINALITY AS a (limit_type, threshold, place)), '');
+                                   AS (kind text, limit_type text, threshold numeric, usage_type text))
+                               WITH ORDINALITY AS a (kind, limit_type, threshold, usage_type, place)), '');
 END;
 COMMENT ON FUNCTION @extschema@._page_notices(jsonb) IS
 'Internal: what a user should read first';
