@@ -11,9 +11,9 @@
 #   BENCH_RUNS (7)          how often each side runs; the median counts
 #   BENCH_CLIENTS ("1 4 16")
 #   BENCH_KEYS (10000)      users, besides one hot user
-#   BENCH_ONLY              some of: check write cost wal layout tallies; rollups,
-#                           only if asked for
-#   BENCH_EVENTS ("1000000 10000000")  of rollups
+#   BENCH_ONLY              some of: check write cost wal layout tallies; rollups and
+#                           dashboards, only if asked for
+#   BENCH_EVENTS ("1000000 10000000")  of these two
 #   BENCH_DOC=1             writes the tables into doc/performance.md as well
 set -eu
 
@@ -116,12 +116,13 @@ race_costs() {
     race cost_1000 "$BENCH_KEYS" 1 off ours_cost_1000 hand_cost_1000
 }
 
-# weigh_rollups prints sums by day beside the same from events; not into the page.
-weigh_rollups() {
+# weigh_sums FILE prints what comes from sums beside the same from events; not into
+# the page.
+weigh_sums() {
     for events in $BENCH_EVENTS; do
-        tell -c 'CREATE DATABASE rollups'
-        tell -d rollups -v events="$events" -v runs="$BENCH_RUNS" -f - <"$root/test/bench/rollups.sql"
-        tell -c 'DROP DATABASE rollups'
+        tell -c 'CREATE DATABASE sums'
+        tell -d sums -v events="$events" -v runs="$BENCH_RUNS" -f - <"$root/test/bench/$1.sql"
+        tell -c 'DROP DATABASE sums'
     done
 }
 
@@ -164,10 +165,10 @@ for kind in $BENCH_ONLY; do
     layout) weigh_layout ;;
     cost) race_costs ;;
     tallies) race_tallies ;;
-    rollups) weigh_rollups ;;
+    rollups | dashboards) weigh_sums "$kind" ;;
     wal) ;;
     *)
-        echo "bench.sh: BENCH_ONLY is some of: check write cost wal layout tallies rollups" >&2
+        echo "bench.sh: BENCH_ONLY is some of: check write cost wal layout tallies rollups dashboards" >&2
         exit 2
         ;;
     esac

@@ -104,7 +104,7 @@ CREATE VIEW raw AS
         'models', (SELECT jsonb_agg(m ORDER BY m.cost DESC, m.events DESC, m.provider, m.model) FROM raw_models AS m),
         'error_rates', (SELECT jsonb_agg(x ORDER BY x.events DESC, x.usage_type, x.provider, x.model) FROM raw_errors AS x),
         'top_users', (SELECT jsonb_agg(t ORDER BY t.uses DESC, t.user_id) FROM raw_top AS t),
-        'near_limits', (SELECT coalesce(jsonb_agg(to_jsonb(n) || jsonb_build_object('plan', 'free', 'measure', 'quantity', 'state', CASE WHEN n.percent >= 100 THEN 'reached' ELSE 'near' END)
+        'near_limits', (SELECT coalesce(jsonb_agg(to_jsonb(n) || jsonb_build_object('plan', 'free', 'measure', 'quantity', 'description', NULL, 'state', CASE WHEN n.percent >= 100 THEN 'reached' ELSE 'near' END)
                                          ORDER BY n.percent DESC, n.user_id, n.limit_type), '[]') FROM raw_near AS n),
         'unit_costs', (SELECT jsonb_agg(u ORDER BY u.usage_type NULLS FIRST) FROM units AS u)) AS dashboard;
 

@@ -65,6 +65,9 @@ SELECT u.*, c.allowed, c.reason, c.limit_type, c.used, c.max_usage, c.remaining,
 SQL
 $answers .= "SELECT * FROM usage.$_;\n" foreach 'get_usage_totals()', map { "$_(crash.user_id(0))" }
     qw(credit_balance get_user_usage get_user_costs get_user_usage_history get_user_aggregations get_campaigns get_usage_alerts list_runs check_monthly_usage_limit);
+$answers .= "SELECT * FROM usage.$_;\n" foreach qw{get_usage_trends() get_top_users() get_conversion_funnel('{unit}') get_error_rates() get_cost_breakdown() get_unit_costs() get_users_near_limit(1)};
+$answers .= "SELECT usage.admin_dashboard() - '{generated_at,forecast}'::text[], usage.user_dashboard(crash.user_id(0)) - '{generated_at,limits}'::text[],"
+  . " length(usage.admin_page()) > 1000, count(*) FROM usage.usage_report(crash.user_id(0));\n";
 $answers .= "TABLE usage.user_monthly_usage;\n";
 $answers .= "SELECT * FROM usage.user_credits ORDER BY user_id; SELECT * FROM usage.credit_transactions ORDER BY user_id, id;\n";
 my $own = sprintf "SET request.jwt.claims = '{\"sub\": \"%s\"}'; SELECT *, usage.is_admin(), usage.has_role(user_id, 'admin') FROM usage.user_usage;"
