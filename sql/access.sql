@@ -10,7 +10,7 @@ BEGIN ATOMIC
     SELECT p.oid::regprocedure,
            CASE WHEN p.proname = ANY (ARRAY[
                     'current_user_id', 'is_admin', 'has_role', 'get_user_roles', '_sees_all_users', '_usage_of_user', '_calls_of_user',
-                    'check_usage_limit', 'consume_usage', 'require_usage',
+                    'check_usage_limit', 'consume_usage', 'require_usage', 'describe_decision',
                     'grant_role', 'revoke_role', 'make_admin_by_email', 'set_user_plan', 'set_user_clock',
                     'define_usage_type', 'define_usage_limit', 'set_plan_limit', 'set_temporary_limit', 'set_user_limit',
                     'define_usage_alert', 'get_usage_alerts', 'acknowledge_usage_alert',

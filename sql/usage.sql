@@ -31,6 +31,24 @@ AS 'MODULE_PATHNAME', 'ut_require_usage';
 COMMENT ON FUNCTION @extschema@.require_usage(@user_id@, text, numeric, bigint, numeric, text, text, text, text, jsonb) IS
 'Like consume_usage, but a refusal is an error (UT001)';
 
+/* Reads nothing but the clock, so whoever has a decision may ask. */
+CREATE FUNCTION @extschema@.describe_decision(decision @extschema@.usage_decision) RETURNS jsonb
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.to_jsonb($1) || pg_catalog.jsonb_build_object(
+        'percent', CASE WHEN ($1).max_usage > 0 THEN pg_catalog.round(($1).used * 100 / ($1).max_usage, 1) END,
+        'reset_in', CASE WHEN pg_catalog.isfinite(($1).reset_at)
+                         THEN GREATEST(pg_catalog.ceil(EXTRACT(epoch FROM ($1).reset_at - n.now)), 0)::bigint END,
+        'message', CASE WHEN NOT ($1).allowed THEN
+                CASE WHEN ($1).reason = 'expired' THEN 'This is over: it has expired or was settled.'
+                     WHEN ($1).limit_type IS NULL THEN pg_catalog.format('You don''t have enough credits (%s left).', ($1).remaining)
+                     ELSE pg_catalog.format('You''ve reached your %s limit (%s/%s).', ($1).limit_type, ($1).used, ($1).max_usage) END
+                || COALESCE(' Resets at ' || ($1).reset_at || '.', '') END)
+      FROM @extschema@._usage_now() AS n (now);
+END;
+COMMENT ON FUNCTION @extschema@.describe_decision(@extschema@.usage_decision) IS
+'A decision as a JSON object for a page or the body of a 429: its fields, the percentage used, seconds to the reset, and what to tell the user';
+
 CREATE FUNCTION @extschema@.track_usage(
     user_id @user_id@, usage_type text, quantity numeric DEFAULT 1,
     tokens bigint DEFAULT 0, cost numeric DEFAULT 0, status text DEFAULT 'success',

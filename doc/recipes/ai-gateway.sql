@@ -4,17 +4,14 @@
 \set ON_ERROR_STOP on
 \if :{?users} \else \set users auth.users \endif
 BEGIN; SET LOCAL client_min_messages = warning;
-SELECT x.extnamespace::regnamespace AS usage, format_type(a.atttypid, NULL) AS user_id
-  FROM pg_extension AS x JOIN pg_class AS c ON c.relnamespace = x.extnamespace AND c.relname = 'usage_events'
-  JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'user_id' WHERE x.extname ~ '^usage_tracking' \gset
+SELECT x.extnamespace::regnamespace AS usage FROM pg_extension AS x WHERE x.extname ~ '^usage_tracking' \gset
 CREATE SCHEMA IF NOT EXISTS :"schema";
 
 -- Everybody who has no plan yet is on the demo, which has no limits.
 SELECT :usage.install_demo_plan(), :usage.install_seed_prices() \g /dev/null
 SELECT :usage.attach_users(:'users')
  WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = (:'usage' || '.handle_new_user')::regproc) \g /dev/null
-SELECT :usage.set_plan_limit('demo', l.limit_type, -1) FROM :usage.plan_limits AS l
- WHERE l.plan = 'demo' AND l.max_usage = 999999 \g /dev/null
+SELECT :usage.set_plan_limit('demo', limit_type, -1) FROM :usage.plan_limits WHERE (plan, max_usage) = ('demo', 999999) \g /dev/null
 SELECT :usage.set_user_plan(s.user_id, 'demo') FROM :usage.user_subscriptions AS s WHERE s.plan IS NULL \g /dev/null
 
 -- A sign-up gets the demo, as long as that has limits of its own: after our trigger, which is first by name, and never
@@ -35,18 +32,12 @@ BEGIN
         PERFORM set_plan_limit('demo', l.limit_type, NULL) FROM plan_limits AS l WHERE l.plan = 'demo';
     END IF;
     RETURN NULL;
-END
-$$;
+END $$;
 REVOKE ALL ON FUNCTION :"schema"._keep_demo() FROM PUBLIC;
 COMMENT ON FUNCTION :"schema"._keep_demo() IS 'Internal: after a sign-up, and after an UPDATE of user_subscriptions';
 SELECT tgrelid::regclass AS attached FROM pg_trigger WHERE tgfoid = (:'usage' || '.handle_new_user')::regproc \gset
 CREATE TRIGGER user_subscribed AFTER INSERT ON :attached FOR EACH ROW EXECUTE FUNCTION :"schema"._keep_demo();
 
-CREATE VIEW :"schema"._users WITH (security_invoker = true, security_barrier = true) AS
-    SELECT me.user_id FROM (SELECT :usage.current_user_id() AS user_id) AS me
-     WHERE me.user_id IS NOT NULL AND NOT (SELECT :usage._sees_all_users())
-     UNION ALL SELECT s.user_id FROM :usage.user_subscriptions AS s WHERE (SELECT :usage._sees_all_users());
-COMMENT ON VIEW :"schema"._users IS 'Internal: the users you may see';
 -- With the rights of their owner: names of plans, which are no secret, and Stripe's customers for who may read that column.
 CREATE VIEW :"schema"._plans WITH (security_barrier = true) AS SELECT p.plan, p.name FROM :usage.plans AS p;
 COMMENT ON VIEW :"schema"._plans IS 'Internal: the names of plans';
@@ -61,16 +52,15 @@ CREATE VIEW :"schema".user_subscriptions_now WITH (security_invoker = true, secu
            w.max[2] AS image_generations_limit, w.used[2] AS image_generations_used,
            w.max[3] AS video_generations_limit, w.used[3] AS video_generations_used,
            w.max[4] AS chat_messages_limit, w.used[4] AS chat_messages_used,
-           w.since AS billing_period_start, w.until AS billing_period_end,
-           c.stripe_customer_id, s.started_at AS created_at
-      FROM :"schema"._users AS u JOIN :usage.user_subscriptions AS s ON s.user_id = u.user_id
+           w.since AS billing_period_start, w.until AS billing_period_end, c.stripe_customer_id, s.started_at AS created_at
+      FROM :usage.visible_users() AS u (user_id) JOIN :usage.user_subscriptions AS s ON s.user_id = u.user_id
       LEFT JOIN :"schema"._customers AS c ON c.user_id = u.user_id
      CROSS JOIN LATERAL (SELECT min(l.plan) AS plan, min(l.window_start) AS since, max(l.reset_at) AS until,
                            array_agg(CASE l.max_usage WHEN -1 THEN 999999 ELSE l.max_usage END ORDER BY n.n) AS max,
                            array_agg(l.used ORDER BY n.n) AS used
                       FROM unnest('{content_generations,image_generations,video_generations,chat_messages}'::text[])
                            WITH ORDINALITY AS n (limit_type, n)
-                      LEFT JOIN :usage._usage_of_user(u.user_id) AS l ON l.limit_type = n.limit_type) AS w
+                      LEFT JOIN :usage.user_usage AS l ON l.user_id = u.user_id AND l.limit_type = n.limit_type) AS w
       LEFT JOIN :"schema"._plans AS p ON p.plan = w.plan;
 COMMENT ON VIEW :"schema".user_subscriptions_now IS 'The plan of every user you may see, what he may use a month and has used';
 
@@ -100,8 +90,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = format('a subscription does not take this: %s', other);
     END IF;
     RETURN NEW;
-END
-$$;
+END $$;
 COMMENT ON FUNCTION :"schema"._update_subscription() IS 'Internal: updates user_subscriptions';
 CREATE TRIGGER update_subscription INSTEAD OF UPDATE ON :"schema".user_subscriptions_now
     FOR EACH ROW EXECUTE FUNCTION :"schema"._update_subscription();
@@ -117,7 +106,7 @@ COMMENT ON VIEW :"schema".api_usage_now IS 'Every call of an API you may see, wi
 CREATE VIEW :"schema".usage_alerts WITH (security_invoker = true, security_barrier = true) AS
     SELECT a.id, u.user_id, a.kind AS alert_type, a.limit_type, a.threshold AS threshold_percent, a.used AS current_usage,
            a.max_usage AS usage_limit, a.window_start, a.window_end, a.acknowledged_at, a.raised_at AS created_at
-      FROM :"schema"._users AS u CROSS JOIN LATERAL :usage.get_usage_alerts(u.user_id, false, NULL, 1000) AS a;
+      FROM :usage.visible_users() AS u (user_id) CROSS JOIN LATERAL :usage.get_usage_alerts(u.user_id, false, NULL, 1000) AS a;
 COMMENT ON VIEW :"schema".usage_alerts IS 'The latest 1000 alerts of every user you may see';
 CREATE VIEW :"schema".api_rate_limits WITH (security_invoker = true, security_barrier = true) AS
     SELECT w.user_id, w.limit_type, w.usage_type AS service_type, w.max_usage AS max_requests, w.used AS request_count,
@@ -128,13 +117,13 @@ CREATE VIEW :"schema".usage_aggregations WITH (security_invoker = true, security
     SELECT u.user_id, g.period_type, a.period AS period_start, a.usage_type AS service_type, a.provider, a.model, a.campaign_id,
            CASE a.status WHEN 'failed' THEN 'error' ELSE a.status END AS status, a.events AS total_requests, a.quantity,
            a.input_tokens, a.output_tokens, a.tokens AS total_tokens, a.cost AS total_cost, a.unpriced
-      FROM :"schema"._users AS u,
+      FROM :usage.visible_users() AS u (user_id),
            (VALUES ('daily', 'day'), ('weekly', 'week'), ('monthly', 'month')) AS g (period_type, by),
            LATERAL :usage.get_user_aggregations(u.user_id, g.by, '2000-01-01', '9999-12-31') AS a;
 COMMENT ON VIEW :"schema".usage_aggregations IS 'What every user you may see used, by day, week and month';
 CREATE VIEW :"schema".campaigns WITH (security_invoker = true, security_barrier = true) AS
     SELECT u.user_id, c.campaign_id AS id, c.name, c.description, c.budget, c.events AS total_requests, c.cost AS total_cost
-      FROM :"schema"._users AS u CROSS JOIN LATERAL :usage.get_campaigns(u.user_id) AS c;
+      FROM :usage.visible_users() AS u (user_id) CROSS JOIN LATERAL :usage.get_campaigns(u.user_id) AS c;
 COMMENT ON VIEW :"schema".campaigns IS 'The campaigns of every user you may see, with what they cost';
 
 \if :{?from}
@@ -149,20 +138,18 @@ UPDATE :"schema".user_subscriptions_now AS n
        image_generations_limit = w.image_generations_limit, video_generations_limit = w.video_generations_limit,
        chat_messages_limit = w.chat_messages_limit, stripe_customer_id = w.stripe_customer_id
   FROM :"from".user_subscriptions AS w WHERE w.user_id = n.user_id;
-WITH was AS (SELECT to_jsonb(w) - 'id' AS call FROM :"from".api_usage AS w),
-     now AS (SELECT jsonb_object_agg(k.key, to_jsonb(n) -> k.key) AS call FROM :"schema".api_usage_now AS n,
-                    (SELECT DISTINCT jsonb_object_keys(was.call) AS key FROM was) AS k GROUP BY n.id)
-SELECT format('DO $stop$ BEGIN RAISE EXCEPTION USING MESSAGE = %L; END $stop$', 'moving in: ' || p.problem) FROM (
-    SELECT 'api_usage would not be what it was'
-      WHERE EXISTS ((TABLE was EXCEPT ALL TABLE now) UNION ALL (TABLE now EXCEPT ALL TABLE was))
-     UNION ALL SELECT 'user_subscriptions would not be what it was' WHERE EXISTS (
-            SELECT FROM :"from".user_subscriptions AS w LEFT JOIN :"schema".user_subscriptions_now AS n USING (user_id)
-             WHERE (to_jsonb(n) @> (to_jsonb(w) - '{id,created_at,updated_at,billing_period_start,billing_period_end,
-                content_generations_used,image_generations_used,video_generations_used,chat_messages_used}'::text[])) IS NOT TRUE)
-     UNION ALL SELECT format('trigger %s still writes user_subscriptions', t.tgname)
-                 FROM pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid
-                WHERE t.tgrelid = :'attached'::regclass AND f.prosrc ~ 'user_subscriptions' AND f.proname <> '_keep_demo'
-    ) AS p (problem) LIMIT 1 \gexec
+SELECT :usage.prove_same_rows(format('SELECT %s FROM %I.%I', c.names, :'from', t.name),
+           format('SELECT %s FROM %I.%I WHERE user_id IN (SELECT user_id FROM %I.%I)', c.names, :'schema',
+                  t.name || '_now', :'from', t.name), t.name)
+  FROM (VALUES ('api_usage', '{id}'::name[]),
+               ('user_subscriptions', '{id,created_at,updated_at,billing_period_start,billing_period_end,content_generations_used,
+                 image_generations_used,video_generations_used,chat_messages_used}')) AS t (name, without),
+       LATERAL (SELECT string_agg(quote_ident(a.attname), ', ') FROM pg_attribute AS a
+                 WHERE a.attrelid = format('%I.%I', :'from', t.name)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+                   AND a.attname <> ALL (t.without)) AS c (names) \g /dev/null
+SELECT format('DO $stop$ BEGIN RAISE EXCEPTION USING MESSAGE = %L; END $stop$', t.tgname || ' still writes user_subscriptions')
+  FROM pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid WHERE t.tgrelid = :'attached'::regclass
+   AND f.prosrc ~ 'user_subscriptions' AND f.proname <> '_keep_demo' LIMIT 1 \gexec
 ALTER TABLE :"from".user_subscriptions RENAME TO user_subscriptions_before;
 ALTER TABLE :"from".api_usage RENAME TO api_usage_before;
 \endif
@@ -174,7 +161,7 @@ ALTER VIEW :"schema".api_usage_now RENAME TO api_usage;
 \if :{?server} \else \set server '' \endif
 SELECT :usage.grant_usage_access(r.role::name, r.role = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r (role)
  WHERE r.role <> '' \g /dev/null
-SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I; GRANT SELECT ON %1$I._users, %1$I._plans, %1$I._customers, %1$I.api_usage,
+SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I; GRANT SELECT ON %1$I._plans, %1$I._customers, %1$I.api_usage,
     %1$I.user_subscriptions, %1$I.usage_alerts, %1$I.api_rate_limits, %1$I.usage_aggregations, %1$I.campaigns TO %2$I',
               :'schema', r.role) FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
 SELECT format('GRANT UPDATE ON %I.user_subscriptions TO %I', :'schema', :'server') WHERE :'server' <> '' \gexec

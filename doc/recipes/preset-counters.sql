@@ -30,7 +30,6 @@ SET LOCAL search_path = :"schema";
     ALTER TABLE :"from".preset_usage SET SCHEMA :"schema";
     CREATE TEMPORARY TABLE old_presets ON COMMIT DROP AS
     SELECT to_jsonb(p) - '{usage_count,last_used_at}'::text[] AS preset FROM presets AS p;
-    CREATE TEMPORARY TABLE old_uses ON COMMIT DROP AS SELECT count(*) AS uses FROM preset_usage;
 \else
     CREATE TABLE presets (
         id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -146,21 +145,10 @@ REVOKE ALL ON FUNCTION auto_increment_preset_usage_count(), keep_usage_count(), 
 /* ---- moving in: presets are the same but for their counts, and those are the uses there are ---- */
 
 \if :{?from}
-    CREATE FUNCTION pg_temp.refuse(what text) RETURNS void LANGUAGE plpgsql AS
-    $$BEGIN RAISE EXCEPTION 'what was taken over is not the same: %', what; END$$;
-    CREATE TEMPORARY VIEW new_presets AS SELECT to_jsonb(p) - '{usage_count,last_used_at}'::text[] AS preset FROM presets AS p;
-    SELECT pg_temp.refuse(string_agg(d.what, ', '))
-      FROM (SELECT 'old preset ' || o.preset::text AS what FROM (TABLE old_presets EXCEPT ALL TABLE new_presets) AS o
-             UNION ALL
-            SELECT 'new preset ' || n.preset::text FROM (TABLE new_presets EXCEPT ALL TABLE old_presets) AS n
-             UNION ALL
-            SELECT 'preset ' || v.key || ' shows ' || v.displayed || ' of ' || v.actual || ' uses'
-              FROM :usage.verify_usage_tally('presets', 'usage_count') AS v
-             UNION ALL
-            SELECT o.uses || ' uses, but ' || n.uses || ' of presets that there are' FROM old_uses AS o,
-                   (SELECT COALESCE(sum(p.usage_count), 0) AS uses FROM presets AS p) AS n WHERE o.uses <> n.uses
-             LIMIT 4) AS d
-    HAVING count(*) > 0;
-    DROP VIEW new_presets;
+    SELECT :usage.prove_same_rows('TABLE old_presets', format('SELECT to_jsonb(p) - $${usage_count,last_used_at}$$::text[] AS preset'
+                                  ' FROM %I.presets AS p', :'schema'), 'presets') AS presets,
+           :usage.prove_same_rows(format('SELECT preset_id, count(*) AS uses FROM %I.preset_usage GROUP BY preset_id', :'schema'),
+                                  format('SELECT id AS preset_id, usage_count AS uses FROM %I.presets WHERE usage_count <> 0',
+                                         :'schema'), 'uses of presets') AS used_presets;
 \endif
 COMMIT;

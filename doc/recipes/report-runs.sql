@@ -42,9 +42,7 @@ COMMENT ON FUNCTION :"schema"._report_run(:usage.usage_run) IS 'Internal: a run 
 
 -- list_runs() decides who may see them, and gives a thousand at a time.
 CREATE VIEW :"schema".report_runs_now WITH (security_invoker = true, security_barrier = true) AS
-    SELECT r.* FROM (SELECT me.user_id FROM (SELECT :usage.current_user_id() AS user_id) AS me
-             WHERE me.user_id IS NOT NULL AND NOT (SELECT :usage._sees_all_users())
-             UNION ALL SELECT s.user_id FROM :usage.user_subscriptions AS s WHERE (SELECT :usage._sees_all_users())) AS u,
+    SELECT r.* FROM :usage.visible_users() AS u (user_id),
            LATERAL (WITH RECURSIVE page AS (
                 SELECT l AS run, l.id, row_number() OVER (ORDER BY l.id DESC) AS n FROM :usage.list_runs(u.user_id, 1000) AS l
                  UNION ALL
@@ -63,8 +61,8 @@ DECLARE
     told  jsonb;  -- by the statement
     begun usage_decision; other text;
     cost  numeric := NULLIF(NEW.cost_usd, OLD.cost_usd);  -- else by the price of the model
-    done  jsonb := jsonb_strip_nulls(jsonb_build_object('id', COALESCE(OLD.id, NEW.id), 'commits_processed', NEW.commits_processed,
-        'commit_range_from', NEW.commit_range_from, 'commit_range_to', NEW.commit_range_to, 'report_format', NEW.report_format,
+    done  jsonb := jsonb_strip_nulls(jsonb_build_object('id', COALESCE(OLD.id, NEW.id),
+        'commits_processed', NEW.commits_processed, 'commit_range_from', NEW.commit_range_from, 'commit_range_to', NEW.commit_range_to, 'report_format', NEW.report_format,
         'model_used', NEW.model_used, 'created_at', CASE WHEN OLD.created_at <> OLD.started_at THEN OLD.created_at END));
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -128,16 +126,10 @@ SELECT w.user_id, nextval(:'usage' || '.usage_reservations_id_seq'), 'run', w.st
        w.report_content, w.report_format, w.error_code, w.error_message, w.webhook_delivered, w.webhook_delivery_attempts,
        w.webhook_last_attempt_at, w.webhook_response_status
   FROM (SELECT * FROM :"from".report_runs ORDER BY started_at, id) AS w;
-SELECT count(*) > 0 AS differ, left(string_agg(id::text, ' '), 200) AS runs
-  FROM (SELECT id, to_jsonb(w) AS run FROM :"from".report_runs AS w) AS w
-  FULL JOIN (SELECT id, to_jsonb(r) - '{run_id,counts,expires_at,input_tokens,output_tokens}'::text[]
-                    || CASE status WHEN 'expired' THEN '{"status": "running"}' ELSE '{}' END::jsonb AS run
-               FROM :"schema".report_runs_now AS r) AS n USING (id)
- WHERE w.run IS DISTINCT FROM n.run \gset
-\if :differ
-\warn these are not what they were, or were not there: :runs
-DO $$ BEGIN RAISE EXCEPTION 'report_runs would not be what it was'; END $$;
-\endif
+SELECT :usage.prove_same_rows(format('SELECT to_jsonb(w) AS run FROM %I.report_runs AS w', :'from'), format($$
+           SELECT to_jsonb(r) - '{run_id,counts,expires_at,input_tokens,output_tokens}'::text[]
+                  || CASE r.status WHEN 'expired' THEN '{"status": "running"}' ELSE '{}' END::jsonb AS run
+             FROM %I.report_runs_now AS r$$, :'schema'), 'report_runs') \g /dev/null
 ALTER TABLE :"from".report_runs RENAME TO report_runs_before;
 ALTER VIEW IF EXISTS :"from".user_monthly_usage RENAME TO user_monthly_usage_before;
 DROP FUNCTION IF EXISTS :"from".check_monthly_usage_limit(:user_id, integer);

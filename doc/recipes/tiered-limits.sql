@@ -1,19 +1,18 @@
 -- Limits with a column a tier, daily counts, events, subscriptions and credits, over usage_tracking: see tiered-limits.md.
 --   psql -v schema=app [-v users=public.users] [-v role=authenticated] [-v server=backend]
 --        [-v from=public [-v zone=UTC]] -f tiered-limits.sql
+-- Moving in, with from, is tiered-limits-moving.sql, which this includes.
 \set ON_ERROR_STOP on
+\if :{?users} \else \set users public.users \endif
 BEGIN;
-SELECT to_regclass('public.users') AS public_users \gset
-\if :{?users} \elif :{?public_users} \set users :public_users \endif
 SELECT x.extnamespace::regnamespace AS usage, format_type(a.atttypid, NULL) AS user_id
   FROM pg_extension AS x JOIN pg_class AS c ON c.relnamespace = x.extnamespace AND c.relname = 'usage_events'
   JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'user_id' WHERE x.extname ~ '^usage_tracking' \gset
 CREATE SCHEMA IF NOT EXISTS :"schema";
 SELECT :usage.install_default_plans() \g /dev/null
 \if :{?from}
-SELECT format('ALTER TABLE %I.%I RENAME TO %I', :'from', t, t || '_before')
-  FROM unnest('{usage_limits_config,user_usage,usage_events,user_subscriptions,user_credits,credit_transactions}'::text[]) AS t
-\gexec
+SELECT format('ALTER TABLE %I.%I RENAME TO %I', :'from', t, t || '_before') FROM unnest('{usage_limits_config,user_usage,
+    usage_events,user_subscriptions,user_credits,credit_transactions}'::text[]) AS t \gexec
 \endif
 
 -- A tier of which nobody said anything has the limit's own maximum, that of the free one.
@@ -34,10 +33,8 @@ CREATE VIEW :"schema".user_usage WITH (security_invoker = true, security_barrier
            d.period AS usage_date, sum(d.quantity) FILTER (WHERE d.status = 'success') AS count, jsonb_build_object(
                'tokens', sum(d.tokens), 'failed', sum(CASE d.status WHEN 'failed' THEN d.events ELSE 0 END)) AS metadata,
            d.period::timestamp AT TIME ZONE COALESCE(current_setting('usage_tracking.time_zone', true), 'UTC') AS created_at
-      FROM (SELECT :usage.current_user_id() AS user_id WHERE NOT (SELECT :usage._sees_all_users())
-             UNION ALL SELECT s.user_id FROM :usage.user_subscriptions AS s WHERE (SELECT :usage._sees_all_users())) AS u
-     CROSS JOIN LATERAL :usage.get_user_aggregations(u.user_id, 'day', '0001-01-01', '9999-12-31') AS d
-     WHERE u.user_id IS NOT NULL
+      FROM :usage.visible_users() AS u (user_id),
+           LATERAL :usage.get_user_aggregations(u.user_id, 'day', '0001-01-01', '9999-12-31') AS d
      GROUP BY u.user_id, d.usage_type, d.period HAVING sum(d.quantity) FILTER (WHERE d.status = 'success') > 0;
 COMMENT ON VIEW :"schema".user_usage IS 'How often each user you may see used each type on each day, with success';
 CREATE VIEW :"schema".usage_events WITH (security_invoker = true, security_barrier = true) AS
@@ -67,8 +64,6 @@ COMMENT ON VIEW :"schema".credit_transactions IS 'Whatever changed the credits o
 -- Of a limit that is there, an INSERT changes only what it names. The name of a new one tells its window and its type.
 CREATE FUNCTION :"schema"._write() RETURNS trigger LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, :usage, pg_temp AS $$
-DECLARE
-    base text;
 BEGIN
     IF TG_TABLE_NAME = 'usage_events' THEN
         PERFORM release_usage(NEW.user_id, NEW.reservation_id) WHERE NEW.reservation_id IS NOT NULL;
@@ -92,18 +87,16 @@ BEGIN
         DELETE FROM usage_limits AS l WHERE l.limit_type = OLD.limit_type;
         RETURN OLD;
     END IF;
-    UPDATE usage_limits AS l SET limit_type = NEW.limit_type
-     WHERE l.limit_type = OLD.limit_type AND NEW.limit_type <> OLD.limit_type;
-    IF NOT EXISTS (SELECT FROM usage_limits AS l WHERE l.limit_type = NEW.limit_type) THEN
-        base := regexp_replace(NEW.limit_type, '_(hourly|daily|weekly|monthly|yearly|total|mb)$', '');
-        PERFORM define_usage_limit(NEW.limit_type, COALESCE(NEW.usage_type,
-                (SELECT t.usage_type FROM usage_types AS t WHERE t.usage_type = base),
+    UPDATE usage_limits AS l SET limit_type = NEW.limit_type WHERE l.limit_type = OLD.limit_type AND l.limit_type <> NEW.limit_type;
+    PERFORM define_usage_limit(NEW.limit_type, COALESCE(NEW.usage_type,
+                (SELECT t.usage_type FROM usage_types AS t WHERE t.usage_type = n.base),
                 CASE NEW.limit_type WHEN 'projects_total' THEN 'project_create' WHEN 'concurrent_renders' THEN 'render'
-                     ELSE regexp_replace(base, 's$', '') END), COALESCE(NEW.free_tier_limit, 0),
+                     ELSE regexp_replace(n.base, 's$', '') END), COALESCE(NEW.free_tier_limit, 0),
             CASE WHEN NEW.limit_type ~ '^concurrent_|_(total|mb)$' THEN 'gauge' ELSE 'calendar' END,
             ('{"hourly": "1 hour", "daily": "1 day", "weekly": "7 days", "monthly": "1 month", "yearly": "1 year"}'::jsonb
-             ->> substring(NEW.limit_type FROM '_([a-z]+)$'))::interval);
-    END IF;
+             ->> substring(NEW.limit_type FROM '_([a-z]+)$'))::interval)
+       FROM regexp_replace(NEW.limit_type, '_(hourly|daily|weekly|monthly|yearly|total|mb)$', '') AS n (base)
+      WHERE NOT EXISTS (SELECT FROM usage_limits AS l WHERE l.limit_type = NEW.limit_type);
     UPDATE usage_limits AS l
        SET max_usage = COALESCE(NEW.free_tier_limit, l.max_usage), description = COALESCE(NEW.description, l.description),
            is_active = COALESCE(NEW.is_active, l.is_active), usage_type = COALESCE(NEW.usage_type, l.usage_type)
@@ -111,8 +104,7 @@ BEGIN
     PERFORM set_plan_limit(split_part(n.key, '_', 1), NEW.limit_type, n.value::numeric) FROM jsonb_each_text(to_jsonb(NEW)) AS n
       WHERE n.key LIKE '%\_tier\_limit' AND n.value IS DISTINCT FROM to_jsonb(OLD) ->> n.key;
     RETURN NEW;
-END
-$$;
+END $$;
 COMMENT ON FUNCTION :"schema"._write() IS 'Trigger: does by functions of the extension what a write to a view means';
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE OR DELETE ON :"schema".usage_limits_config
     FOR EACH ROW EXECUTE FUNCTION :"schema"._write();
@@ -126,19 +118,16 @@ CREATE VIEW :"schema".usage_actions (action, checks, shown_as) WITH (security_in
 COMMENT ON VIEW :"schema".usage_actions IS 'Which limit, or all limits of which type, an action must fit';
 CREATE FUNCTION :"schema".check_action_allowed(user_id :user_id, action text) RETURNS jsonb
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE BEGIN ATOMIC
-    SELECT j.cause || jsonb_build_object('allowed', d.allowed, 'percent',
-               CASE WHEN d.max_usage > 0 THEN round(d.used * 100 / d.max_usage, 1) END,
-               'resetsIn', div(extract(epoch FROM j.left), 3600) || 'h ' || extract(minute FROM j.left) || 'm')
-           || CASE WHEN d.allowed THEN '{}' ELSE jsonb_build_object('code', 'TOO_MANY_REQUESTS', 'cause', j.cause, 'message',
-                  format('You''ve reached your %s limit (%s/%s).%s', COALESCE(d.limit_type, 'credits'), d.used, d.max_usage,
-                         ' Resets at ' || d.reset_at || '.')) END
-      FROM :usage.check_usage_limit($1, COALESCE(
-               (SELECT a.checks FROM :"schema".usage_actions AS a WHERE a.action = $2), $2)) AS d
-     CROSS JOIN LATERAL (SELECT d.reset_at - :usage._usage_now(), jsonb_build_object('limitType', d.limit_type,
-               'current', COALESCE(d.used, 0), 'limit', d.max_usage, 'resetAt', d.reset_at)) AS j ("left", cause);
+    SELECT c.cause || jsonb_build_object('allowed', d.told -> 'allowed', 'percent', d.told -> 'percent', 'resetsIn',
+               to_char(make_interval(secs => (d.told ->> 'reset_in')::double precision), 'FMHH24"h "FMMI"m"'))
+           || CASE WHEN (d.told -> 'allowed')::boolean THEN '{}' ELSE jsonb_build_object(
+                  'code', 'TOO_MANY_REQUESTS', 'message', d.told -> 'message', 'cause', c.cause) END
+      FROM :usage.describe_decision(:usage.check_usage_limit($1, COALESCE(
+               (SELECT a.checks FROM :"schema".usage_actions AS a WHERE a.action = $2), $2))) AS d (told),
+           LATERAL (SELECT jsonb_build_object('limitType', d.told -> 'limit_type', 'current', COALESCE(d.told -> 'used', '0'),
+               'limit', d.told -> 'max_usage', 'resetAt', d.told -> 'reset_at')) AS c (cause);
 END;
-COMMENT ON FUNCTION :"schema".check_action_allowed(:user_id, text) IS
-'How a user stands under the limits of an action, of a type, or under one limit, and what to tell him if he may not';
+COMMENT ON FUNCTION :"schema".check_action_allowed(:user_id, text) IS 'How a user stands with an action, and what to tell him';
 CREATE FUNCTION :"schema".get_user_limits(user_id :user_id) RETURNS jsonb
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE BEGIN ATOMIC
     SELECT jsonb_build_object('tier', min(m.plan)) || COALESCE((
@@ -156,91 +145,17 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION :"schema".use_usage_limits(:user_id, integer) IS 'What the hook of that name returns';
 
-\if :{?users}
-SELECT :usage.attach_users(:'users') \g /dev/null
-\endif
-\if :{?role}
-SELECT :usage.grant_usage_access(:'role') \g /dev/null
-GRANT USAGE ON SCHEMA :"schema" TO :"role";
-GRANT SELECT ON :"schema".user_usage, :"schema".user_credits, :"schema".credit_transactions, :"schema".usage_actions TO :"role";
-\endif
-\if :{?server}
-SELECT :usage.grant_usage_access(:'server', server => true) \g /dev/null
-GRANT USAGE ON SCHEMA :"schema" TO :"server";
-GRANT SELECT ON :"schema".user_usage, :"schema".user_credits, :"schema".credit_transactions, :"schema".usage_actions TO :"server";
-GRANT SELECT, INSERT ON :"schema".usage_events TO :"server";
-\endif
-
+SELECT :usage.attach_users(:'users') WHERE :'users' <> 'public.users' OR to_regclass(:'users') IS NOT NULL \g /dev/null
+-- For end users (role) and the application's server.
+\if :{?role} \else \set role '' \endif
+\if :{?server} \else \set server '' \endif
+SELECT :usage.grant_usage_access(r.role::name, r.role = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r (role)
+ WHERE r.role <> '' \g /dev/null
+SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I;
+    GRANT SELECT ON %1$I.user_usage, %1$I.user_credits, %1$I.credit_transactions, %1$I.usage_actions TO %2$I', :'schema', r.role)
+  FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
+SELECT format('GRANT SELECT, INSERT ON %I.usage_events TO %I', :'schema', :'server') WHERE :'server' <> '' \gexec
 \if :{?from}
--- Moving in. What was counted counts: of a day's successes as many as user_usage says; what it has beyond them gets an event.
-\if :{?zone} \else \set zone UTC \endif
-SELECT current_setting('usage_tracking.time_zone') AS days_of FROM :usage._usage_now() \gset
-SELECT set_config(s.name, s.value, true)
-  FROM (VALUES ('TimeZone', :'zone'), ('usage_tracking.max_event_age', '24000d'), ('usage_tracking.credits_enabled', 'off'),
-               ('usage_tracking.credit_refills', ''), ('usage_tracking.alert_thresholds', '')) AS s (name, value) \g /dev/null
-INSERT INTO :"schema".usage_limits_config (limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, description, is_active)
-SELECT limit_type, free_tier_limit, pro_tier_limit, team_tier_limit, description, COALESCE(is_active, false)
-  FROM :"from".usage_limits_config_before ORDER BY id;
-INSERT INTO :"schema".user_subscriptions (user_id, tier, stripe_customer_id, stripe_subscription_id, status, started_at,
-                                          expires_at, metadata)
-SELECT CAST(user_id AS :user_id), tier, stripe_customer_id, stripe_subscription_id, COALESCE(status, 'active'),
-       COALESCE(started_at, created_at), expires_at, metadata FROM :"from".user_subscriptions_before ORDER BY id;
-SELECT :usage.define_usage_type(t.usage_type)
-  FROM (SELECT usage_type FROM :"from".user_usage_before UNION SELECT event_type FROM :"from".usage_events_before) AS t
- WHERE t.usage_type NOT IN (SELECT usage_type FROM :usage.usage_types) \g /dev/null
-INSERT INTO :"schema".usage_events (user_id, event_type, event_subtype, project_id, scene_id, tokens_used, duration_ms, status,
-                                    error_message, metadata, created_at, quantity)
-SELECT CAST(e.user_id AS :user_id), e.event_type, e.event_subtype, e.project_id, e.scene_id, e.tokens_used, e.duration_ms,
-       e.outcome, e.error_message, e.metadata, e.created_at, CASE WHEN e.outcome <> 'success' OR e.n <= u.count THEN 1 ELSE 0 END
-  FROM (SELECT b.*, d.*, row_number() OVER (PARTITION BY b.user_id, b.event_type, d.day, d.outcome ORDER BY b.id) AS n
-          FROM :"from".usage_events_before AS b, LATERAL (
-               SELECT (b.created_at::timestamptz AT TIME ZONE :'days_of')::date, COALESCE(b.status, 'success')) AS d (day, outcome)) AS e
-  LEFT JOIN :"from".user_usage_before AS u ON (u.user_id, u.usage_type, u.usage_date) = (e.user_id, e.event_type, e.day)
- ORDER BY e.id;
-INSERT INTO :"schema".usage_events (user_id, event_type, event_subtype, created_at, quantity)
-SELECT CAST(u.user_id AS :user_id), u.usage_type, 'moved_in', u.usage_date::timestamp AT TIME ZONE :'days_of',
-       u.count - COALESCE(v.count, 0)
-  FROM :"from".user_usage_before AS u LEFT JOIN :"schema".user_usage AS v
-    ON (v.user_id, v.usage_type, v.usage_date) = (CAST(u.user_id AS :user_id), u.usage_type, u.usage_date)
- WHERE u.count > COALESCE(v.count, 0) ORDER BY u.id;
--- Each at its time, on the extension's clock; a balance of which no transaction tells was there from the beginning.
-SELECT set_config('usage_tracking.clock', t.created_at::timestamptz::text, true),
-       CASE WHEN t.amount > 0 THEN :usage.grant_credits(CAST(t.user_id AS :user_id), t.amount, t.transaction_type, t.reference_id,
-                                                        description => t.description, metadata => t.metadata)
-            ELSE (:usage.spend_credits(CAST(t.user_id AS :user_id), - t.amount, t.reference_id, t.description, t.metadata,
-                                       t.transaction_type)).id END
-  FROM (SELECT b.user_id, b.amount, b.transaction_type, b.reference_id, b.description, b.metadata, b.created_at, b.id
-          FROM :"from".credit_transactions_before AS b
-         UNION ALL
-        SELECT c.user_id, sum(c.balance) - COALESCE(max(b.sum), 0), 'moved_in', NULL, NULL, NULL,
-               LEAST(min(c.created_at), max(b.min)), 0
-          FROM :"from".user_credits_before AS c LEFT JOIN (SELECT user_id, sum(amount), min(created_at)
-                 FROM :"from".credit_transactions_before GROUP BY 1) AS b USING (user_id)
-         GROUP BY c.user_id HAVING sum(c.balance) <> COALESCE(max(b.sum), 0)
-         ORDER BY created_at, id) AS t \g /dev/null
--- Nothing of this stays unless every view shows what its table did, but for some columns and for what moving in added.
-SELECT format($f$DO $do$ DECLARE odd jsonb; BEGIN
-    WITH was AS (SELECT %1$L || jsonb_strip_nulls(to_jsonb(jsonb_populate_record(NULL::%2$I.%3$I, to_jsonb(b)))) - %4$L::text[]
-                     AS r FROM (%5$s) AS b),
-         now AS (SELECT v.r FROM (SELECT jsonb_strip_nulls(to_jsonb(v)) - %4$L::text[] AS r FROM %2$I.%3$I AS v) AS v
-                  WHERE v.r ->> %6$L IN (SELECT was.r ->> %6$L FROM was)
-                    AND concat(v.r ->> 'event_subtype', v.r ->> 'transaction_type') <> 'moved_in')
-    SELECT d.r INTO odd FROM ((TABLE was EXCEPT ALL TABLE now) UNION ALL (TABLE now EXCEPT ALL TABLE was)) AS d
-     ORDER BY d.r LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION USING MESSAGE = 'view "%3$s" would not show what the table did', DETAIL = odd;
-    END IF;
-END $do$ $f$, t.defaults, :'schema', t.name, t.without,
-              COALESCE(t.query, format('TABLE %I.%I', :'from', t.name || '_before')), t.key)
-  FROM (VALUES
-    ('usage_limits_config', 'limit_type', '{"is_active": false}', '{id,created_at,updated_at,enterprise_tier_limit,usage_type}', NULL),
-    ('user_subscriptions', 'user_id', '{"status": "active", "metadata": {}}', '{id,created_at,updated_at}', NULL),
-    ('usage_events', 'user_id', '{"status": "success", "tokens_used": 0}', '{id,quantity}', NULL),
-    ('user_usage', 'user_id', '{}', '{id,metadata,created_at}', NULL),
-    ('credit_transactions', 'user_id', '{}', '{id}', NULL),
-    ('user_credits', 'user_id', '{}',
-     '{id,lifetime_earned,lifetime_spent,last_refill_at,created_at,updated_at,held,overdraft,next_refill_at}',
-     format('SELECT user_id, sum(balance) AS balance FROM %I.user_credits_before GROUP BY 1 HAVING sum(balance) <> 0', :'from'))
-  ) AS t (name, key, defaults, without, query) \gexec
+\ir tiered-limits-moving.sql
 \endif
 COMMIT;

@@ -45,10 +45,7 @@ CREATE VIEW new_user_usage WITH (security_invoker = true, security_barrier = tru
 COMMENT ON VIEW new_user_usage IS 'Videos of each user you may see: how many in this period, of how many';
 CREATE VIEW new_user_roles WITH (security_invoker = true, security_barrier = true) AS
     SELECT md5('user_roles:' || u.user_id::text || ':' || r.role)::uuid AS id, u.user_id, r.role, r.granted_at AS created_at
-      FROM (SELECT me.user_id FROM (SELECT :usage.current_user_id() AS user_id) AS me
-             WHERE me.user_id IS NOT NULL AND NOT (SELECT :usage._sees_all_users())
-             UNION ALL
-            SELECT s.user_id FROM :usage.user_subscriptions AS s WHERE (SELECT :usage._sees_all_users())) AS u
+      FROM :usage.visible_users() AS u (user_id)
      CROSS JOIN LATERAL :usage.get_user_roles(u.user_id) AS r;
 COMMENT ON VIEW new_user_roles IS 'Roles of each user you may see';
 
@@ -137,17 +134,11 @@ CREATE TRIGGER manage_user_roles INSTEAD OF INSERT OR DELETE ON new_user_roles F
     SELECT o.user_id, o.role, min(o.created_at)::timestamptz AS created_at FROM :"from".user_roles AS o GROUP BY 1, 2;
     INSERT INTO :usage.user_roles AS r (user_id, role, granted_at) SELECT o.user_id, o.role, o.created_at FROM old_roles AS o
         ON CONFLICT (user_id, role) DO UPDATE SET granted_at = EXCLUDED.granted_at;
-    WITH old (content) AS (
-        SELECT to_jsonb(o) FROM old_usage AS o UNION ALL SELECT to_jsonb(o) FROM old_roles AS o
-    ), new (content) AS (
-        SELECT to_jsonb(n) - '{id,updated_at}'::text[] FROM new_user_usage AS n
-         WHERE n.user_id IN (SELECT o.user_id FROM old_usage AS o)
-         UNION ALL
-        SELECT to_jsonb(n) - 'id' FROM new_user_roles AS n WHERE n.user_id IN (SELECT o.user_id FROM old_roles AS o)
-    )
-    SELECT pg_temp.refuse('what was taken over is not the same', string_agg(d.which || d.content, ', '))
-      FROM (SELECT 'old ' AS which, l.content FROM (TABLE old EXCEPT ALL TABLE new) AS l
-             UNION ALL SELECT 'new ', l.content FROM (TABLE new EXCEPT ALL TABLE old) AS l LIMIT 4) AS d HAVING count(*) > 0;
+    SELECT :usage.prove_same_rows('TABLE old_usage', format('SELECT user_id, videos_limit, created_at, next_reset_date,'
+               ' videos_generated, last_reset_date FROM %I.new_user_usage WHERE user_id IN (SELECT user_id FROM old_usage)', :'schema'),
+               'user_usage') AS users_with_usage,
+           :usage.prove_same_rows('TABLE old_roles', format('SELECT user_id, role, created_at FROM %I.new_user_roles'
+               ' WHERE user_id IN (SELECT user_id FROM old_roles)', :'schema'), 'user_roles') AS roles;
     ALTER TABLE :"from".user_usage RENAME TO user_usage_before;
     ALTER TABLE :"from".user_roles RENAME TO user_roles_before;
 \endif

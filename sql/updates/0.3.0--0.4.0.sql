@@ -21,6 +21,7 @@ COMMENT ON FUNCTION @extschema@._reconcile_days() IS
 'Internal: a row for each row of usage_aggregations, usage_daily_totals or usage_user_months that is not the sum of its events';
 SELECT @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
 
+@new usage describe_decision@
 @new reports visible_users@
 @new reports_analytics@
 @new reports_dashboard@

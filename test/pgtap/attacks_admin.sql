@@ -29,7 +29,7 @@ SELECT attack.by_all('54 rows in user_roles', ARRAY[
 
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM usage._audience() AS f JOIN pg_proc AS p ON p.oid = f.function
             WHERE audience = 'user' AND proname NOT IN (:admin_functions)
-              AND proname !~ '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap|dashboard_page|_page|_(html|page|text)_.*)$'),
+              AND proname !~ '^(calculate_.*_cost|usage_from_.*|describe_decision|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap|dashboard_page|_page|_(html|page|text)_.*)$'),
           '{_calls_of_user,_credit_transactions_of_user,_credits_of_user,_monthly_runs,_sees_all_users,_usage_of_user,acknowledge_usage_alert,admin_dashboard,admin_page,check_monthly_usage_limit,check_usage_limit,consume_usage,credit_balance,current_user_id,get_campaigns,get_conversion_funnel,get_cost_breakdown,get_cost_forecast,get_error_rates,get_run,get_run_deliveries,get_top_users,get_unit_costs,get_usage_alerts,get_usage_totals,get_usage_trends,get_user_aggregations,get_user_costs,get_user_roles,get_user_stats,get_user_usage,get_user_usage_history,get_users_near_limit,has_role,is_admin,list_runs,require_usage,run_usage,usage_report,user_dashboard,user_page,visible_users}',
           'all that users may call, but for these, is for admins and attacked below');
 

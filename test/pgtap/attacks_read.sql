@@ -9,7 +9,7 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
-\set harmless '^(calculate_.*_cost|usage_from_.*|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap|visible_users|dashboard_page|_page|_(html|page|text)_.*)$'
+\set harmless '^(calculate_.*_cost|usage_from_.*|describe_decision|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap|visible_users|dashboard_page|_page|_(html|page|text)_.*)$'
 
 SELECT cmp_ok((SELECT count(*) FROM attack.relations() WHERE relation::text LIKE 'usage.usage\_events\_20%')::int, '>=', 2,
               'partitions made after the default privileges are among what is attacked');

@@ -57,7 +57,7 @@ INSERT INTO rights.functions VALUES
     ('_last_days', 'owner'), ('_uncounted_events', 'owner'), ('_days_of_month', 'owner'), ('_active_days', 'owner'), ('_whole_months', 'owner'),
     ('_sums_of_users', 'owner'), ('_uses_of_users', 'owner'), ('_count_days', 'owner'), ('_funnel_depth', 'owner'), ('_used_at_most', 'owner'), ('_percent_at_most', 'owner'), ('_ratio', 'owner'),
     ('_limit_state', 'owner'), ('_limits_to_show', 'owner'), ('_days_to_show', 'owner'), ('_events_to_show', 'owner'), ('_alerts_to_show', 'owner'), ('_notice_of_plan', 'owner'),
-    ('visible_users', 'user'), ('prove_same_rows', 'owner'), ('_day_bit', 'owner'), ('_sum_months', 'owner'), ('_email_of', 'owner'), ('_registered_users', 'owner'),
+    ('describe_decision', 'user'), ('visible_users', 'user'), ('prove_same_rows', 'owner'), ('_day_bit', 'owner'), ('_sum_months', 'owner'), ('_email_of', 'owner'), ('_registered_users', 'owner'),
     /* pages and reports, for whoever may see what is on them; their pieces read nothing */
     ('user_page', 'user'), ('admin_page', 'user'), ('usage_report', 'user'), ('dashboard_page', 'user'),
     ('_text_plain', 'user'), ('_text_number', 'user'), ('_text_money', 'user'), ('_text_amount', 'user'), ('_text_percent', 'user'), ('_text_time', 'user'), ('_text_day',

@@ -19,6 +19,7 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('get_error_rates', 'detail', 'detail', '''type'''),
     ('get_cost_breakdown', 'dimension', 'dimension', '''provider'''),
     ('get_users_near_limit', 'percent', 'part of a limit', '80'),
+    ('describe_decision', 'decision', 'decision', 'usage.check_usage_limit(''00000000-0000-0000-0000-00000000000a'', ''image'')'),
     ('prove_same_rows', 'was', 'query', '''SELECT 1'''),
     ('prove_same_rows', 'now', 'query', '''SELECT 1'''),
     ('prove_same_rows', 'what', 'any text', '''rows'''),
