@@ -140,14 +140,14 @@ UPDATE :"schema".user_subscriptions_now AS n
   FROM :"from".user_subscriptions AS w WHERE w.user_id = n.user_id;
 SELECT :usage.prove_same_rows(format('SELECT %s FROM %I.%I', c.names, :'from', t.name),
            format('SELECT %s FROM %I.%I WHERE user_id IN (SELECT user_id FROM %I.%I)', c.names, :'schema',
-                  t.name || '_now', :'from', t.name), t.name)
+                  t.name || '_now', :'from', t.name), 'rows of ' || t.name)
   FROM (VALUES ('api_usage', '{id}'::name[]),
                ('user_subscriptions', '{id,created_at,updated_at,billing_period_start,billing_period_end,content_generations_used,
                  image_generations_used,video_generations_used,chat_messages_used}')) AS t (name, without),
        LATERAL (SELECT string_agg(quote_ident(a.attname), ', ') FROM pg_attribute AS a
                  WHERE a.attrelid = format('%I.%I', :'from', t.name)::regclass AND a.attnum > 0 AND NOT a.attisdropped
                    AND a.attname <> ALL (t.without)) AS c (names) \g /dev/null
-SELECT format('DO $stop$ BEGIN RAISE EXCEPTION USING MESSAGE = %L; END $stop$', t.tgname || ' still writes user_subscriptions')
+SELECT format('DO $$BEGIN RAISE EXCEPTION USING MESSAGE = %L; END$$', format('trigger %I still writes user_subscriptions', t.tgname))
   FROM pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid WHERE t.tgrelid = :'attached'::regclass
    AND f.prosrc ~ 'user_subscriptions' AND f.proname <> '_keep_demo' LIMIT 1 \gexec
 ALTER TABLE :"from".user_subscriptions RENAME TO user_subscriptions_before;

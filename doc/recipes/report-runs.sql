@@ -61,9 +61,10 @@ DECLARE
     told  jsonb;  -- by the statement
     begun usage_decision; other text;
     cost  numeric := NULLIF(NEW.cost_usd, OLD.cost_usd);  -- else by the price of the model
-    done  jsonb := jsonb_strip_nulls(jsonb_build_object('id', COALESCE(OLD.id, NEW.id),
-        'commits_processed', NEW.commits_processed, 'commit_range_from', NEW.commit_range_from, 'commit_range_to', NEW.commit_range_to, 'report_format', NEW.report_format,
-        'model_used', NEW.model_used, 'created_at', CASE WHEN OLD.created_at <> OLD.started_at THEN OLD.created_at END));
+    done  jsonb := jsonb_strip_nulls(jsonb_build_object('id', COALESCE(OLD.id, NEW.id), 'model_used', NEW.model_used,
+        'commits_processed', NEW.commits_processed, 'commit_range_from', NEW.commit_range_from,
+        'commit_range_to', NEW.commit_range_to, 'report_format', NEW.report_format,
+        'created_at', CASE WHEN OLD.created_at <> OLD.started_at THEN OLD.created_at END));
 BEGIN
     IF TG_OP = 'INSERT' THEN
         begun := start_run(NEW.user_id, 'run', COALESCE(NEW.expires_at - _usage_now(), '1 hour'), COALESCE(NEW.counts, true),
@@ -129,7 +130,7 @@ SELECT w.user_id, nextval(:'usage' || '.usage_reservations_id_seq'), 'run', w.st
 SELECT :usage.prove_same_rows(format('SELECT to_jsonb(w) AS run FROM %I.report_runs AS w', :'from'), format($$
            SELECT to_jsonb(r) - '{run_id,counts,expires_at,input_tokens,output_tokens}'::text[]
                   || CASE r.status WHEN 'expired' THEN '{"status": "running"}' ELSE '{}' END::jsonb AS run
-             FROM %I.report_runs_now AS r$$, :'schema'), 'report_runs') \g /dev/null
+             FROM %I.report_runs_now AS r$$, :'schema'), 'report runs') \g /dev/null
 ALTER TABLE :"from".report_runs RENAME TO report_runs_before;
 ALTER VIEW IF EXISTS :"from".user_monthly_usage RENAME TO user_monthly_usage_before;
 DROP FUNCTION IF EXISTS :"from".check_monthly_usage_limit(:user_id, integer);

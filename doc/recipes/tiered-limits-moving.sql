@@ -54,7 +54,7 @@ SELECT :usage.prove_same_rows(
            format('SELECT jsonb_strip_nulls(to_jsonb(v)) - %L::text[] AS row FROM %I.%I AS v'
                   ' WHERE v.%I IN (SELECT (%5$s).%4$I FROM (%6$s) AS b)'
                   ' AND concat(to_jsonb(v) ->> ''event_subtype'', to_jsonb(v) ->> ''transaction_type'') <> ''moved_in''',
-                  t.without, :'schema', t.name, t.key, b.row, b.query), t.name)
+                  t.without, :'schema', t.name, t.key, b.row, b.query), 'rows of ' || t.name)
   FROM (VALUES
     ('usage_limits_config', 'limit_type', '{"is_active": false}',
      '{id,created_at,updated_at,enterprise_tier_limit,usage_type}', NULL),

@@ -8,8 +8,7 @@ BEGIN;
 SELECT x.extnamespace::regnamespace AS usage, format_type(a.atttypid, NULL) AS user_id
   FROM pg_extension AS x JOIN pg_class AS c ON c.relnamespace = x.extnamespace AND c.relname = 'usage_events'
   JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'user_id' WHERE x.extname ~ '^usage_tracking' \gset
-CREATE SCHEMA IF NOT EXISTS :"schema";
-SELECT :usage.install_default_plans() \g /dev/null
+CREATE SCHEMA IF NOT EXISTS :"schema"; SELECT :usage.install_default_plans() \g /dev/null
 \if :{?from}
 SELECT format('ALTER TABLE %I.%I RENAME TO %I', :'from', t, t || '_before') FROM unnest('{usage_limits_config,user_usage,
     usage_events,user_subscriptions,user_credits,credit_transactions}'::text[]) AS t \gexec
@@ -145,7 +144,8 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION :"schema".use_usage_limits(:user_id, integer) IS 'What the hook of that name returns';
 
-SELECT :usage.attach_users(:'users') WHERE :'users' <> 'public.users' OR to_regclass(:'users') IS NOT NULL \g /dev/null
+SELECT :usage.attach_users(u.name::regclass) FROM (VALUES (:'users')) AS u (name)
+ WHERE u.name <> 'public.users' OR to_regclass(u.name) IS NOT NULL \g /dev/null
 -- For end users (role) and the application's server.
 \if :{?role} \else \set role '' \endif
 \if :{?server} \else \set server '' \endif

@@ -135,10 +135,10 @@ CREATE TRIGGER manage_user_roles INSTEAD OF INSERT OR DELETE ON new_user_roles F
     INSERT INTO :usage.user_roles AS r (user_id, role, granted_at) SELECT o.user_id, o.role, o.created_at FROM old_roles AS o
         ON CONFLICT (user_id, role) DO UPDATE SET granted_at = EXCLUDED.granted_at;
     SELECT :usage.prove_same_rows('TABLE old_usage', format('SELECT user_id, videos_limit, created_at, next_reset_date,'
-               ' videos_generated, last_reset_date FROM %I.new_user_usage WHERE user_id IN (SELECT user_id FROM old_usage)', :'schema'),
-               'user_usage') AS users_with_usage,
+               ' videos_generated, last_reset_date FROM %I.new_user_usage WHERE user_id IN (SELECT user_id FROM old_usage)',
+               :'schema'), 'rows of user_usage') AS users_with_usage,
            :usage.prove_same_rows('TABLE old_roles', format('SELECT user_id, role, created_at FROM %I.new_user_roles'
-               ' WHERE user_id IN (SELECT user_id FROM old_roles)', :'schema'), 'user_roles') AS roles;
+               ' WHERE user_id IN (SELECT user_id FROM old_roles)', :'schema'), 'rows of user_roles') AS roles;
     ALTER TABLE :"from".user_usage RENAME TO user_usage_before;
     ALTER TABLE :"from".user_roles RENAME TO user_roles_before;
 \endif

@@ -260,7 +260,7 @@ SET usage_tracking.clock = '2026-03-10 12:00+00';
 
 -- D0-11: a user with two rows and so twice the quota is a difference; everything stays as it was
 \setenv PGOPTIONS '-c usage_tracking.clock=2026-03-10T12:00Z'
-\! psql -Xqt -v schema=shop -v from=shop -f "$RECIPE" 2>&1 | sed -n 's/.*ERROR/ERROR/p' | sed -E 's/"user_id": *[^,}]*/"user_id": -/g'
+\! psql -Xqt -v schema=shop -v from=shop -f "$RECIPE" 2>&1 | sed -nE 's/.*(ERROR|DETAIL):/\1:/p' | sed -E 's/"user_id": *[^,}]*/"user_id": -/g'
 SELECT c.relname, c.relkind FROM pg_class AS c WHERE c.relnamespace = 'shop'::regnamespace ORDER BY 1;
 SELECT tgname, tgrelid::regclass FROM pg_trigger WHERE tgfoid::regproc::text ~ '^(shop[.])?(handle|reset)' ORDER BY 1;
 SELECT count(*) FROM user_usage;
@@ -268,7 +268,7 @@ SELECT count(*) FROM "My Usage".user_subscriptions WHERE started_at < '2026-01-0
 -- so is a period of another length
 DELETE FROM user_usage WHERE updated_at IS NOT NULL;
 UPDATE user_usage SET next_reset_date = '2026-04-07 10:00' WHERE user_id = :'ann';
-\! psql -Xqt -v schema=shop -v from=shop -f "$RECIPE" 2>&1 | sed -n 's/.*ERROR/ERROR/p' | sed -E 's/"user_id": *[^,}]*/"user_id": -/g'
+\! psql -Xqt -v schema=shop -v from=shop -f "$RECIPE" 2>&1 | sed -nE 's/.*(ERROR|DETAIL):/\1:/p' | sed -E 's/"user_id": *[^,}]*/"user_id": -/g'
 UPDATE user_usage SET next_reset_date = '2026-03-31 10:00' WHERE user_id = :'ann';
 
 -- Without them it is the same
