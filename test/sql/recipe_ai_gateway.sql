@@ -182,6 +182,8 @@ SELECT count(*) FILTER (WHERE allowed), count(*) FROM generate_series(1, 60) AS 
 SELECT CASE WHEN NOT d.allowed THEN jsonb_build_object('error', 'usage_limit_exceeded',
        'message', 'You have reached your monthly limit. Upgrade your plan to continue.') END AS body, d.retry_after
   FROM usage.check_usage_limit(:'dee', 'content') AS d;
+SELECT usage.describe_decision(d) || '{"error": "usage_limit_exceeded", "message": "You have reached your monthly limit. Upgrade your plan to continue."}' AS body
+  FROM usage.check_usage_limit(:'dee', 'content') AS d WHERE NOT d.allowed;
 SELECT CASE WHEN NOT d.allowed THEN 'no' END FROM usage.check_usage_limit(:'cy', 'content') AS d;
 -- and the call with its costs
 SELECT status, cost FROM usage.succeed_run(:'dee', (SELECT max(id) FROM usage.list_runs(:'dee')), 'openai', 'gpt-5', 1000, 500);

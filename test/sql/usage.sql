@@ -34,6 +34,13 @@ SELECT :decision FROM consume_usage(:'ann', 'video', 0.100000001);
 SELECT :decision FROM check_usage_limit(:'ann', 'video', 0);
 SELECT usage_type, status, quantity, overage, occurred_at FROM usage_events ORDER BY id;
 
+-- A decision for a page: what to tell the user, also of credits, of what is over, without a reset, of nothing
+SELECT describe_decision(d) FROM check_usage_limit(:'ann', 'video') AS d;
+SELECT describe_decision(d) FROM check_usage_limit(:'ann', 'video', 0) AS d;
+SELECT describe_decision(d::usage_decision)
+  FROM (VALUES ('(f,insufficient_credits,,,,,7,"2026-03-20 00:00+00",820800)'), ('(f,expired,4,,,,,,)'), ('(t,unlimited,5,films,3,-1,,,)'),
+               ('(f,held,,films,2.5,3,0,infinity,)'), ('(f,limit_reached,,films,1,0,0,"2026-03-10 11:00+00",)'), (NULL)) AS v (d);
+
 -- The reset needs nobody, and the seconds to it are rounded up
 SET usage_tracking.clock = '2026-03-10 23:59:58.5+00';
 SELECT :decision FROM check_usage_limit(:'ann', 'video');
