@@ -42,7 +42,9 @@ BEGIN ATOMIC
         'message', CASE WHEN NOT ($1).allowed THEN
                 CASE WHEN ($1).reason = 'expired' THEN 'This is over: it has expired or was settled.'
                      WHEN ($1).limit_type IS NULL THEN pg_catalog.format('You don''t have enough credits (%s left).', ($1).remaining)
-                     ELSE pg_catalog.format('You''ve reached your %s limit (%s/%s).', ($1).limit_type, ($1).used, ($1).max_usage) END
+                     ELSE pg_catalog.format(CASE WHEN ($1).remaining > 0 THEN 'This is more than your %s limit leaves (%s/%s).'
+                                                 ELSE 'You''ve reached your %s limit (%s/%s).' END,
+                                            ($1).limit_type, ($1).used, ($1).max_usage) END
                 || COALESCE(' Resets at ' || ($1).reset_at || '.', '') END)
       FROM @extschema@._usage_now() AS n (now);
 END;
