@@ -48,10 +48,11 @@ CREATE FUNCTION @extschema@._active_days(
     OUT user_id @user_id@, OUT usage_type text, OUT month date, OUT active_days integer, OUT success_days integer) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT u.user_id, u.usage_type, u.month,
-           pg_catalog.bit_or(u.active_days) & @extschema@._days_of_month(u.month, $1, $2),
-           pg_catalog.bit_or(u.success_days) & @extschema@._days_of_month(u.month, $1, $2)
-      FROM (SELECT m.user_id, m.usage_type, m.month, m.active_days, m.success_days
+    SELECT u.user_id, u.usage_type, u.month, pg_catalog.bit_or(u.active_days) & w.days, pg_catalog.bit_or(u.success_days) & w.days
+      FROM (SELECT s.month::date, @extschema@._days_of_month(s.month::date, $1, $2)
+              FROM pg_catalog.generate_series(pg_catalog.date_trunc('month', ($1 + '00:00'::time)), $2 + '00:00'::time,
+                                              '1 month'::interval) AS s (month)) AS w (month, days)
+      JOIN (SELECT m.user_id, m.usage_type, m.month, m.active_days, m.success_days
               FROM @extschema@.usage_user_months AS m
              WHERE m.month >= pg_catalog.date_trunc('month', ($1 + '00:00'::time))::date AND m.month <= $2
                AND (SELECT p.is_current FROM @extschema@._rollup_progress() AS p)
@@ -64,9 +65,9 @@ BEGIN ATOMIC
             SELECT e.user_id, e.usage_type, pg_catalog.date_trunc('month', (e.day + '00:00'::time))::date,
                    @extschema@._day_bit(e.day), CASE e.status WHEN 'success' THEN @extschema@._day_bit(e.day) ELSE 0 END
               FROM @extschema@._uncounted_events() AS e
-             WHERE e.day >= $1 AND e.day <= $2) AS u
-     GROUP BY u.user_id, u.usage_type, u.month
-    HAVING pg_catalog.bit_or(u.active_days) & @extschema@._days_of_month(u.month, $1, $2) <> 0;
+             WHERE e.day >= $1 AND e.day <= $2) AS u ON u.month = w.month
+     GROUP BY u.user_id, u.usage_type, u.month, w.days
+    HAVING pg_catalog.bit_or(u.active_days) & w.days <> 0;
 END;
 COMMENT ON FUNCTION @extschema@._active_days(date, date) IS
 'Internal: on which days of a window who used what, a row for each month';
@@ -509,40 +510,49 @@ COMMENT ON FUNCTION @extschema@._used_at_most(timestamptz, date) IS
 'Internal: a bound of what each user used of each limit that is counted';
 
 /* No maximum that may be in force for a user is below the least of those that are
- * named here. */
-CREATE FUNCTION @extschema@._percent_at_most(at timestamptz, OUT user_id @user_id@, OUT percent numeric) RETURNS SETOF record
+ * named here: first of all that there are of a limit, which leaves few users.  What is
+ * shown is rounded to a tenth. */
+CREATE FUNCTION @extschema@._percent_at_most(
+    percent numeric, at timestamptz, OUT user_id @user_id@, OUT percent_at_most numeric) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT m.user_id, pg_catalog.max(CASE WHEN m.is_overridden OR m.max_usage = 0 THEN 'Infinity'::numeric
-                                          ELSE m.used * 100 / m.max_usage END)
+    WITH limits AS MATERIALIZED (
+        SELECT l.limit_id, l.limit_type, l.max_usage, t.max_usage AS temporary,
+               pg_catalog.strpos(pg_catalog.current_setting('usage_tracking.limit_overrides'), l.limit_type) > 0 AS is_overridden,
+               LEAST(NULLIF(l.max_usage, -1), t.max_usage,
+                     (SELECT pg_catalog.min(p.max_usage) FROM @extschema@.plan_limits AS p
+                       WHERE p.limit_type = l.limit_type AND p.max_usage >= 0)) AS least
+          FROM @extschema@.usage_limits AS l
+          LEFT JOIN (SELECT t.limit_type, pg_catalog.min(t.max_usage) AS max_usage
+                       FROM @extschema@.temporary_limits AS t WHERE t.max_usage >= 0 GROUP BY t.limit_type) AS t
+            ON t.limit_type = l.limit_type
+    )
+    SELECT m.user_id, pg_catalog.max(CASE WHEN m.max_usage = 0 THEN 'Infinity'::numeric ELSE m.used * 100 / m.max_usage END)
       FROM (SELECT u.user_id, u.used,
-                   pg_catalog.strpos(pg_catalog.current_setting('usage_tracking.limit_overrides'), l.limit_type) > 0 AS is_overridden,
-                   LEAST(NULLIF(o.max_usage, -1), NULLIF(COALESCE(p.max_usage, l.max_usage), -1),
-                         NULLIF(COALESCE(d.max_usage, l.max_usage), -1), t.max_usage) AS max_usage
+                   CASE WHEN l.is_overridden THEN 0
+                        ELSE LEAST(NULLIF(o.max_usage, -1), NULLIF(COALESCE(p.max_usage, l.max_usage), -1),
+                                   NULLIF(COALESCE(d.max_usage, l.max_usage), -1), l.temporary) END AS max_usage
               FROM (SELECT b.user_id, b.limit_id, b.used
                       FROM @extschema@._rollup_progress() AS r
                      CROSS JOIN LATERAL @extschema@._used_at_most(at, (at AT TIME ZONE r.zone)::date) AS b
                      UNION ALL
                     SELECT v.user_id, l.limit_id, v.level
-                      FROM @extschema@.usage_levels AS v JOIN @extschema@.usage_limits AS l ON l.limit_type = v.limit_type) AS u
-              JOIN @extschema@.usage_limits AS l ON l.limit_id = u.limit_id
+                      FROM @extschema@.usage_levels AS v JOIN limits AS l ON l.limit_type = v.limit_type) AS u
+              JOIN limits AS l ON l.limit_id = u.limit_id
               LEFT JOIN @extschema@.user_limits AS o ON o.user_id = u.user_id AND o.limit_type = l.limit_type
               LEFT JOIN @extschema@.user_subscriptions AS s ON s.user_id = u.user_id
               LEFT JOIN @extschema@.plan_limits AS p ON p.plan = s.plan AND p.limit_type = l.limit_type
               LEFT JOIN @extschema@.plan_limits AS d
                 ON d.plan = pg_catalog.current_setting('usage_tracking.default_plan') AND d.limit_type = l.limit_type
-              LEFT JOIN (SELECT t.limit_type, pg_catalog.min(t.max_usage) AS max_usage
-                           FROM @extschema@.temporary_limits AS t WHERE t.max_usage >= 0 GROUP BY t.limit_type) AS t
-                ON t.limit_type = l.limit_type
-             WHERE u.used > 0
+             WHERE u.used > 0 AND (l.is_overridden OR u.used * 100 >= ($1 - 0.05) * LEAST(l.least, NULLIF(o.max_usage, -1)))
              UNION ALL  -- how much is reserved or leased, is not asked here
-            SELECT h.user_id, NULL, true, NULL FROM @extschema@.usage_reservations AS h WHERE h.state = 'held' AND h.expires_at > at
+            SELECT h.user_id, 1, 0 FROM @extschema@.usage_reservations AS h WHERE h.state = 'held' AND h.expires_at > at
              UNION ALL
-            SELECT h.user_id, NULL, true, NULL FROM @extschema@.usage_leases AS h WHERE h.released_at IS NULL) AS m
+            SELECT h.user_id, 1, 0 FROM @extschema@.usage_leases AS h WHERE h.released_at IS NULL) AS m
      GROUP BY m.user_id;
 END;
-COMMENT ON FUNCTION @extschema@._percent_at_most(timestamptz) IS
-'Internal: a bound of how near each user is to any of his limits';
+COMMENT ON FUNCTION @extschema@._percent_at_most(numeric, timestamptz) IS
+'Internal: a bound of how near users are to any of their limits, of all who may be as near as that';
 
 /* To compute the limits of all users would take long: those who may be nearest come
  * first, until nobody who is left can be among the nearest. */
@@ -559,8 +569,9 @@ DECLARE
 BEGIN
     FOR next IN
         SELECT array_agg(o.user_id) AS users, max(o.percent) AS at_most
-          FROM (SELECT b.user_id, b.percent, (row_number() OVER (ORDER BY b.percent DESC, b.user_id) - 1) / 100 AS batch
-                  FROM @extschema@._percent_at_most($3) AS b WHERE round(b.percent, 1) >= $1) AS o
+          FROM (SELECT b.user_id, b.percent_at_most AS percent,
+                       (row_number() OVER (ORDER BY b.percent_at_most DESC, b.user_id) - 1) / 100 AS batch
+                  FROM @extschema@._percent_at_most($1, $3) AS b WHERE round(b.percent_at_most, 1) >= $1) AS o
          GROUP BY o.batch ORDER BY o.batch
     LOOP
         EXIT WHEN (SELECT count(*) FROM jsonb_to_recordset(near) AS n (percent numeric) WHERE n.percent > round(next.at_most, 1)) >= $2;
