@@ -19,19 +19,6 @@ END;
 COMMENT ON FUNCTION @extschema@._last_days(integer, date, timestamptz) IS
 'Internal: the zone of the sums by day, the first and the last of so many days';
 
-CREATE FUNCTION @extschema@._uncounted_events(
-    OUT user_id @user_id@, OUT day date, OUT usage_type text, OUT campaign_id text, OUT status text, OUT events bigint,
-    OUT quantity numeric, OUT tokens numeric, OUT cost numeric, OUT unpriced bigint) RETURNS SETOF record
-LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT e.user_id, e.day, e.usage_type, e.campaign_id, e.status, e.events, e.quantity, e.tokens, e.cost, e.unpriced
-      FROM @extschema@._rollup_progress() AS p
-     CROSS JOIN LATERAL @extschema@._event_amounts(p.zone) AS e
-     WHERE @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through);
-END;
-COMMENT ON FUNCTION @extschema@._uncounted_events() IS
-'Internal: what the events add that are not in the sums by day yet';
-
 /* The days of a window in a month, as bits: 0 is the first of the month. */
 CREATE FUNCTION @extschema@._days_of_month(month date, first_day date, last_day date) RETURNS integer
 LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -64,8 +51,7 @@ BEGIN ATOMIC
              UNION ALL
             SELECT e.user_id, e.usage_type, pg_catalog.date_trunc('month', (e.day + '00:00'::time))::date,
                    @extschema@._day_bit(e.day), CASE e.status WHEN 'success' THEN @extschema@._day_bit(e.day) ELSE 0 END
-              FROM @extschema@._uncounted_events() AS e
-             WHERE e.day >= $1 AND e.day <= $2) AS u ON u.month = w.month
+              FROM @extschema@._uncounted_events($1, $2) AS e) AS u ON u.month = w.month
      GROUP BY u.user_id, u.usage_type, u.month, w.days
     HAVING pg_catalog.bit_or(u.active_days) & w.days <> 0;
 END;
@@ -117,8 +103,7 @@ BEGIN ATOMIC
      UNION ALL
     SELECT e.user_id, e.usage_type, CASE e.status WHEN 'success' THEN e.events ELSE 0 END,
            CASE e.status WHEN 'success' THEN 0 ELSE e.events END, e.quantity, e.tokens, e.cost, e.unpriced
-      FROM @extschema@._uncounted_events() AS e
-     WHERE e.day >= $1 AND e.day <= $2;
+      FROM @extschema@._uncounted_events($1, $2) AS e;
 END;
 COMMENT ON FUNCTION @extschema@._sums_of_users(date, date, date) IS
 'Internal: what every user used of each type in a window, for adding up';
@@ -373,7 +358,7 @@ BEGIN ATOMIC
                      UNION ALL
                     SELECT NULL, NULL, NULL, e.user_id, e.campaign_id, e.events, e.tokens, e.cost, e.unpriced
                       FROM @extschema@._last_days($2, $3, at) AS r
-                      JOIN @extschema@._uncounted_events() AS e ON e.day >= r.first_day AND e.day <= r.last_day
+                     CROSS JOIN LATERAL @extschema@._uncounted_events(r.first_day, r.last_day) AS e
                      WHERE dimension = 'campaign' AND e.campaign_id <> '') AS d
              GROUP BY d.usage_type, d.provider, d.model, d.user_id, d.campaign_id) AS g
      ORDER BY g.cost DESC, g.events DESC, g.usage_type, g.provider, g.model, g.user_id, g.campaign_id
@@ -490,7 +475,8 @@ BEGIN ATOMIC
          UNION ALL
         SELECT l.limit_id, l.measure, e.user_id, e.events, e.quantity, e.tokens, e.cost
           FROM limits AS l
-          JOIN @extschema@._uncounted_events() AS e ON e.day >= l.since AND (l.usage_type IS NULL OR e.usage_type = l.usage_type)
+          JOIN @extschema@._uncounted_events('0001-01-01', '9999-12-31') AS e
+            ON e.day >= l.since AND (l.usage_type IS NULL OR e.usage_type = l.usage_type)
          UNION ALL
         SELECT l.limit_id, l.measure, c.user_id, c.events, c.quantity, c.tokens, c.cost
           FROM limits AS l

@@ -617,6 +617,29 @@ END;
 COMMENT ON FUNCTION @extschema@._days_of_user(@user_id@, date, date) IS
 'Internal: a user''s sums by day, and his events that are not in them, for adding up';
 
+/* Of all users.  In PL/pgSQL, so that it is planned once a session: a statement that
+ * asks for it here and there would be planned for all partitions as often. */
+CREATE FUNCTION @extschema@._uncounted_events(
+    first_day date, last_day date,
+    OUT user_id @user_id@, OUT day date, OUT usage_type text, OUT provider text, OUT model text, OUT campaign_id text,
+    OUT status text, OUT events bigint, OUT quantity numeric, OUT tokens numeric, OUT input_tokens numeric,
+    OUT output_tokens numeric, OUT cost numeric, OUT unpriced bigint, OUT duration_ms bigint) RETURNS SETOF record
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE ROWS 1000
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        SELECT e.user_id, e.day, e.usage_type, e.provider, e.model, e.campaign_id, e.status, e.events, e.quantity, e.tokens,
+               e.input_tokens, e.output_tokens, e.cost, e.unpriced, e.duration_ms
+          FROM @extschema@._rollup_progress() AS p
+         CROSS JOIN LATERAL @extschema@._event_amounts(p.zone) AS e
+         WHERE @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)
+           AND e.day >= $1 AND e.day <= $2;
+END
+$$;
+COMMENT ON FUNCTION @extschema@._uncounted_events(date, date) IS
+'Internal: what the events of some days add that are not in the sums by day yet';
+
 CREATE FUNCTION @extschema@._days_of_all(
     first_day date, last_day date,
     OUT day date, OUT usage_type text, OUT provider text, OUT model text, OUT status text,
@@ -634,10 +657,7 @@ BEGIN ATOMIC
     SELECT e.day, e.usage_type, e.provider, e.model, e.status, e.events, e.quantity, e.tokens,
            e.input_tokens, e.output_tokens, e.cost, e.unpriced, COALESCE(e.duration_ms, 0),
            CASE WHEN e.duration_ms IS NULL THEN 0 ELSE 1 END, e.duration_ms
-      FROM @extschema@._rollup_progress() AS p
-     CROSS JOIN LATERAL @extschema@._event_amounts(p.zone) AS e
-     WHERE @extschema@._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)
-       AND e.day >= $1 AND e.day <= $2;
+      FROM @extschema@._uncounted_events($1, $2) AS e;
 END;
 COMMENT ON FUNCTION @extschema@._days_of_all(date, date) IS
 'Internal: sums of all users by day, and the events that are not in them, for adding up';

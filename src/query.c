@@ -160,7 +160,8 @@ begin_run(Statement *statement)
 {
 	if (statement->plan == NULL || statement->generation != present_installation()->generation)
 		statement_prepare(statement);
-	if (statement->is_planned && !statement->reads_much && SPI_plan_is_valid(statement->plan))
+	if (statement->is_planned && !statement->reads_much && !statement->plans_within &&
+		SPI_plan_is_valid(statement->plan))
 		return 0;
 	return steer_planner(statement->reads_much);
 }

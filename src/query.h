@@ -32,6 +32,7 @@ typedef struct Statement
 	bool		is_planned;		/* has run since it was prepared */
 	bool		is_verbatim;	/* made of names that may hold anything: no schema is put in */
 	bool		reads_much;		/* of how much there is its plan depends */
+	bool		plans_within;	/* what it calls is planned whenever it runs */
 } Statement;
 
 /* Who the session was before it became the owner of some tables. */

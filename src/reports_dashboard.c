@@ -29,7 +29,7 @@ terms_as_owner(const Installation *home, Datum user_id)
 /* ---- everything below only translates between SQL and the above ---- */
 
 static Statement of_user = {
-	"SELECT @extschema@._user_dashboard($1, $2, $3, $4)", 4, {USER_ID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	"SELECT @extschema@._user_dashboard($1, $2, $3, $4)", 4, {USER_ID, TEXTOID, TEXTOID, TIMESTAMPTZOID}, .plans_within = true
 };
 
 PG_FUNCTION_INFO_V1(ut_user_dashboard);

@@ -215,7 +215,7 @@ ut_stripe_meter_events(PG_FUNCTION_ARGS)
 }
 
 static Statement stats_of_user = {
-	"SELECT @extschema@._get_user_stats($1, $2, $3)", 3, {USER_ID, INT4OID, TIMESTAMPTZOID}
+	"SELECT @extschema@._get_user_stats($1, $2, $3)", 3, {USER_ID, INT4OID, TIMESTAMPTZOID}, .plans_within = true
 };
 
 PG_FUNCTION_INFO_V1(ut_get_user_stats);

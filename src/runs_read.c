@@ -256,7 +256,7 @@ ut_monthly_runs(PG_FUNCTION_ARGS)
 
 static Statement run_usage = {
 	"SELECT @extschema@._run_usage($1, $2, $3, $4, $5, $6, $7)",
-	7, {USER_ID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, NUMERICOID, NUMERICOID}
+	7, {USER_ID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, NUMERICOID, NUMERICOID}, .plans_within = true
 };
 
 /* As start_run() would decide. */

@@ -16,6 +16,8 @@ COMMENT ON FUNCTION @extschema@._add_to_days(text, boolean, boolean) IS
 @changed rollups _begin_rollups@
 @changed rollups _finish_days@
 @changed rollups _forget_days@
+@new rollups _uncounted_events@
+@changed rollups _days_of_all@
 @changed rollups_proof _reconcile_days@
 COMMENT ON FUNCTION @extschema@._reconcile_days() IS
 'Internal: a row for each row of usage_aggregations, usage_daily_totals or usage_user_months that is not the sum of its events';
