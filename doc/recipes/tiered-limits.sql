@@ -110,10 +110,10 @@ CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE OR DELETE ON :"schema".usage_li
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON :"schema".user_subscriptions FOR EACH ROW EXECUTE FUNCTION :"schema"._write();
 CREATE TRIGGER write INSTEAD OF INSERT ON :"schema".usage_events FOR EACH ROW EXECUTE FUNCTION :"schema"._write();
 
-CREATE VIEW :"schema".usage_actions (action, checks, shown_as) WITH (security_invoker = true) AS VALUES
+CREATE VIEW :"schema".usage_actions WITH (security_invoker = true) AS SELECT a.action, a.checks, a.shown_as FROM (VALUES
     ('generate_scene', 'prompt', 'prompts'), ('export_video', 'export', 'exports'), ('web_search', 'web_agent', 'webAgent'),
     ('create_project', 'projects_total', 'projects'), ('upload_file', 'storage_mb', 'storage'),
-    ('render_video', 'concurrent_renders', 'renders'), ('api_call', 'api_call', 'apiCalls');
+    ('render_video', 'concurrent_renders', 'renders'), ('api_call', 'api_call', 'apiCalls')) AS a (action, checks, shown_as);
 COMMENT ON VIEW :"schema".usage_actions IS 'Which limit, or all limits of which type, an action must fit';
 CREATE FUNCTION :"schema".check_action_allowed(user_id :user_id, action text) RETURNS jsonb
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE BEGIN ATOMIC
