@@ -86,7 +86,8 @@ BEGIN
         DELETE FROM usage_limits AS l WHERE l.limit_type = OLD.limit_type;
         RETURN OLD;
     END IF;
-    UPDATE usage_limits AS l SET limit_type = NEW.limit_type WHERE l.limit_type = OLD.limit_type AND l.limit_type <> NEW.limit_type;
+    UPDATE usage_limits AS l SET limit_type = NEW.limit_type
+     WHERE l.limit_type = OLD.limit_type AND NEW.limit_type <> OLD.limit_type;
     PERFORM define_usage_limit(NEW.limit_type, COALESCE(NEW.usage_type,
                 (SELECT t.usage_type FROM usage_types AS t WHERE t.usage_type = n.base),
                 CASE NEW.limit_type WHEN 'projects_total' THEN 'project_create' WHEN 'concurrent_renders' THEN 'render'
@@ -149,8 +150,7 @@ SELECT :usage.attach_users(u.name::regclass) FROM (VALUES (:'users')) AS u (name
 -- For end users (role) and the application's server.
 \if :{?role} \else \set role '' \endif
 \if :{?server} \else \set server '' \endif
-SELECT :usage.grant_usage_access(r.role::name, r.role = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r (role)
- WHERE r.role <> '' \g /dev/null
+SELECT :usage.grant_usage_access(r::name, r = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r WHERE r <> '' \g /dev/null
 SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I;
     GRANT SELECT ON %1$I.user_usage, %1$I.user_credits, %1$I.credit_transactions, %1$I.usage_actions TO %2$I', :'schema', r.role)
   FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
