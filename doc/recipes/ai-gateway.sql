@@ -158,12 +158,12 @@ ALTER TABLE :"from".api_usage RENAME TO api_usage_before;
 ALTER VIEW :"schema".user_subscriptions_now RENAME TO user_subscriptions;
 ALTER VIEW :"schema".api_usage_now RENAME TO api_usage;
 
--- For end users (role) and the application's server.
-\if :{?role} \else \set role '' \endif
-\if :{?server} \else \set server '' \endif
-SELECT :usage.grant_usage_access(r::name, r = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r WHERE r <> '' \g /dev/null
+-- For end users (role, here web) and the application's server (server, here api).
+\if :{?role} \set web :role \else \set web '' \endif
+\if :{?server} \set api :server \else \set api '' \endif
+SELECT :usage.grant_usage_access(r::name, r = :'api') FROM unnest(ARRAY[:'web', :'api']) AS r WHERE r <> '' \g /dev/null
 SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I; GRANT SELECT ON %1$I._plans, %1$I._customers, %1$I.api_usage,
     %1$I.user_subscriptions, %1$I.usage_alerts, %1$I.api_rate_limits, %1$I.usage_aggregations, %1$I.campaigns TO %2$I',
-              :'schema', r.role) FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
-SELECT format('GRANT UPDATE ON %I.user_subscriptions TO %I', :'schema', :'server') WHERE :'server' <> '' \gexec
+              :'schema', r.role) FROM unnest(ARRAY[:'web', :'api']) AS r (role) WHERE r.role <> '' \gexec
+SELECT format('GRANT UPDATE ON %I.user_subscriptions TO %I', :'schema', :'api') WHERE :'api' <> '' \gexec
 COMMIT;

@@ -147,14 +147,14 @@ COMMENT ON FUNCTION :"schema".use_usage_limits(:user_id, integer) IS 'What the h
 
 SELECT :usage.attach_users(u.name::regclass) FROM (VALUES (:'users')) AS u (name)
  WHERE u.name <> 'public.users' OR to_regclass(u.name) IS NOT NULL \g /dev/null
--- For end users (role) and the application's server.
-\if :{?role} \else \set role '' \endif
-\if :{?server} \else \set server '' \endif
-SELECT :usage.grant_usage_access(r::name, r = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r WHERE r <> '' \g /dev/null
+-- For end users (role, here web) and the application's server (server, here api).
+\if :{?role} \set web :role \else \set web '' \endif
+\if :{?server} \set api :server \else \set api '' \endif
+SELECT :usage.grant_usage_access(r::name, r = :'api') FROM unnest(ARRAY[:'web', :'api']) AS r WHERE r <> '' \g /dev/null
 SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I;
     GRANT SELECT ON %1$I.user_usage, %1$I.user_credits, %1$I.credit_transactions, %1$I.usage_actions TO %2$I', :'schema', r.role)
-  FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
-SELECT format('GRANT SELECT, INSERT ON %I.usage_events TO %I', :'schema', :'server') WHERE :'server' <> '' \gexec
+  FROM unnest(ARRAY[:'web', :'api']) AS r (role) WHERE r.role <> '' \gexec
+SELECT format('GRANT SELECT, INSERT ON %I.usage_events TO %I', :'schema', :'api') WHERE :'api' <> '' \gexec
 \if :{?from}
 \ir tiered-limits-moving.sql
 \endif
