@@ -39,10 +39,12 @@ SELECT tgrelid::regclass AS attached FROM pg_trigger WHERE tgfoid = (:'usage' ||
 CREATE TRIGGER user_subscribed AFTER INSERT ON :attached FOR EACH ROW EXECUTE FUNCTION :"schema"._keep_demo();
 
 -- With the rights of their owner: names of plans, which are no secret, and Stripe's customers for who may read that column.
-CREATE VIEW :"schema"._plans WITH (security_barrier = true) AS SELECT p.plan, p.name FROM :usage.plans AS p;
+-- A view of two relations takes no writes, whatever default privileges give away.
+CREATE VIEW :"schema"._plans WITH (security_barrier = true) AS
+    SELECT p.plan, p.name FROM :usage.plans AS p, (VALUES (1)) AS one (row);
 COMMENT ON VIEW :"schema"._plans IS 'Internal: the names of plans';
 CREATE VIEW :"schema"._customers WITH (security_barrier = true) AS
-    SELECT s.user_id, s.stripe_customer_id FROM :usage.user_subscriptions AS s
+    SELECT s.user_id, s.stripe_customer_id FROM :usage.user_subscriptions AS s, (VALUES (1)) AS one (row)
      WHERE has_column_privilege(:'usage' || '.user_subscriptions', 'stripe_customer_id', 'SELECT');
 COMMENT ON VIEW :"schema"._customers IS 'Internal: who users are at Stripe';
 
@@ -156,13 +158,12 @@ ALTER TABLE :"from".api_usage RENAME TO api_usage_before;
 ALTER VIEW :"schema".user_subscriptions_now RENAME TO user_subscriptions;
 ALTER VIEW :"schema".api_usage_now RENAME TO api_usage;
 
--- For end users (role) and the application's server.
-\if :{?role} \else \set role '' \endif
-\if :{?server} \else \set server '' \endif
-SELECT :usage.grant_usage_access(r.role::name, r.role = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r (role)
- WHERE r.role <> '' \g /dev/null
+-- For end users (role, here web) and the application's server (server, here api).
+\if :{?role} \set web :role \else \set web '' \endif
+\if :{?server} \set api :server \else \set api '' \endif
+SELECT :usage.grant_usage_access(r::name, r = :'api') FROM unnest(ARRAY[:'web', :'api']) AS r WHERE r <> '' \g /dev/null
 SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I; GRANT SELECT ON %1$I._plans, %1$I._customers, %1$I.api_usage,
     %1$I.user_subscriptions, %1$I.usage_alerts, %1$I.api_rate_limits, %1$I.usage_aggregations, %1$I.campaigns TO %2$I',
-              :'schema', r.role) FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
-SELECT format('GRANT UPDATE ON %I.user_subscriptions TO %I', :'schema', :'server') WHERE :'server' <> '' \gexec
+              :'schema', r.role) FROM unnest(ARRAY[:'web', :'api']) AS r (role) WHERE r.role <> '' \gexec
+SELECT format('GRANT UPDATE ON %I.user_subscriptions TO %I', :'schema', :'api') WHERE :'api' <> '' \gexec
 COMMIT;

@@ -86,7 +86,8 @@ BEGIN
         DELETE FROM usage_limits AS l WHERE l.limit_type = OLD.limit_type;
         RETURN OLD;
     END IF;
-    UPDATE usage_limits AS l SET limit_type = NEW.limit_type WHERE l.limit_type = OLD.limit_type AND l.limit_type <> NEW.limit_type;
+    UPDATE usage_limits AS l SET limit_type = NEW.limit_type
+     WHERE l.limit_type = OLD.limit_type AND NEW.limit_type <> OLD.limit_type;
     PERFORM define_usage_limit(NEW.limit_type, COALESCE(NEW.usage_type,
                 (SELECT t.usage_type FROM usage_types AS t WHERE t.usage_type = n.base),
                 CASE NEW.limit_type WHEN 'projects_total' THEN 'project_create' WHEN 'concurrent_renders' THEN 'render'
@@ -110,10 +111,10 @@ CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE OR DELETE ON :"schema".usage_li
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON :"schema".user_subscriptions FOR EACH ROW EXECUTE FUNCTION :"schema"._write();
 CREATE TRIGGER write INSTEAD OF INSERT ON :"schema".usage_events FOR EACH ROW EXECUTE FUNCTION :"schema"._write();
 
-CREATE VIEW :"schema".usage_actions (action, checks, shown_as) WITH (security_invoker = true) AS VALUES
+CREATE VIEW :"schema".usage_actions WITH (security_invoker = true) AS SELECT a.action, a.checks, a.shown_as FROM (VALUES
     ('generate_scene', 'prompt', 'prompts'), ('export_video', 'export', 'exports'), ('web_search', 'web_agent', 'webAgent'),
     ('create_project', 'projects_total', 'projects'), ('upload_file', 'storage_mb', 'storage'),
-    ('render_video', 'concurrent_renders', 'renders'), ('api_call', 'api_call', 'apiCalls');
+    ('render_video', 'concurrent_renders', 'renders'), ('api_call', 'api_call', 'apiCalls')) AS a (action, checks, shown_as);
 COMMENT ON VIEW :"schema".usage_actions IS 'Which limit, or all limits of which type, an action must fit';
 CREATE FUNCTION :"schema".check_action_allowed(user_id :user_id, action text) RETURNS jsonb
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE BEGIN ATOMIC
@@ -146,15 +147,14 @@ COMMENT ON FUNCTION :"schema".use_usage_limits(:user_id, integer) IS 'What the h
 
 SELECT :usage.attach_users(u.name::regclass) FROM (VALUES (:'users')) AS u (name)
  WHERE u.name <> 'public.users' OR to_regclass(u.name) IS NOT NULL \g /dev/null
--- For end users (role) and the application's server.
-\if :{?role} \else \set role '' \endif
-\if :{?server} \else \set server '' \endif
-SELECT :usage.grant_usage_access(r.role::name, r.role = :'server') FROM unnest(ARRAY[:'role', :'server']) AS r (role)
- WHERE r.role <> '' \g /dev/null
+-- For end users (role, here web) and the application's server (server, here api).
+\if :{?role} \set web :role \else \set web '' \endif
+\if :{?server} \set api :server \else \set api '' \endif
+SELECT :usage.grant_usage_access(r::name, r = :'api') FROM unnest(ARRAY[:'web', :'api']) AS r WHERE r <> '' \g /dev/null
 SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I;
     GRANT SELECT ON %1$I.user_usage, %1$I.user_credits, %1$I.credit_transactions, %1$I.usage_actions TO %2$I', :'schema', r.role)
-  FROM unnest(ARRAY[:'role', :'server']) AS r (role) WHERE r.role <> '' \gexec
-SELECT format('GRANT SELECT, INSERT ON %I.usage_events TO %I', :'schema', :'server') WHERE :'server' <> '' \gexec
+  FROM unnest(ARRAY[:'web', :'api']) AS r (role) WHERE r.role <> '' \gexec
+SELECT format('GRANT SELECT, INSERT ON %I.usage_events TO %I', :'schema', :'api') WHERE :'api' <> '' \gexec
 \if :{?from}
 \ir tiered-limits-moving.sql
 \endif
