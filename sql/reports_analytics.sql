@@ -534,7 +534,17 @@ BEGIN ATOMIC
              UNION ALL  -- how much is reserved or leased, is not asked here
             SELECT h.user_id, 1, 0 FROM @extschema@.usage_reservations AS h WHERE h.state = 'held' AND h.expires_at > at
              UNION ALL
-            SELECT h.user_id, 1, 0 FROM @extschema@.usage_leases AS h WHERE h.released_at IS NULL) AS m
+            SELECT h.user_id, 1, 0 FROM @extschema@.usage_leases AS h WHERE h.released_at IS NULL
+             UNION ALL  -- his windows were moved: a counter may be one of before, and the sums know no adjustments
+            SELECT h.user_id, 1, 0
+              FROM @extschema@.usage_changes AS h
+             WHERE h.changed_at >= (SELECT at - '1 day'::interval - pg_catalog.max(CASE l.window_kind WHEN 'billing' THEN '1 year' ELSE l.period END)
+                                      FROM @extschema@.usage_limits AS l
+                                     WHERE l.window_kind = ANY (ARRAY['calendar', 'anchored', 'billing']))
+               AND h.user_id IS NOT NULL AND h.table_name = 'user_subscriptions' AND h.action <> 'INSERT'
+               AND (h.old -> 'time_zone' IS DISTINCT FROM h.new -> 'time_zone' OR h.old -> 'anchor' IS DISTINCT FROM h.new -> 'anchor'
+                    OR (h.old -> 'billing_period_start' IS DISTINCT FROM h.new -> 'billing_period_start'
+                        AND h.old -> 'billing_period_end' IS DISTINCT FROM h.new -> 'billing_period_start'))) AS m
      GROUP BY m.user_id;
 END;
 COMMENT ON FUNCTION @extschema@._percent_at_most(numeric, timestamptz) IS

@@ -50,6 +50,11 @@ CREATE INDEX usage_changes_roles ON @extschema@.usage_changes (id) WHERE table_n
 COMMENT ON INDEX @extschema@.usage_changes_roles IS 'Roles, whose rows name who granted them';
 CREATE INDEX usage_changes_refills ON @extschema@.usage_changes (changed_at) WHERE table_name = 'credit_refills';
 COMMENT ON INDEX @extschema@.usage_changes_refills IS 'What plans gave, and when';
+CREATE INDEX usage_changes_clocks ON @extschema@.usage_changes (changed_at) WHERE table_name = 'user_subscriptions' AND action <> 'INSERT'
+    AND (old -> 'time_zone' IS DISTINCT FROM new -> 'time_zone' OR old -> 'anchor' IS DISTINCT FROM new -> 'anchor'
+         OR (old -> 'billing_period_start' IS DISTINCT FROM new -> 'billing_period_start'
+             AND old -> 'billing_period_end' IS DISTINCT FROM new -> 'billing_period_start'));
+COMMENT ON INDEX @extschema@.usage_changes_clocks IS 'Whose windows were moved, and when; a billing period that follows another moves none';
 COMMENT ON SEQUENCE @extschema@.usage_changes_id_seq IS 'Ids of changes';
 ALTER TABLE @extschema@.usage_changes ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_changes', '');

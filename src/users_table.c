@@ -8,6 +8,7 @@
 #include "compat.h"
 
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "errors.h"
@@ -84,6 +85,34 @@ check_attached(bool attached)
 				 errhint("Attach one with attach_users().")));
 }
 
+static bool
+column_type(Oid relid, const char *column, Oid *type)
+{
+	AttrNumber	number = get_attnum(relid, column);
+
+	*type = number > 0 ? getBaseType(get_atttype(relid, number)) : InvalidOid;
+	return OidIsValid(*type);
+}
+
+/*
+ * Whether the columns can still be asked: of a type that somebody made, the casts
+ * may be his too.  They would run as the table's owner, but in the name of who asks.
+ */
+static bool
+columns_can_be_asked(const UsersTable *users)
+{
+	Oid			id_type;
+	Oid			email_type;
+	char		category;
+	bool		preferred;
+
+	if (!column_type(users->relation, users->id_column, &id_type) ||
+		!column_type(users->relation, users->email_column, &email_type))
+		return false;
+	get_type_category_preferred(email_type, &category, &preferred);
+	return id_type < FirstNormalObjectId && category == TYPCATEGORY_STRING;
+}
+
 /* Locks the table against renaming and answers who owns it. */
 Oid
 lock_users_table(Oid relid, LOCKMODE mode)
@@ -106,7 +135,7 @@ ask_users_table(const UsersTable *users, const char *question, Oid argtype, Datu
 
 /* ---- everything below only translates between SQL and the above ---- */
 
-/* NULL: no table is attached, he is not in it, or it has no such column. */
+/* NULL: no table is attached, he is not in it, or it no longer has such columns. */
 PG_FUNCTION_INFO_V1(ut_email_of);
 Datum
 ut_email_of(PG_FUNCTION_ARGS)
@@ -118,7 +147,7 @@ ut_email_of(PG_FUNCTION_ARGS)
 	char	   *email = NULL;
 
 	if (PG_ARGISNULL(0) || !find_users_table(home, &users) ||
-		get_attnum(users.relation, users.email_column) == InvalidAttrNumber)
+		!columns_can_be_asked(&users))
 		PG_RETURN_NULL();
 	if (ask_users_table(&users, psprintf("SELECT %s::pg_catalog.text FROM %s WHERE %s OPERATOR(pg_catalog.=) $1",
 										 quote_identifier(users.email_column), qualified_name(users.relation),

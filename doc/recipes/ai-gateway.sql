@@ -9,7 +9,7 @@ CREATE SCHEMA IF NOT EXISTS :"schema";
 
 -- Everybody who has no plan yet is on the demo, which has no limits.
 SELECT :usage.install_demo_plan(), :usage.install_seed_prices() \g /dev/null
-SELECT :usage.attach_users(:'users')
+SELECT :usage.attach_users(:'users'::text::regclass)
  WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = (:'usage' || '.handle_new_user')::regproc) \g /dev/null
 SELECT :usage.set_plan_limit('demo', limit_type, -1) FROM :usage.plan_limits WHERE (plan, max_usage) = ('demo', 999999) \g /dev/null
 SELECT :usage.set_user_plan(s.user_id, 'demo') FROM :usage.user_subscriptions AS s WHERE s.plan IS NULL \g /dev/null
@@ -18,14 +18,17 @@ SELECT :usage.set_user_plan(s.user_id, 'demo') FROM :usage.user_subscriptions AS
 -- failing. The demo ends when the last of those on it were put on the free plan.
 CREATE FUNCTION :"schema"._keep_demo() RETURNS trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, :usage, pg_temp AS $$
+DECLARE
+    who user_subscriptions.user_id%TYPE;
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        BEGIN
+        BEGIN  -- as text: to compare may need a cast, which may be one of whoever owns the table
+            EXECUTE format('SELECT format(''%%s'', ($1).%I)', TG_ARGV[0]) INTO who USING NEW;
             UPDATE user_subscriptions AS s SET plan = 'demo'
-             WHERE s.user_id = NEW.id AND s.plan IS NULL AND EXISTS (SELECT FROM plan_limits AS l WHERE l.plan = 'demo')
+             WHERE s.user_id = who AND s.plan IS NULL AND EXISTS (SELECT FROM plan_limits AS l WHERE l.plan = 'demo')
                AND EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = TG_RELID AND t.tgfoid = 'handle_new_user'::regproc);
         EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING USING MESSAGE = format('%s is not on the demo: %s', NEW.id, SQLERRM);
+            RAISE WARNING USING MESSAGE = format('a new user is not on the demo: %s', SQLERRM);
         END;
     ELSIF NOT EXISTS (SELECT FROM user_subscriptions AS s WHERE s.plan = 'demo')
           AND EXISTS (SELECT FROM user_subscriptions AS s WHERE s.plan = 'free') THEN
@@ -35,8 +38,10 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION :"schema"._keep_demo() FROM PUBLIC;
 COMMENT ON FUNCTION :"schema"._keep_demo() IS 'Internal: after a sign-up, and after an UPDATE of user_subscriptions';
-SELECT tgrelid::regclass AS attached FROM pg_trigger WHERE tgfoid = (:'usage' || '.handle_new_user')::regproc \gset
-CREATE TRIGGER user_subscribed AFTER INSERT ON :attached FOR EACH ROW EXECUTE FUNCTION :"schema"._keep_demo();
+SELECT tgrelid::regclass AS attached, convert_from(substring(tgargs FOR position('\000'::bytea IN tgargs) - 1),
+                                                   getdatabaseencoding()) AS id
+  FROM pg_trigger WHERE tgfoid = (:'usage' || '.handle_new_user')::regproc \gset
+CREATE TRIGGER user_subscribed AFTER INSERT ON :attached FOR EACH ROW EXECUTE FUNCTION :"schema"._keep_demo(:'id');
 
 -- With the rights of their owner: names of plans, which are no secret, and Stripe's customers for who may read that column.
 -- A view of two relations takes no writes, whatever default privileges give away.
@@ -45,7 +50,8 @@ CREATE VIEW :"schema"._plans WITH (security_barrier = true) AS
 COMMENT ON VIEW :"schema"._plans IS 'Internal: the names of plans';
 CREATE VIEW :"schema"._customers WITH (security_barrier = true) AS
     SELECT s.user_id, s.stripe_customer_id FROM :usage.user_subscriptions AS s, (VALUES (1)) AS one (row)
-     WHERE has_column_privilege(:'usage' || '.user_subscriptions', 'stripe_customer_id', 'SELECT');
+     WHERE has_column_privilege(:'usage' || '.user_subscriptions', 'stripe_customer_id', 'SELECT')
+       AND (s.user_id = (SELECT :usage.current_user_id()) OR (SELECT :usage._sees_all_users()));
 COMMENT ON VIEW :"schema"._customers IS 'Internal: who users are at Stripe';
 
 CREATE VIEW :"schema".user_subscriptions_now WITH (security_invoker = true, security_barrier = true) AS

@@ -97,7 +97,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION keep_usage_count() IS 'Trigger of presets: nobody but its owner writes what is counted';
 CREATE TRIGGER keep_usage_count BEFORE INSERT OR UPDATE OF usage_count, last_used_at ON presets
-    FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION keep_usage_count();
+    FOR EACH ROW EXECUTE FUNCTION keep_usage_count();
 
 CREATE FUNCTION track_preset_usage(
     preset_id :preset_id, usage_type text, usage_data jsonb DEFAULT '{}',

@@ -3,6 +3,11 @@
 @new users _email_of@
 @new users _registered_users@
 @new users get_user_roles@
+CREATE INDEX usage_changes_clocks ON @extschema@.usage_changes (changed_at) WHERE table_name = 'user_subscriptions' AND action <> 'INSERT'
+    AND (old -> 'time_zone' IS DISTINCT FROM new -> 'time_zone' OR old -> 'anchor' IS DISTINCT FROM new -> 'anchor'
+         OR (old -> 'billing_period_start' IS DISTINCT FROM new -> 'billing_period_start'
+             AND old -> 'billing_period_end' IS DISTINCT FROM new -> 'billing_period_start'));
+COMMENT ON INDEX @extschema@.usage_changes_clocks IS 'Whose windows were moved, and when; a billing period that follows another moves none';
 
 /* rollups: a row a month of each user, for questions about all of them */
 CREATE INDEX usage_aggregations_day ON @extschema@.usage_aggregations USING brin (day) WITH (autosummarize = on, pages_per_range = 32);

@@ -211,6 +211,11 @@ SELECT results_eq('SELECT DISTINCT what, who FROM shop.log WHERE what = ''cast''
                   'make_admin_by_email() runs the casts of the shop''s types, as the shop');
 SELECT is(test.lines(), 'none', 'and nothing as a superuser');
 
+-- somebody looks at a dashboard: what ran then, even as the shop, would act in his name
+DELETE FROM shop.log;
+SELECT is(usage._email_of('dddddddd-0000-4000-8000-00000000000d'), NULL, 'an address of the shop''s type is not shown');
+SELECT is_empty('SELECT what FROM shop.log', 'and its casts do not run');
+
 /* ---- tallies: what hangs on the target runs as its owner, whoever changes the source ---- */
 
 DELETE FROM shop.log;

@@ -139,14 +139,14 @@ GRANT EXECUTE ON FUNCTION _keep_demo TO regress_gateway_user;
 UPDATE usage.user_subscriptions SET plan = NULL WHERE user_id = :'cy';
 SET ROLE regress_gateway_user;
 CREATE TABLE public.mine (id uuid);
-CREATE TRIGGER mine AFTER INSERT ON public.mine FOR EACH ROW EXECUTE FUNCTION _keep_demo();
+CREATE TRIGGER mine AFTER INSERT ON public.mine FOR EACH ROW EXECUTE FUNCTION _keep_demo('id');
 INSERT INTO public.mine VALUES (:'cy');
 RESET ROLE;
 DROP TABLE public.mine;
 REVOKE EXECUTE ON FUNCTION _keep_demo FROM regress_gateway_user;
 SET ROLE regress_gateway_user;
 CREATE TABLE public.mine (id uuid);
-CREATE TRIGGER mine AFTER INSERT ON public.mine FOR EACH ROW EXECUTE FUNCTION _keep_demo();
+CREATE TRIGGER mine AFTER INSERT ON public.mine FOR EACH ROW EXECUTE FUNCTION _keep_demo('id');
 RESET ROLE;
 SELECT plan_type FROM user_subscriptions WHERE user_id = :'cy';
 SELECT usage.set_user_plan(:'cy', 'demo');
@@ -226,6 +226,12 @@ SELECT priced FROM usage.track_api_usage(:'ann', 'content', 'openai', 'gpt-5');
 SELECT allowed FROM usage.check_usage_limit(:'bob', 'content');
 UPDATE user_subscriptions SET content_generations_limit = 999999;
 RESET ROLE;
+-- who may read the column reads his own
+GRANT SELECT (stripe_customer_id) ON usage.user_subscriptions TO regress_gateway_user;
+SET ROLE regress_gateway_user;
+SELECT user_id FROM _customers;
+RESET ROLE;
+REVOKE SELECT (stripe_customer_id) ON usage.user_subscriptions FROM regress_gateway_user;
 GRANT ALL ON ALL TABLES IN SCHEMA app TO regress_gateway_user;
 SET ROLE regress_gateway_user;
 UPDATE user_subscriptions SET content_generations_limit = 999999;
@@ -256,7 +262,41 @@ RESET client_min_messages;
 ALTER TABLE usage.plan_limits_away RENAME TO plan_limits;
 SELECT plan_type FROM user_subscriptions WHERE user_id = :'eve';
 
+-- ---- a type of whoever owns the users table does nothing with other rights than his ----
+
+CREATE ROLE regress_gateway_owner;
+SELECT usage.set_plan_limit('demo', 'content_generations', -1);
+ALTER TABLE auth.users DROP CONSTRAINT users_pkey CASCADE;
+GRANT ALL ON SCHEMA auth TO regress_gateway_owner;
+ALTER TABLE auth.users OWNER TO regress_gateway_owner;
+SET client_min_messages = error;
+SET ROLE regress_gateway_owner;
+CREATE TABLE auth.cast_as (role name);
+CREATE TYPE auth.wrapped AS (id uuid);
+CREATE FUNCTION auth.unwrap(auth.wrapped) RETURNS uuid LANGUAGE sql VOLATILE AS
+$$INSERT INTO auth.cast_as VALUES (current_user); SELECT ($1).id$$;
+CREATE CAST (auth.wrapped AS uuid) WITH FUNCTION auth.unwrap(auth.wrapped) AS IMPLICIT;
+ALTER TABLE auth.users ALTER COLUMN id TYPE auth.wrapped USING row(id)::auth.wrapped;
+INSERT INTO auth.users VALUES (row('00000000-0000-0000-0000-00000000000f')::auth.wrapped, 'fay@example.com') RETURNING email;
+RESET ROLE;
+SELECT count(*) FROM auth.cast_as;
+RESET client_min_messages;
+
+-- ---- the users table is the attached one, whatever its key is called ----
+
 \c regression
 DROP DATABASE regress_ai_gateway;
+CREATE DATABASE regress_ai_gateway;
+\c regress_ai_gateway
+CREATE EXTENSION usage_tracking;
+CREATE TABLE members (member uuid PRIMARY KEY, mail text);
+SELECT attach_users('members', 'member', 'mail');
+\! psql -Xqt -d regress_ai_gateway -v schema=app -f "$RECIPE" 2>&1 | grep .
+INSERT INTO members VALUES (:'ann', 'ann@example.com');
+SELECT user_id, plan FROM user_subscriptions;
+
+\c regression
+DROP DATABASE regress_ai_gateway;
+DROP ROLE regress_gateway_owner;
 DROP ROLE regress_gateway_user;
 DROP ROLE regress_gateway_server;

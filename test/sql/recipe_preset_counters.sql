@@ -96,6 +96,12 @@ SET ROLE regress_ut_web;
 SELECT increment_preset_usage(:'landscape');
 UPDATE presets SET usage_count = usage_count + 1, last_used_at = '2036-01-01' WHERE name = 'landscape' RETURNING usage_count;
 INSERT INTO presets (name, usage_count, last_used_at) VALUES ('mine', 1000000, '2036-01-01') RETURNING usage_count, last_used_at;
+-- nor from a trigger of his own
+CREATE TEMPORARY TABLE lever (n integer);
+CREATE FUNCTION pg_temp.pull() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN UPDATE presets SET usage_count = 1000000 WHERE name = 'landscape'; RETURN NULL; END$$;
+CREATE TRIGGER pull AFTER INSERT ON lever FOR EACH ROW EXECUTE FUNCTION pg_temp.pull();
+INSERT INTO lever VALUES (1);
 RESET ROLE;
 :counts;
 

@@ -149,6 +149,17 @@ SELECT count(*) FROM (SELECT user_id, plan, limit_type, measure, used, max_usage
                       EXCEPT ALL SELECT * FROM get_users_near_limit(30)) AS difference;
 SELECT right(user_id::text, 1), percent_used FROM get_users_near_limit(200);
 ROLLBACK;
+-- ... also when his windows were moved since he used it, and what was counted is of one that is no longer his
+BEGIN;
+SELECT define_usage_limit('seats_daily', 'seat', 10, time_zone => NULL), define_usage_limit('seats_period', 'seat', 20, window_kind => 'anchored', period => '1 month');
+SELECT count(track_usage(:'dan', 'seat', 5, occurred_at => at)) FROM (VALUES ('2026-03-10 03:00+00'::timestamptz), ('2026-03-10 15:00+00')) AS u (at);
+SELECT adjust_usage(:'dan', 'seats_period', 15);
+:near;
+SELECT set_user_clock(:'dan', time_zone => 'UTC');
+:near;
+SELECT set_user_clock(:'dan', time_zone => 'Pacific/Honolulu', anchor => '2026-03-09 12:00+00');
+:near;
+ROLLBACK;
 
 -- Who may ask: nobody but admins and servers
 SET usage_tracking.user_id = :'ann';
