@@ -18,8 +18,7 @@ SELECT :usage.set_user_plan(s.user_id, 'demo') FROM :usage.user_subscriptions AS
 -- failing. The demo ends when the last of those on it were put on the free plan.
 CREATE FUNCTION :"schema"._keep_demo() RETURNS trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, :usage, pg_temp AS $$
-DECLARE
-    who user_subscriptions.user_id%TYPE;
+DECLARE who user_subscriptions.user_id%TYPE;
 BEGIN
     IF TG_OP = 'INSERT' THEN
         BEGIN  -- as text: to compare may need a cast, which may be one of whoever owns the table
@@ -38,15 +37,14 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION :"schema"._keep_demo() FROM PUBLIC;
 COMMENT ON FUNCTION :"schema"._keep_demo() IS 'Internal: after a sign-up, and after an UPDATE of user_subscriptions';
-SELECT tgrelid::regclass AS attached, convert_from(substring(tgargs FOR position('\000'::bytea IN tgargs) - 1),
-                                                   getdatabaseencoding()) AS id
+SELECT tgrelid::regclass AS attached,
+       convert_from(substring(tgargs FOR position('\000'::bytea IN tgargs) - 1), getdatabaseencoding()) AS id
   FROM pg_trigger WHERE tgfoid = (:'usage' || '.handle_new_user')::regproc \gset
 CREATE TRIGGER user_subscribed AFTER INSERT ON :attached FOR EACH ROW EXECUTE FUNCTION :"schema"._keep_demo(:'id');
 
 -- With the rights of their owner: names of plans, which are no secret, and Stripe's customers for who may read that column.
 -- A view of two relations takes no writes, whatever default privileges give away.
-CREATE VIEW :"schema"._plans WITH (security_barrier = true) AS
-    SELECT p.plan, p.name FROM :usage.plans AS p, (VALUES (1)) AS one (row);
+CREATE VIEW :"schema"._plans WITH (security_barrier = true) AS SELECT p.plan, p.name FROM :usage.plans AS p, (VALUES (1)) AS one (n);
 COMMENT ON VIEW :"schema"._plans IS 'Internal: the names of plans';
 CREATE VIEW :"schema"._customers WITH (security_barrier = true) AS
     SELECT s.user_id, s.stripe_customer_id FROM :usage.user_subscriptions AS s, (VALUES (1)) AS one (row)
@@ -75,10 +73,9 @@ COMMENT ON VIEW :"schema".user_subscriptions_now IS 'The plan of every user you 
 -- An UPDATE puts the user on a plan, sets limits of his own where they are not the plan's, or adjusts what he used.
 CREATE FUNCTION :"schema"._update_subscription() RETURNS trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, :usage, :"schema", pg_temp AS $$
-DECLARE
-    told  jsonb := (SELECT jsonb_object_agg(n.key, n.value) FROM jsonb_each(to_jsonb(NEW)) AS n
-                     WHERE n.value IS DISTINCT FROM to_jsonb(OLD) -> n.key);
-    other text;
+DECLARE told jsonb := (SELECT jsonb_object_agg(n.key, n.value) FROM jsonb_each(to_jsonb(NEW)) AS n
+                        WHERE n.value IS DISTINCT FROM to_jsonb(OLD) -> n.key);
+        other text;
 BEGIN
     IF told ? 'plan_type' THEN PERFORM set_user_plan(OLD.user_id, NEW.plan_type); END IF;
     IF told ? 'plan_name' AND NEW.plan_name <> (SELECT p.name FROM _plans AS p WHERE p.plan = NEW.plan_type) THEN
@@ -102,8 +99,7 @@ END $$;
 COMMENT ON FUNCTION :"schema"._update_subscription() IS 'Internal: updates user_subscriptions';
 CREATE TRIGGER update_subscription INSTEAD OF UPDATE ON :"schema".user_subscriptions_now
     FOR EACH ROW EXECUTE FUNCTION :"schema"._update_subscription();
-CREATE TRIGGER end_demo AFTER UPDATE ON :"schema".user_subscriptions_now
-    FOR EACH STATEMENT EXECUTE FUNCTION :"schema"._keep_demo();
+CREATE TRIGGER end_demo AFTER UPDATE ON :"schema".user_subscriptions_now FOR EACH STATEMENT EXECUTE FUNCTION :"schema"._keep_demo();
 
 CREATE VIEW :"schema".api_usage_now WITH (security_invoker = true, security_barrier = true) AS
     SELECT a.id, a.user_id, a.service_type, a.provider, a.model, a.endpoint, a.request_id, a.input_tokens, a.output_tokens,
@@ -118,15 +114,13 @@ CREATE VIEW :"schema".usage_alerts WITH (security_invoker = true, security_barri
 COMMENT ON VIEW :"schema".usage_alerts IS 'The latest 1000 alerts of every user you may see';
 CREATE VIEW :"schema".api_rate_limits WITH (security_invoker = true, security_barrier = true) AS
     SELECT w.user_id, w.limit_type, w.usage_type AS service_type, w.max_usage AS max_requests, w.used AS request_count,
-           w.window_start, w.reset_at AS window_end FROM :usage.user_usage AS w
-     WHERE w.reset_at - w.window_start <= '1 hour';
+           w.window_start, w.reset_at AS window_end FROM :usage.user_usage AS w WHERE w.reset_at - w.window_start <= '1 hour';
 COMMENT ON VIEW :"schema".api_rate_limits IS 'Limits of an hour or less, of every user you may see';
 CREATE VIEW :"schema".usage_aggregations WITH (security_invoker = true, security_barrier = true) AS
     SELECT u.user_id, g.period_type, a.period AS period_start, a.usage_type AS service_type, a.provider, a.model, a.campaign_id,
            CASE a.status WHEN 'failed' THEN 'error' ELSE a.status END AS status, a.events AS total_requests, a.quantity,
            a.input_tokens, a.output_tokens, a.tokens AS total_tokens, a.cost AS total_cost, a.unpriced
-      FROM :usage.visible_users() AS u (user_id),
-           (VALUES ('daily', 'day'), ('weekly', 'week'), ('monthly', 'month')) AS g (period_type, by),
+      FROM :usage.visible_users() AS u (user_id), (VALUES ('daily', 'day'), ('weekly', 'week'), ('monthly', 'month')) AS g (period_type, by),
            LATERAL :usage.get_user_aggregations(u.user_id, g.by, '2000-01-01', '9999-12-31') AS a;
 COMMENT ON VIEW :"schema".usage_aggregations IS 'What every user you may see used, by day, week and month';
 CREATE VIEW :"schema".campaigns WITH (security_invoker = true, security_barrier = true) AS

@@ -26,6 +26,7 @@ COMMENT ON FUNCTION @extschema@._add_to_days(text, boolean, boolean) IS
 @changed rollups_proof _reconcile_days@
 COMMENT ON FUNCTION @extschema@._reconcile_days() IS
 'Internal: a row for each row of usage_aggregations, usage_daily_totals or usage_user_months that is not the sum of its events';
+SELECT @extschema@._lock_rollups();
 SELECT @extschema@._sum_months(NULL, '0001-01-01', '9999-12-31');
 
 @new usage describe_decision@

@@ -15,7 +15,8 @@
 #   random id    gen_random_uuid(): as text, or a random number
 #   format       for bigint of what is like "0...-%012d" or "%08x-...0" the
 #                constant part goes
-#   collation    for text a parameter or NULL of type uuid is of that of our columns
+#   collation    for text a parameter or NULL of type uuid, but for a default, is of
+#                that of our columns
 #   digits       for bigint left(user_id::text, n), right(...): of to_hex(user_id)
 #
 # Nothing is left of uuid by these rules, so a form they do not know fails in the
@@ -57,7 +58,7 @@ sub as_text
     my ($text) = @_;
     $text =~ s/($id)/lc $1/ge;
     $text =~ s/\bgen_random_uuid\(\)/gen_random_uuid()::text/g;
-    $text =~ s/(%L|\bNULL)::uuid\b(?!\[|::)/$1::text COLLATE "C"/g;
+    $text =~ s/(%L|(?<!DEFAULT )\bNULL)::uuid\b(?!\[|::)/$1::text COLLATE "C"/g;
     return $text;
 }
 

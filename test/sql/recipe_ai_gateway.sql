@@ -1,5 +1,6 @@
 /* recipes: ai-gateway, the system of seed 001 (S1), in a database of its own
  */
+\set home :DBNAME
 \getenv dir PG_ABS_SRCDIR
 \set ann '00000000-0000-0000-0000-00000000000a'
 \set bob '00000000-0000-0000-0000-00000000000b'
@@ -284,7 +285,7 @@ RESET client_min_messages;
 
 -- ---- the users table is the attached one, whatever its key is called ----
 
-\c regression
+\c :home
 DROP DATABASE regress_ai_gateway;
 CREATE DATABASE regress_ai_gateway;
 \c regress_ai_gateway
@@ -295,7 +296,7 @@ SELECT attach_users('members', 'member', 'mail');
 INSERT INTO members VALUES (:'ann', 'ann@example.com');
 SELECT user_id, plan FROM user_subscriptions;
 
-\c regression
+\c :home
 DROP DATABASE regress_ai_gateway;
 DROP ROLE regress_gateway_owner;
 DROP ROLE regress_gateway_user;

@@ -3,6 +3,7 @@
  * Ids of runs are made by md5() and not shown: they stay of type UUID where user
  * ids are of another type.
  */
+\set home :DBNAME
 \getenv dir PG_ABS_SRCDIR
 \set ann '00000000-0000-0000-0000-00000000000a'
 \set bob '00000000-0000-0000-0000-00000000000b'
@@ -303,7 +304,7 @@ INSERT INTO report_runs (user_id) VALUES (:'bob') RETURNING user_id, run_id;
 SELECT max(run_id) AS last FROM report_runs WHERE user_id = :'bob' \gset
 UPDATE report_runs SET status = 'success', tokens_used = 5 WHERE user_id = :'bob' AND run_id = :last RETURNING status, tokens_used;
 
-\c regression
+\c :home
 DROP DATABASE regress_report_runs;
 DROP ROLE regress_report_user;
 DROP ROLE regress_report_server;
