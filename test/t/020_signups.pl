@@ -49,8 +49,8 @@ my @breakages = (
         'ALTER TABLE usage.user_subscriptions RENAME started_at TO began_at',
         'ALTER TABLE usage.user_subscriptions RENAME began_at TO started_at', '42703' ],
     [ 'a column is dropped',
-        'ALTER TABLE usage.user_subscriptions DROP started_at CASCADE',
-        'ALTER TABLE usage.user_subscriptions ADD started_at timestamptz NOT NULL DEFAULT clock_timestamp()', '42703' ],
+        'ALTER TABLE usage.user_subscriptions DROP anchor CASCADE',
+        'ALTER TABLE usage.user_subscriptions ADD anchor timestamptz NOT NULL DEFAULT clock_timestamp()', '42703' ],
     [ 'a column is added that must be given',
         'ALTER TABLE usage.user_subscriptions ADD region text; UPDATE usage.user_subscriptions SET region = 1;
          ALTER TABLE usage.user_subscriptions ALTER region SET NOT NULL',

@@ -100,7 +100,7 @@ sub story
     my $tables = $publisher->safe_psql($db, q{
         SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid::regclass::text) FROM pg_class AS c
          WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-           AND c.relname NOT IN ('usage_rollup_state', 'usage_aggregations', 'usage_daily_totals')
+           AND c.relname NOT IN ('usage_rollup_state', 'usage_aggregations', 'usage_daily_totals', 'usage_user_months')
            AND c.oid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e'
                             AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'usage_tracking'))});
     $publisher->safe_psql($db, "CREATE PUBLICATION p FOR TABLE $tables, usage.usage_aggregations WHERE (is_final), usage.usage_daily_totals WHERE (is_final) WITH (publish_via_partition_root = $by_root)");
