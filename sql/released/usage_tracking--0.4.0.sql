@@ -5543,12 +5543,12 @@ BEGIN ATOMIC
                                                              x.provider, x.model)
                                    FROM (SELECT w.* FROM @extschema@._get_error_rates($1, 'model', NULL, at) AS w LIMIT 20) AS x), '[]'),
         'top_users', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-                                'user_id', u.user_id, 'email', @extschema@._email_of(u.user_id), 'events', u.uses + u.failed,
+                                'user_id', u.user_id::text, 'email', @extschema@._email_of(u.user_id), 'events', u.uses + u.failed,
                                 'uses', u.uses, 'failed', u.failed, 'quantity', u.quantity, 'tokens', u.tokens, 'cost', u.cost,
                                 'last_used', u.last_used) ORDER BY u.uses DESC, u.user_id)
                               FROM @extschema@._get_top_users(NULL, $1, 'uses', 10, NULL, NULL, NULL, at) AS u), '[]'),
         'near_limits', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-                                'user_id', n.user_id, 'email', @extschema@._email_of(n.user_id), 'plan', n.plan, 'limit_type', n.limit_type,
+                                'user_id', n.user_id::text, 'email', @extschema@._email_of(n.user_id), 'plan', n.plan, 'limit_type', n.limit_type,
                                 'description', (SELECT l.description FROM @extschema@.usage_limits AS l WHERE l.limit_type = n.limit_type),
                                 'measure', n.measure, 'used', n.used, 'max_usage', n.max_usage, 'percent', n.percent_used,
                                 'reset_at', n.reset_at, 'state', @extschema@._limit_state(n.used, n.max_usage, n.percent_used))
