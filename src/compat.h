@@ -88,6 +88,26 @@ ut_decode_date_time(char **field, int *ftype, int nf, int *dtype,
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* 17: memory that sessions share without the library being preloaded */
+#if PG_VERSION_NUM < 170000
+#define UT_HAS_SEGMENTS false
+#else
+#include "storage/dsm_registry.h"
+#define UT_HAS_SEGMENTS true
+#endif
+
+static inline void *
+ut_shared_segment(const char *name, Size size, void (*make) (void *memory))
+{
+#if PG_VERSION_NUM < 170000
+	return NULL;
+#else
+	bool		found;
+
+	return GetNamedDSMSegment(name, size, make, &found);
+#endif
+}
+
 /* 18 records the module's name and version in its magic block */
 #ifdef PG_MODULE_MAGIC_EXT
 #define UT_MODULE_MAGIC \

@@ -7,6 +7,7 @@
 #include "credits.h"
 #include "installation.h"
 #include "limits.h"
+#include "memory.h"
 #include "numbers.h"
 #include "prices.h"
 #include "rows.h"
@@ -22,6 +23,7 @@ _PG_init(void)
 {
 	numbers_init();
 	settings_init();
+	memory_init();
 	installation_init();
 	rows_init();
 	limits_init();

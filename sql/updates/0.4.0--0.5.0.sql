@@ -1,0 +1,1 @@
+/* 0.5.0: counting in shared memory, rate limits */
