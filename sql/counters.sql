@@ -1,7 +1,8 @@
 /* counters: how much so far?
  *
- * A row always equals the sum of the user's events in its window; no row means
- * that sum itself.  src/locks.c has the locking protocol.
+ * A row always equals the sum of the user's events in its window before counted_to;
+ * later ones are added by whoever reads it, and no row means all of them.  src/locks.c
+ * has the locking protocol.
  */
 CREATE TABLE @extschema@.usage_counters (
     user_id      @user_id_column@ NOT NULL,
@@ -11,6 +12,7 @@ CREATE TABLE @extschema@.usage_counters (
     window_end   timestamptz NOT NULL,
     used         numeric NOT NULL,
     holds        bigint NOT NULL DEFAULT 0,
+    counted_to   timestamptz NOT NULL DEFAULT 'infinity',
     PRIMARY KEY (user_id, limit_id, window_start, stripe, window_end)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE @extschema@.usage_counters IS
@@ -18,7 +20,9 @@ COMMENT ON TABLE @extschema@.usage_counters IS
 COMMENT ON COLUMN @extschema@.usage_counters.used IS
 'Without what is reserved';
 COMMENT ON COLUMN @extschema@.usage_counters.holds IS
-'How often reservations in this window changed; 0 means there never was one';
+'How often reservations in this window changed, as far as shared memory did not know of them';
+COMMENT ON COLUMN @extschema@.usage_counters.counted_to IS
+'used is of events before this instant; later ones count by being there';
 ALTER TABLE @extschema@.usage_counters ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_counters', '');
 

@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "counters.h"
+#include "counters_memory.h"
 #include "errors.h"
 #include "numbers.h"
 #include "utils/array.h"
@@ -28,7 +29,7 @@
  * this: they are as long, give or take a clamped month or a zone's jump.  Only
  * billing periods can have been of any length.
  */
-static TimestampTz
+TimestampTz
 earliest_neighbour(const Stake *stake)
 {
 	TimestampTz length = stake->window.end - stake->window.start;
@@ -107,6 +108,16 @@ stake_in_window(Stakes *stakes, int64 limit_id, Window window)
 	return NULL;
 }
 
+/* As sum_events below. */
+bool
+limit_counts(const UsageLimit *limit, const Event *event)
+{
+	if (event->corrected_limit != 0)
+		return limit->id == event->corrected_limit;
+	return limit_covers(limit, event->usage_type) &&
+		limit_counts_status(limit, event->counted_status != NULL ? event->counted_status : event->status);
+}
+
 /* What one limit counts of an event. */
 Numeric
 amount_of(const UsageLimit *limit, const Event *event)
@@ -128,7 +139,7 @@ amount_of(const UsageLimit *limit, const Event *event)
 /* ---- reading ---- */
 
 Table		counters = {
-	"usage_counters", {"user_id", "limit_id", "window_start", "window_end", "used", "holds"}
+	"usage_counters", {"user_id", "limit_id", "window_start", "window_end", "used", "holds", "counted_to"}
 };
 
 /* Which facts a limit counts, and how: as stakes_of_event() and reconcile_usage(). */
@@ -138,7 +149,7 @@ Table		counters = {
 	" AND " status " OPERATOR(pg_catalog.=) ANY ($5)))"
 
 static Statement sum_events = {
-	"SELECT pg_catalog.sum(CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN events"
+	"SELECT pg_catalog.count(*), pg_catalog.sum(CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN events"
 	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN quantity"
 	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN tokens ELSE cost END) FROM ("
 	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric, cost"
@@ -152,14 +163,15 @@ static Statement sum_events = {
 	7, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID, INT8OID}
 };
 
-static Numeric
-sum_of_events(Datum user_id, const Stake *stake)
+/* What the stake's limit counts of the events from one instant to another; "n" is how many they are. */
+Numeric
+sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, int64 *n)
 {
 	const UsageLimit *limit = stake->limit;
 	Datum		args[] = {
 		user_id,
-		TimestampTzGetDatum(stake->window.start),
-		TimestampTzGetDatum(stake->window.end),
+		TimestampTzGetDatum(from),
+		TimestampTzGetDatum(to),
 		limit->usage_type ? CStringGetTextDatum(limit->usage_type) : (Datum) 0,
 		PointerGetDatum(limit->statuses),
 		Int32GetDatum(limit->measure),
@@ -169,7 +181,8 @@ sum_of_events(Datum user_id, const Stake *stake)
 	Numeric		sum;
 
 	statement_look(&sum_events, args, nulls);
-	sum = result_numeric(0, 1);
+	*n = result_int64(0, 1);
+	sum = result_numeric(0, 2);
 	return sum == NULL ? num_from(0) : num_trim(sum);
 }
 
@@ -183,11 +196,14 @@ any_stake_of(const Stakes *stakes, int64 limit_id)
 	return NULL;
 }
 
+/* Where its row has not, the event itself counts. */
 static void
-note_neighbour(Stakes *stakes, int64 limit_id, Window window)
+note_neighbour(Stakes *stakes, int64 limit_id, Window window, TimestampTz counts_to)
 {
 	Stake	   *neighbour;
 
+	if (counts_to <= stakes->first)
+		return;
 	if (stakes->nneighbours == 0)
 		stakes->neighbours = palloc(sizeof(Stake));
 	else
@@ -195,6 +211,7 @@ note_neighbour(Stakes *stakes, int64 limit_id, Window window)
 	neighbour = &stakes->neighbours[stakes->nneighbours++];
 	*neighbour = *any_stake_of(stakes, limit_id);
 	neighbour->window = window;
+	neighbour->counts_to = counts_to;
 	neighbour->max_usage = num_from(-1);
 }
 
@@ -202,30 +219,32 @@ static void
 note_counter(Stakes *stakes, int64 limit_id, Window window, const Rows *rows)
 {
 	Stake	   *stake = stake_in_window(stakes, limit_id, window);
+	TimestampTz counts_to = row_time(rows, COUNTER_COUNTED_TO, 0);
 
 	if (stake == NULL)
 	{
-		note_neighbour(stakes, limit_id, window);
+		note_neighbour(stakes, limit_id, window, counts_to);
 		return;
 	}
 	stake->used = num_trim(num_add(stake->used, row_numeric(rows, COUNTER_USED)));
 	stake->holds += row_int64(rows, COUNTER_HOLDS);
 	stake->has_counter = true;
+	stake->may_have_holds = stake->holds > 0 || !TIMESTAMP_IS_NOEND(counts_to);
+	stake->counts_to = counts_to;
 	stake->counter = rows->row->t_self;
 }
 
 /* Every counter of a limit whose window holds an instant of the span. */
 static void
-note_counters(Stakes *stakes, Datum user_id, const Stake *earliest,
-			  TimestampTz first, TimestampTz last)
+note_counters(Stakes *stakes, Datum user_id, const Stake *earliest)
 {
 	int64		limit_id = earliest->limit->id;
 	Key			keys[] = {
 		{COUNTER_USER, BTEqualStrategyNumber, user_id},
 		{COUNTER_LIMIT, BTEqualStrategyNumber, Int64GetDatum(limit_id)},
 		{COUNTER_START, BTGreaterEqualStrategyNumber, TimestampTzGetDatum(earliest_neighbour(earliest))},
-		{COUNTER_START, BTLessEqualStrategyNumber, TimestampTzGetDatum(last)},
-		{COUNTER_END, BTGreaterStrategyNumber, TimestampTzGetDatum(first)}
+		{COUNTER_START, BTLessEqualStrategyNumber, TimestampTzGetDatum(stakes->last)},
+		{COUNTER_END, BTGreaterStrategyNumber, TimestampTzGetDatum(stakes->first)}
 	};
 	Rows		rows = rows_begin(&counters, keys, lengthof(keys));
 
@@ -263,7 +282,7 @@ static bool
 may_have_holds(const Stakes *stakes)
 {
 	for (int i = 0; i < stakes->n; i++)
-		if (!stakes->all[i].has_counter || stakes->all[i].holds > 0)
+		if (stakes->all[i].may_have_holds)
 			return true;
 	return false;
 }
@@ -276,7 +295,7 @@ add_hold(Stake *stake, const Hold *hold)
 		hold->event.occurred_at < stake->window.start || hold->event.occurred_at >= stake->window.end)
 		return;
 	stake->held = num_trim(num_add(stake->held, amount_of(stake->limit, &hold->event)));
-	if (!stake->has_counter)	/* the number its row will begin with */
+	if (!stake->in_memory && !stake->has_counter)	/* the number its row will begin with */
 		stake->holds = 1;
 }
 
@@ -305,17 +324,24 @@ read_holds_again(Datum user_id, Stakes *stakes)
 	end_fresh_view();
 }
 
+/* From its row, and from events that it does not count. */
 static void
-read_rows_and_events(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes)
+read_rows_and_events(Datum user_id, Stakes *stakes)
 {
 	int			n;
 	Stake	   *limits = earliest_of_each_limit(stakes, &n);
 
 	for (int i = 0; i < n; i++)
-		note_counters(stakes, user_id, &limits[i], first, last);
+		note_counters(stakes, user_id, &limits[i]);
 	for (int i = 0; i < stakes->n; i++)
-		if (!stakes->all[i].has_counter)
-			stakes->all[i].used = sum_of_events(user_id, &stakes->all[i]);
+	{
+		Stake	   *stake = &stakes->all[i];
+		TimestampTz from = stake->has_counter ? Max(stake->counts_to, stake->window.start) : stake->window.start;
+		int64		events;
+
+		if (from < stake->window.end)
+			stake->used = num_trim(num_add(stake->used, sum_of_events(user_id, stake, from, stake->window.end, &events)));
+	}
 }
 
 /* Whether events were looked for where they no longer are. */
@@ -323,7 +349,7 @@ static bool
 missed_events(const Stakes *stakes)
 {
 	for (int i = 0; i < stakes->n; i++)
-		if (!stakes->all[i].has_counter)
+		if (!stakes->all[i].has_counter || stakes->all[i].counts_to < stakes->all[i].window.end)
 			return events_have_moved();
 	return false;
 }
@@ -333,11 +359,54 @@ forget_counters(Stakes *stakes)
 {
 	for (int i = 0; i < stakes->n; i++)
 	{
-		stakes->all[i].used = stakes->all[i].held = num_from(0);
-		stakes->all[i].holds = 0;
-		stakes->all[i].has_counter = false;
+		Stake	   *stake = &stakes->all[i];
+
+		stake->used = stake->held = num_zero;
+		stake->holds = 0;
+		stake->has_counter = stake->in_memory = false;
+		stake->may_have_holds = true;
+		stake->counts_to = DT_NOBEGIN;
 	}
 	stakes->nneighbours = 0;
+}
+
+/* As it is now, whatever is in memory. */
+void
+read_from_rows(Datum user_id, Stakes *stakes)
+{
+	forget_counters(stakes);
+	begin_fresh_view();
+	read_rows_and_events(user_id, stakes);
+	read_holds(user_id, stakes);
+	end_fresh_view();
+}
+
+/*
+ * For a use: counters are in shared memory, if there is room.  Only then is read
+ * what is reserved, so that who reserves meanwhile is noticed by "holds".
+ */
+static void
+read_for_use(Datum user_id, Stakes *stakes)
+{
+	bool		shared = has_counter_memory();
+	Stakes		others = *stakes;
+
+	if (shared)
+		read_shared(user_id, stakes);
+	others.all = palloc(stakes->n * sizeof(Stake));
+	others.n = 0;
+	for (int i = 0; i < stakes->n; i++)
+		if (!stakes->all[i].in_memory)
+			others.all[others.n++] = stakes->all[i];
+	begin_fresh_view();
+	read_rows_and_events(user_id, &others);
+	for (int i = 0, k = 0; i < stakes->n && k < others.n; i++)
+		if (!stakes->all[i].in_memory)
+			stakes->all[i] = others.all[k++];
+	stakes->neighbours = others.neighbours;
+	stakes->nneighbours = others.nneighbours;
+	read_holds(user_id, stakes);
+	end_fresh_view();
 }
 
 /*
@@ -350,20 +419,48 @@ forget_counters(Stakes *stakes)
 void
 read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh)
 {
+	stakes->first = first;
+	stakes->last = last;
 	if (stakes->n == 0)
 		return;
 	forget_counters(stakes);
 	if (afresh)
-		begin_fresh_view();
-	read_rows_and_events(user_id, first, last, stakes);
-	if (!afresh && missed_events(stakes))
 	{
-		if (IsolationUsesXactSnapshot())
-			refuse_old_snapshot();
-		read_counters(user_id, first, last, stakes, true);
+		read_for_use(user_id, stakes);
 		return;
 	}
+	if (IsolationUsesXactSnapshot() || !has_counter_memory() || !read_if_shared(user_id, stakes))
+	{
+		forget_counters(stakes);
+		read_rows_and_events(user_id, stakes);
+		if (missed_events(stakes))
+		{
+			if (IsolationUsesXactSnapshot())
+				refuse_old_snapshot();
+			read_from_rows(user_id, stakes);
+			return;
+		}
+	}
 	read_holds(user_id, stakes);
-	if (afresh)
-		end_fresh_view();
+}
+
+/* ---- amounts of several uses ---- */
+
+/* Of these uses, what a limit counts in a window before an instant. */
+Numeric
+amount_before(const Stakes *stakes, const Stake *stake, Window window, TimestampTz bound)
+{
+	Numeric		sum = num_zero;
+
+	if (stakes->events == NULL)
+		return stakes->first < bound ? stake->amount : num_zero;
+	for (int i = 0; i < stakes->nevents; i++)
+	{
+		const Event *event = stakes->events[i];
+
+		if (event->occurred_at >= window.start && event->occurred_at < Min(window.end, bound) &&
+			limit_counts(stake->limit, event))
+			sum = num_add(sum, amount_of(stake->limit, event));
+	}
+	return sum;
 }

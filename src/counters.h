@@ -24,8 +24,11 @@ typedef struct Stake
 	Numeric		used;			/* what was used before it */
 	Numeric		held;			/* what live reservations hold besides */
 	int64		holds;			/* how often reservations here had changed then */
+	bool		may_have_holds; /* of which some may be live */
+	bool		in_memory;		/* its counter is shared (counters_shared.c); else: */
 	bool		has_counter;	/* else "used" was summed from events */
 	ItemPointerData counter;	/* where it stood */
+	TimestampTz counts_to;		/* it has events before this instant, and "used" later ones too */
 } Stake;
 
 /*
@@ -39,6 +42,10 @@ typedef struct Stakes
 	int			n;
 	Stake	   *neighbours;
 	int			nneighbours;
+	TimestampTz first;			/* the instants between which the uses are */
+	TimestampTz last;
+	Event	   **events;			/* if there are several of them, or NULL */
+	int			nevents;
 } Stakes;
 
 static inline bool
@@ -62,14 +69,16 @@ typedef enum StakeField
 } StakeField;
 
 /* What a taking does to the rows. */
-typedef enum Taking
+typedef enum TakingKind
 {
 	TAKE_IF_IT_FITS,			/* adds what is at stake, within hard limits */
 	TAKE_ANYWAY,				/* adds it */
 	TAKE_AND_SETTLE,			/* adds it, and a reservation stands for it no more */
 	HOLD_IF_IT_FITS,			/* adds nothing: a reservation will stand for it */
-	LOCK_ONLY					/* adds nothing; several windows of a limit may be at stake */
-} Taking;
+	HOLD_ANYWAY,				/* as if it were reserved anew */
+	TAKE_ALONE,					/* adds nothing yet; nobody else adds until the transaction ends */
+	TAKE_TOGETHER				/* adds it; several windows of a limit may be at stake */
+} TakingKind;
 
 /* What decides on sight and what the row decides under its lock must agree. */
 static inline bool
@@ -87,7 +96,8 @@ enum
 	COUNTER_START,
 	COUNTER_END,
 	COUNTER_USED,
-	COUNTER_HOLDS
+	COUNTER_HOLDS,
+	COUNTER_COUNTED_TO
 };
 
 /* A reservation: the use as it was asked for, and what became of it. */
@@ -121,15 +131,32 @@ extern void prolong_lease(Datum user_id, int64 id, TimestampTz expires_at, Sessi
 extern void end_lease(Datum user_id, int64 id);
 extern void bury_leases(Datum user_id, const char *limit_type);
 
+extern bool limit_counts(const UsageLimit *limit, const Event *event);
 extern Numeric amount_of(const UsageLimit *limit, const Event *event);
 extern Datum stake_array(const Stake *stakes, int n, StakeField field);
 extern Stake *stake_in_window(Stakes *stakes, int64 limit_id, Window window);
 extern Table counters;
 extern Numeric room_of(const Stake *stake);
+extern Numeric sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, int64 *n);
+extern TimestampTz earliest_neighbour(const Stake *stake);
+extern Numeric amount_before(const Stakes *stakes, const Stake *stake, Window window, TimestampTz bound);
+extern void read_from_rows(Datum user_id, Stakes *stakes);
 extern void read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh);
 extern void read_holds_again(Datum user_id, Stakes *stakes);
-extern bool take_from_counters(Datum user_id, Stakes *stakes, Taking taking);
+extern bool take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind);
 extern void add_to_counters(Datum user_id, const Stakes *stakes);
 extern void return_to_counters(Datum user_id, const Stakes *stakes);
+extern Stake **sorted_stakes(const Stakes *stakes);
+extern bool take_from_rows(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
+extern void add_to_rows(Datum user_id, const Stakes *stakes, StakeField amount);
+
+/* counters_fold.c */
+extern void note_folds(Datum user_id, const Stakes *stakes);
+
+/* counters_shared.c */
+extern void read_shared(Datum user_id, Stakes *stakes);
+extern bool read_if_shared(Datum user_id, Stakes *stakes);
+extern bool take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
+extern void add_to_shared(Datum user_id, const Stakes *stakes, bool back);
 
 #endif							/* UT_COUNTERS_H */

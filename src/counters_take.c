@@ -8,6 +8,8 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "counters.h"
+#include "counters_fold.h"
+#include "counters_memory.h"
 #include "users.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -53,25 +55,25 @@ static Statement add_rows = {
 };
 
 static bool
-adds(Taking taking)
+adds(TakingKind kind)
 {
-	return taking == TAKE_IF_IT_FITS || taking == TAKE_ANYWAY || taking == TAKE_AND_SETTLE;
+	return kind == TAKE_IF_IT_FITS || kind == TAKE_ANYWAY || kind == TAKE_AND_SETTLE;
 }
 
 static bool
-refuses(Taking taking)
+refuses(TakingKind kind)
 {
-	return taking == TAKE_IF_IT_FITS || taking == HOLD_IF_IT_FITS;
+	return kind == TAKE_IF_IT_FITS || kind == HOLD_IF_IT_FITS;
 }
 
 static bool
-changes_holds(Taking taking)
+changes_holds(TakingKind kind)
 {
-	return taking == HOLD_IF_IT_FITS || taking == TAKE_AND_SETTLE;
+	return kind == HOLD_IF_IT_FITS || kind == HOLD_ANYWAY || kind == TAKE_AND_SETTLE;
 }
 
 static uint64
-take_amounts(Datum user_id, const Stake *stakes, int n, Taking taking)
+take_amounts(Datum user_id, const Stake *stakes, int n, TakingKind kind)
 {
 	Datum		args[] = {
 		user_id,
@@ -79,10 +81,10 @@ take_amounts(Datum user_id, const Stake *stakes, int n, Taking taking)
 		stake_array(stakes, n, WINDOW_START),
 		stake_array(stakes, n, WINDOW_END),
 		stake_array(stakes, n, USED),
-		stake_array(stakes, n, adds(taking) ? AMOUNT : NOTHING),
-		refuses(taking) ? stake_array(stakes, n, ROOM) : PointerGetDatum(construct_empty_array(NUMERICOID)),
+		stake_array(stakes, n, adds(kind) ? AMOUNT : NOTHING),
+		refuses(kind) ? stake_array(stakes, n, ROOM) : PointerGetDatum(construct_empty_array(NUMERICOID)),
 		stake_array(stakes, n, HOLDS),
-		Int64GetDatum(changes_holds(taking) ? 1 : 0)
+		Int64GetDatum(changes_holds(kind) ? 1 : 0)
 	};
 
 	return n == 0 ? 0 : statement_write(&take_rows, args, NULL);
@@ -108,7 +110,7 @@ add_amounts(Datum user_id, const Stake *stakes, int n, StakeField amount)
  * reservations have changed since they were read.
  */
 static Stake *
-stakes_taken(Stakes *stakes, uint64 rows, Taking taking, bool *stale)
+stakes_taken(Stakes *stakes, uint64 rows, TakingKind kind, bool *stale)
 {
 	Stake	   *taken = palloc(rows * sizeof(Stake));
 
@@ -118,11 +120,11 @@ stakes_taken(Stakes *stakes, uint64 rows, Taking taking, bool *stale)
 		Stake	   *stake = stake_in_window(stakes, result_int64(row, 1), window);
 		Numeric		now = result_numeric(row, 4);
 
-		int64		holds = result_int64(row, 5) - (changes_holds(taking) ? 1 : 0);
+		int64		holds = result_int64(row, 5) - (changes_holds(kind) ? 1 : 0);
 
 		*stale = *stale || holds != stake->holds;
 		stake->holds = holds;
-		stake->used = num_trim(adds(taking) ? num_sub(now, stake->amount) : now);
+		stake->used = num_trim(adds(kind) ? num_sub(now, stake->amount) : now);
 		taken[row] = *stake;
 	}
 	return taken;
@@ -135,9 +137,9 @@ stakes_taken(Stakes *stakes, uint64 rows, Taking taking, bool *stale)
  * row; that, and making rows, is left to the statement.
  */
 static bool
-can_take_in_place(const Stakes *stakes, Taking taking)
+can_take_in_place(const Stakes *stakes, TakingKind kind)
 {
-	if (IsolationUsesXactSnapshot() || !counters.may_change || stakes->nneighbours > 0 || taking == LOCK_ONLY)
+	if (IsolationUsesXactSnapshot() || !counters.may_change || stakes->nneighbours > 0 || kind == TAKE_ALONE || kind == TAKE_TOGETHER)
 		return false;
 	for (int i = 0; i < stakes->n; i++)
 		if (!stakes->all[i].has_counter)
@@ -157,20 +159,20 @@ is_counter_of(Datum user_id, const Stake *stake, const LockedRow *row)
 }
 
 static bool
-has_room(const Stake *stake, const LockedRow *row, Taking taking)
+has_room(const Stake *stake, const LockedRow *row, TakingKind kind)
 {
-	return !refuses(taking) || !can_refuse(stake) ||
+	return !refuses(kind) || !can_refuse(stake) ||
 		(num_cmp(stake->used, room_of(stake)) <= 0 &&
 		 locked_int64(row, COUNTER_HOLDS) == stake->holds);
 }
 
 static void
-change_counter(const Stake *stake, const LockedRow *row, Taking taking)
+change_counter(const Stake *stake, const LockedRow *row, TakingKind kind)
 {
 	int			columns[] = {COUNTER_USED, COUNTER_HOLDS};
 	Datum		values[] = {
-		NumericGetDatum(adds(taking) ? num_add(stake->used, stake->amount) : stake->used),
-		Int64GetDatum(stake->holds + (changes_holds(taking) ? 1 : 0))
+		NumericGetDatum(adds(kind) ? num_add(stake->used, stake->amount) : stake->used),
+		Int64GetDatum(stake->holds + (changes_holds(kind) ? 1 : 0))
 	};
 
 	row_change(row, lengthof(columns), columns, values);
@@ -187,7 +189,7 @@ compare_stakes(const void *a, const void *b)
 	return x->window.start < y->window.start ? -1 : x->window.start > y->window.start;
 }
 
-static Stake **
+Stake **
 sorted_stakes(const Stakes *stakes)
 {
 	Stake	  **sorted = palloc(stakes->n * sizeof(Stake *));
@@ -200,7 +202,7 @@ sorted_stakes(const Stakes *stakes)
 
 /* All rows are locked before the first one is changed, so nothing is given back. */
 static bool
-take_in_place(Datum user_id, Stakes *stakes, Taking taking, bool *stale)
+take_in_place(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 {
 	Stake	  **sorted = sorted_stakes(stakes);
 	LockedRow  *rows = palloc(stakes->n * sizeof(LockedRow));
@@ -217,14 +219,14 @@ take_in_place(Datum user_id, Stakes *stakes, Taking taking, bool *stale)
 		if (!taken)
 			break;
 		stake->used = num_trim(locked_numeric(row, COUNTER_USED));
-		taken = has_room(stake, row, taking);
+		taken = has_room(stake, row, kind);
 		*stale = *stale || locked_int64(row, COUNTER_HOLDS) != stake->holds;
 		stake->holds = locked_int64(row, COUNTER_HOLDS);
 	}
 	for (int i = 0; i < nlocked; i++)
 	{
 		if (taken)
-			change_counter(sorted[i], &rows[i], taking);
+			change_counter(sorted[i], &rows[i], kind);
 		row_release(&rows[i]);
 	}
 	return taken;
@@ -233,55 +235,102 @@ take_in_place(Datum user_id, Stakes *stakes, Taking taking, bool *stale)
 /* ---- by whichever way ---- */
 
 static bool
-take_by_statement(Datum user_id, Stakes *stakes, Taking taking, bool *stale)
+take_by_statement(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 {
-	uint64		rows = take_amounts(user_id, stakes->all, stakes->n, taking);
-	Stake	   *taken = stakes_taken(stakes, rows, taking, stale);
+	uint64		rows = take_amounts(user_id, stakes->all, stakes->n, kind);
+	Stake	   *taken = stakes_taken(stakes, rows, kind, stale);
 
 	if (rows < stakes->n)
 	{
-		if (adds(taking))
+		if (adds(kind))
 			add_amounts(user_id, taken, rows, MINUS_AMOUNT);
 		return false;
 	}
-	take_amounts(user_id, stakes->neighbours, stakes->nneighbours, taking);
+	take_amounts(user_id, stakes->neighbours, stakes->nneighbours, kind);
 	return true;
 }
 
+/* Of several uses not all need be in the window of an earlier clock, nor uncounted there. */
+static void
+weigh_neighbours(Stakes *stakes)
+{
+	for (int i = 0; i < stakes->nneighbours; i++)
+	{
+		Stake	   *neighbour = &stakes->neighbours[i];
+
+		if (stakes->events != NULL)
+			neighbour->amount = amount_before(stakes, neighbour, neighbour->window, neighbour->counts_to);
+	}
+}
+
 /*
- * Takes every amount or none.  False: another use was faster, one of the limits
- * is used up, or what is reserved has changed; nothing is taken.
- *
  * Neighbours go through the same upsert: a row that is newer than the snapshot
  * of a REPEATABLE READ transaction makes it fail, where an UPDATE would pass it
  * over.
  */
 bool
-take_from_counters(Datum user_id, Stakes *stakes, Taking taking)
+take_from_rows(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
+{
+	bool		taken;
+
+	weigh_neighbours(stakes);
+	taken = can_take_in_place(stakes, kind) ? take_in_place(user_id, stakes, kind, stale)
+		: take_by_statement(user_id, stakes, kind, stale);
+	if (taken && kind == TAKE_TOGETHER)
+		add_to_rows(user_id, stakes, AMOUNT);
+	return taken;
+}
+
+void
+add_to_rows(Datum user_id, const Stakes *stakes, StakeField amount)
+{
+	add_amounts(user_id, stakes->all, stakes->n, amount);
+	add_amounts(user_id, stakes->neighbours, stakes->nneighbours, amount);
+}
+
+/* Where there is no shared memory, every row counts every event. */
+static bool
+take_from_whole_rows(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
+{
+	if (make_rows_whole(user_id, stakes))
+		read_from_rows(user_id, stakes);
+	return take_from_rows(user_id, stakes, kind, stale);
+}
+
+/*
+ * Takes every amount or none.  False: another use was faster, one of the limits
+ * is used up, or what is reserved has changed; nothing is taken.
+ */
+bool
+take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind)
 {
 	bool		stale = false;
-	bool		taken = can_take_in_place(stakes, taking) ? take_in_place(user_id, stakes, taking, &stale)
-		: take_by_statement(user_id, stakes, taking, &stale);
 
-	if (!taken)
+	if (stakes->n == 0)
+		return true;
+	if (!(has_counter_memory() ? take_shared : take_from_whole_rows) (user_id, stakes, kind, &stale))
 		return false;
 	if (stale)
 		read_holds_again(user_id, stakes);
 	return true;
 }
 
-/* To rows that were taken with LOCK_ONLY. */
+/* To those that were taken with TAKE_ALONE. */
 void
 add_to_counters(Datum user_id, const Stakes *stakes)
 {
-	add_amounts(user_id, stakes->all, stakes->n, AMOUNT);
-	add_amounts(user_id, stakes->neighbours, stakes->nneighbours, AMOUNT);
+	if (has_counter_memory())
+		add_to_shared(user_id, stakes, false);
+	else
+		add_to_rows(user_id, stakes, AMOUNT);
 }
 
 /* Undoes a take of this transaction that added. */
 void
 return_to_counters(Datum user_id, const Stakes *stakes)
 {
-	add_amounts(user_id, stakes->all, stakes->n, MINUS_AMOUNT);
-	add_amounts(user_id, stakes->neighbours, stakes->nneighbours, MINUS_AMOUNT);
+	if (has_counter_memory())
+		add_to_shared(user_id, stakes, true);
+	else
+		add_to_rows(user_id, stakes, MINUS_AMOUNT);
 }

@@ -22,7 +22,7 @@
 /* What the directory knows of one area. */
 typedef struct AreaInfo
 {
-	Size		size;			/* 0: there is none */
+	int			slots;			/* 0: there is none */
 	int			tranche;
 } AreaInfo;
 
@@ -45,6 +45,12 @@ memory_register(SharedArea *area)
 	areas[nareas++] = area;
 }
 
+static Size
+size_of(const SharedArea *area, int slots)
+{
+	return slots == 0 ? 0 : area->size(slots);
+}
+
 static void
 make_directory(void *memory)
 {
@@ -52,7 +58,7 @@ make_directory(void *memory)
 
 	for (int i = 0; i < nareas; i++)
 	{
-		infos[i].size = areas[i]->size();
+		infos[i].slots = *areas[i]->slots;
 		infos[i].tranche = LWLockNewTrancheId();
 	}
 }
@@ -73,7 +79,7 @@ request_areas(void)
 		earlier_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(Directory)));
 	for (int i = 0; i < nareas; i++)
-		RequestAddinShmemSpace(MAXALIGN(areas[i]->size()));
+		RequestAddinShmemSpace(MAXALIGN(size_of(areas[i], *areas[i]->slots)));
 }
 
 static void
@@ -83,11 +89,11 @@ find_area(SharedArea *area)
 	bool		found;
 	void	   *memory;
 
-	if (info->size == 0)
+	if (info->slots == 0)
 		return;
-	memory = ShmemInitStruct(area->name, info->size, &found);
+	memory = ShmemInitStruct(area->name, size_of(area, info->slots), &found);
 	if (!found)
-		area->make(memory, info->size, info->tranche);
+		area->make(memory, info->slots, info->tranche);
 	use_area(area, memory);
 }
 
@@ -116,7 +122,7 @@ make_area(void *memory)
 {
 	AreaInfo   *info = &directory[area_to_make->number];
 
-	area_to_make->make(memory, info->size, info->tranche);
+	area_to_make->make(memory, info->slots, info->tranche);
 }
 
 static void
@@ -124,10 +130,10 @@ attach_area(SharedArea *area)
 {
 	if (directory == NULL)
 		directory = ut_shared_segment("usage_tracking", sizeof(Directory), make_directory);
-	if (directory == NULL || directory[area->number].size == 0)
+	if (directory == NULL || directory[area->number].slots == 0)
 		return;
 	area_to_make = area;
-	use_area(area, ut_shared_segment(area->name, directory[area->number].size, make_area));
+	use_area(area, ut_shared_segment(area->name, size_of(area, directory[area->number].slots), make_area));
 }
 
 /* ---- for callers ---- */

@@ -7,14 +7,15 @@
 #include "postgres.h"
 
 /*
- * One part of it.  The first to come makes it ready; what it is made of, also how
- * large it is, then stays until the server ends.
+ * One part of it, with room for so many of something.  How many is decided by who
+ * comes first, and stays until the server ends.
  */
 typedef struct SharedArea
 {
 	const char *name;			/* of its locks as well */
-	Size		(*size) (void); /* by settings; 0: there is to be none */
-	void		(*make) (void *memory, Size size, int tranche);
+	int		   *slots;			/* the setting; 0: there is to be none */
+	Size		(*size) (int slots);
+	void		(*make) (void *memory, int slots, int tranche);
 	void	   *memory;
 	int			number;			/* among the areas */
 } SharedArea;

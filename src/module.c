@@ -4,6 +4,8 @@
 #include "compat.h"
 
 #include "alerts.h"
+#include "counters_inflight.h"
+#include "counters_memory.h"
 #include "credits.h"
 #include "installation.h"
 #include "limits.h"
@@ -24,6 +26,8 @@ _PG_init(void)
 	numbers_init();
 	settings_init();
 	memory_init();
+	counters_memory_init();
+	inflight_init();
 	installation_init();
 	rows_init();
 	limits_init();

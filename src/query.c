@@ -255,6 +255,13 @@ statement_write(Statement *statement, Datum *args, const char *nulls)
 	return statement_run(statement, args, nulls, InvalidSnapshot, false);
 }
 
+/* Finds rows as they are at this moment, at any isolation level. */
+uint64
+statement_write_afresh(Statement *statement, Datum *args)
+{
+	return statement_run(statement, args, NULL, GetLatestSnapshot(), false);
+}
+
 /*
  * An UPDATE or DELETE under the snapshot of the transaction passes over a row
  * that is newer, without a word.  If it reached nothing, and "found" finds what

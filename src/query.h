@@ -53,6 +53,7 @@ extern void end_fresh_view(void);
 extern void statement_answer(Statement *statement, Datum *args, const char *nulls, ReturnSetInfo *result);
 extern uint64 statement_look_afresh(Statement *statement, Datum *args, const char *nulls);
 extern uint64 statement_write(Statement *statement, Datum *args, const char *nulls);
+extern uint64 statement_write_afresh(Statement *statement, Datum *args);
 
 extern uint64 statement_write_or_fail(Statement *statement, Statement *found, Datum *args,
 									  const char *nulls);

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -29,6 +30,7 @@ int			setting_max_event_age = 35 * SECS_PER_DAY;
 int			setting_max_event_lead = 5 * SECS_PER_MINUTE;
 int			setting_event_retention = 0;
 char	   *setting_worker_databases = NULL;
+int			setting_counter_slots = 0;
 int			setting_worker_interval = SECS_PER_MINUTE;
 char	   *setting_alert_thresholds = NULL;
 char	   *setting_alert_channel = NULL;
@@ -170,6 +172,15 @@ check_alert_thresholds(char **newval, void **extra, GucSource source)
 	return good;
 }
 
+/* A few, so that a transaction can take of several counters at once. */
+static bool
+check_counter_slots(int *newval, void **extra, GucSource source)
+{
+	if (*newval > 0 && *newval < 8)
+		GUC_check_errdetail("There are 8 at least, or none.");
+	return *newval == 0 || *newval >= 8;
+}
+
 static bool
 check_alert_channel(char **newval, void **extra, GucSource source)
 {
@@ -299,6 +310,22 @@ define_periods(void)
 							PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
+/*
+ * Sizes of shared memory, as they were when it was made: at the server's start, or,
+ * where the library is not preloaded, when the first session needed it.
+ */
+static void
+define_memory(void)
+{
+	GucContext	context = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+
+	DefineCustomIntVariable("usage_tracking.counter_slots",
+							"Sets how many counters shared memory has room for.",
+							"Zero keeps counters in their table alone.",
+							&setting_counter_slots, 32768, 0, 10000000,
+							context, 0, check_counter_slots, NULL, NULL);
+}
+
 /* The worker belongs to the server, not to a session. */
 static void
 define_worker(void)
@@ -349,6 +376,7 @@ settings_init(void)
 	define_identity();
 	define_defaults();
 	define_periods();
+	define_memory();
 	define_worker();
 	define_alerts();
 	define_reports();

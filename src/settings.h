@@ -27,6 +27,8 @@ extern char *setting_alert_channel;
 extern char *setting_funnel_steps;
 extern int	setting_unusual_use_floor;	/* -1: never */
 
+extern int	setting_counter_slots;
+
 extern char *setting_worker_databases;
 extern int	setting_worker_interval;	/* seconds */
 

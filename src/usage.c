@@ -34,8 +34,8 @@ answer_to_repeat(const Event *event, const FirstAnswer *answer)
 	return decision_again(answer, true, "replayed");
 }
 
-static Taking
-taking_of(const Event *event, bool may_refuse)
+static TakingKind
+kind_of_taking(const Event *event, bool may_refuse)
 {
 	if (event->hold_for > 0)
 		return HOLD_IF_IT_FITS;
@@ -49,7 +49,7 @@ static bool
 take(const Event *event, Stakes *stakes, Stakes *changing, bool may_refuse)
 {
 	*changing = stakes_that_change(stakes);
-	if (!take_from_counters(event->user_id, changing, taking_of(event, may_refuse)))
+	if (!take_from_counters(event->user_id, changing, kind_of_taking(event, may_refuse)))
 		return false;
 	for (int i = 0, k = 0; i < stakes->n && k < changing->n; i++)
 		if (stakes->all[i].limit == changing->all[k].limit)
@@ -89,6 +89,7 @@ insert(const Event *event, const Stakes *stakes)
 	{
 		insert_event(event);
 		note_alerts(event->user_id, stakes, event->id);
+		note_folds(event->user_id, stakes);
 	}
 }
 

@@ -12,7 +12,6 @@
 #include "events.h"
 #include "limits.h"
 
-extern bool limit_counts(const UsageLimit *limit, const Event *event);
 extern Stake stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at);
 extern Stakes stakes_of_event(const Config *config, const UserTerms *terms, const Event *event);
 extern Stakes stakes_that_change(const Stakes *stakes);

@@ -69,31 +69,6 @@ mark_overage(const Config *config, const UserTerms *terms, Event **events, int n
 	}
 }
 
-/*
- * What the events add to rows of an earlier clock's windows, which may hold some of
- * the events of a window of today.  Rows that hold none are left alone.
- */
-static void
-weigh_neighbours(Stakes *stakes, Event **events, int n)
-{
-	int			kept = 0;
-
-	for (int k = 0; k < stakes->nneighbours; k++)
-	{
-		Stake		neighbour = stakes->neighbours[k];
-
-		neighbour.amount = num_zero;
-		for (int i = 0; i < n; i++)
-			if (events[i]->occurred_at >= neighbour.window.start &&
-				events[i]->occurred_at < neighbour.window.end &&
-				limit_counts(neighbour.limit, events[i]))
-				neighbour.amount = num_add(neighbour.amount, amount_of(neighbour.limit, events[i]));
-		if (num_sign(neighbour.amount) != 0)
-			stakes->neighbours[kept++] = neighbour;
-	}
-	stakes->nneighbours = kept;
-}
-
 static void
 find_span(Event **events, int n, TimestampTz *first, TimestampTz *last)
 {
@@ -140,11 +115,12 @@ count_together(const Installation *home, Event **events, int n)
 
 	charge_together(home, &terms, events, n);
 	find_span(events, n, &first, &last);
+	stakes.events = events;
+	stakes.nevents = n;
 	read_counters(user_id, first, last, &stakes, true);
-	weigh_neighbours(&stakes, events, n);
-	take_from_counters(user_id, &stakes, LOCK_ONLY);
-	add_to_counters(user_id, &stakes);
+	take_from_counters(user_id, &stakes, TAKE_TOGETHER);
 	note_alerts(user_id, &stakes, 0);
+	note_folds(user_id, &stakes);
 	mark_overage(config, &terms, events, n, &stakes);
 }
 

@@ -141,7 +141,7 @@ lock_counters(const UsageLimit *limit, Datum user_id, TimestampTz at)
 
 	stakes.all[0] = stake_in(limit, &terms, at);
 	read_counters(user_id, at, at, &stakes, true);
-	take_from_counters(user_id, &stakes, LOCK_ONLY);
+	take_from_counters(user_id, &stakes, TAKE_ALONE);
 	return stakes;
 }
 
@@ -189,6 +189,7 @@ adjust(const Installation *home, Datum user_id, const char *limit_type, Numeric 
 	add_to_counters(user_id, &stakes);
 	insert_event(&event);
 	note_alerts(user_id, &stakes, event.id);
+	note_folds(user_id, &stakes);
 }
 
 /* ---- everything below only translates between SQL and the above ---- */

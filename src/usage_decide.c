@@ -25,16 +25,6 @@ stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 	return stake;
 }
 
-/* As sum_events in counters.c. */
-bool
-limit_counts(const UsageLimit *limit, const Event *event)
-{
-	if (event->corrected_limit != 0)
-		return limit->id == event->corrected_limit;
-	return limit_covers(limit, event->usage_type) &&
-		limit_counts_status(limit, event->counted_status != NULL ? event->counted_status : event->status);
-}
-
 Stakes
 stakes_of_event(const Config *config, const UserTerms *terms, const Event *event)
 {
@@ -68,8 +58,9 @@ copy_changing(Stake *to, const Stake *from, int n)
 Stakes
 stakes_that_change(const Stakes *stakes)
 {
-	Stakes		changing = {palloc(stakes->n * sizeof(Stake))};
+	Stakes		changing = *stakes;
 
+	changing.all = palloc(stakes->n * sizeof(Stake));
 	changing.neighbours = palloc(stakes->nneighbours * sizeof(Stake));
 	changing.n = copy_changing(changing.all, stakes->all, stakes->n);
 	changing.nneighbours = copy_changing(changing.neighbours, stakes->neighbours, stakes->nneighbours);

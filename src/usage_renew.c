@@ -16,13 +16,6 @@
 #include "usage.h"
 #include "utils/timestamp.h"
 
-static void
-take_nothing_of(Stake *stakes, int n)
-{
-	for (int i = 0; i < n; i++)
-		stakes[i].amount = num_zero;
-}
-
 /* The account, and every counter that knows of the reservation. */
 static void
 lock_what_knows_of(const Installation *home, const Hold *hold)
@@ -33,9 +26,7 @@ lock_what_knows_of(const Installation *home, const Hold *hold)
 
 	if (hold->event.credits_used != NULL)
 		(void) lock_account(home, hold->event.user_id, &terms);
-	take_nothing_of(changing.all, changing.n);
-	take_nothing_of(changing.neighbours, changing.nneighbours);
-	(void) take_from_counters(hold->event.user_id, &changing, TAKE_AND_SETTLE);	/* refuses nothing */
+	(void) take_from_counters(hold->event.user_id, &changing, HOLD_ANYWAY); /* refuses nothing */
 }
 
 static Statement set_expiry = {
