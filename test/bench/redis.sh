@@ -5,6 +5,7 @@
 #                alone, RACE_REDIS, and nothing on disk; false if that fails
 #   redis_stop   ends it, also when the folder is gone
 
+: "${root:?}" "${work:=}"
 redis_pid=''
 
 redis_start() {
@@ -21,6 +22,11 @@ redis_start() {
 }
 
 redis_stop() {
-    [ -z "$redis_pid" ] || kill "$redis_pid" || true
+    [ -n "$redis_pid" ] && kill "$redis_pid" || return 0
+    for _ in $(seq 50); do
+        kill -s 0 "$redis_pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -s KILL "$redis_pid" 2>/dev/null || true
     redis_pid=''
 }
