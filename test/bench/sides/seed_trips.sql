@@ -4,4 +4,4 @@ SELECT * FROM seed.user_subscriptions WHERE user_id = $1 LIMIT 1;
 SELECT * FROM seed.usage_limits_config WHERE limit_type = 'prompts_daily' AND is_active = true LIMIT 1;
 --;
 SELECT COALESCE(SUM(count), 0) FROM seed.user_usage
- WHERE user_id = $1 AND usage_type = 'prompts' AND usage_date >= (clock_timestamp() AT TIME ZONE 'UTC')::date;
+ WHERE user_id = $1 AND usage_type = 'prompts' AND usage_date >= (now() AT TIME ZONE 'UTC')::date;
