@@ -34,9 +34,11 @@ function row(work, against, target) {
     text = ""; missed = 0; why = ""; is_other = 0
 }
 
-function rows_of_checks() {
+function rows_of_checks(    rows) {
+    rows = figure["check" FS 1 FS 1 FS "off", "rows"]
     measure("check", 1, "off", 16, "ours_check3", "hand_check", 0.85)
-    row("`check_usage_limit`, prepared, end to end: 3 limits, 1 override, 1 reservation, a user of 16 writers",
+    row("`check_usage_limit`, prepared, end to end: 3 limits, 1 override, 1 reservation, a user whom 16 used at once" \
+        (rows ? " (" rows " rows of counters)" : ""),
         "prepared primary-key SELECT of one counter", "≥ 0.85")
     measure("check", 2, "off", 16, "ours_check3", "hand_check", 0.85)
     row("the same, 10 k users", "the same", "≥ 0.85")

@@ -17,6 +17,12 @@ SELECT FROM generate_series(1, :keys) AS n,
 SELECT FROM generate_series(1, :keys) AS n,
     LATERAL usage.reserve_usage(bench.user_id(n), 'videos', expires_in => '12 hours') \g /dev/null
 
+-- How many rows the hot user's three counters have: one each where nothing spreads them.
+CREATE FUNCTION bench.counter_rows() RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT count(*) FROM usage.usage_counters AS c JOIN usage.usage_limits AS l USING (limit_id)
+     WHERE c.user_id = bench.user_id(1) AND l.usage_type = 'videos'
+$$;
+
 /* Limits that are reached. */
 SELECT usage.define_usage_limit('exact_total', 'exact', 2000, window_kind => 'lifetime') \g /dev/null
 CREATE FUNCTION bench.is_full() RETURNS boolean LANGUAGE sql STABLE AS $$
