@@ -12,7 +12,7 @@ is_kind() {
 }
 
 run_check() {
-    figure check 1 1 off rows "$(tell -d prepared -Atc 'SELECT bench.counter_rows()')"
+    figure check_rows 1 1 off rows "$(tell -d prepared -Atc 'SELECT bench.counter_rows()')"
     race check_1000 "$BENCH_KEYS" 1 off ours_check_1000 hand_check_1000 seed_check_1000
     for keys in $BENCH_KEYS 1; do
         for clients in $BENCH_CLIENTS; do

@@ -35,7 +35,7 @@ function row(work, against, target) {
 }
 
 function rows_of_checks(    rows) {
-    rows = figure["check" FS 1 FS 1 FS "off", "rows"]
+    rows = figure["check_rows" FS 1 FS 1 FS "off", "rows"]
     measure("check", 1, "off", 16, "ours_check3", "hand_check", 0.85)
     row("`check_usage_limit`, prepared, end to end: 3 limits, 1 override, 1 reservation, a user whom 16 used at once" \
         (rows ? " (" rows " rows of counters)" : ""),
