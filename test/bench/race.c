@@ -3,43 +3,43 @@
  *
  *   race [-c clients] [-k keys] [-r rounds] [-s seconds] file.sql ...
  *
- * Each file holds one statement, a side of the race; its $1 is a user id,
- * chosen at random out of so many keys.  A first line "-- calls: N" says that
- * one execution stands for N calls.  Every client keeps one connection for each
- * side.  After a warm-up the sides take turns for so many seconds each, one
- * side at a time, and each round begins with another side, so that whatever
- * else the machine does hits all of them alike.  pgbench cannot say that: it
- * connects anew for each turn, and has no values of type uuid.
+ * Each file is a side of the race.  It holds a statement, or several steps with
+ * lines "--;" between them, that run one after the other on one connection; $1
+ * is a user id, chosen at random out of so many keys.  A step may be COPY ...
+ * FROM STDIN of the input, or after a line "-- redis" a script that Redis, whose
+ * socket RACE_REDIS names, runs with the key rate:USER.  Lines at the head may be
+ *   -- calls: N        one execution stands for N calls
+ *   -- input: QUERY    $1 comes from the rows of this query, in turns
+ *   -- database: NAME  another one than the race's
+ *
+ * Every client keeps one connection to a database for all sides.  After a
+ * warm-up the sides take turns for so many seconds each, one side at a time, and
+ * each round begins with another side, so that whatever else the machine does
+ * hits all of them alike.  pgbench cannot say that: it connects anew for each
+ * turn, and has no values of type uuid.
  *
  * Prints, separated by tabs,
- *   turn     side  calls per second  WAL bytes per call     for each turn
+ *   turn     side  calls per second  WAL bytes per call  bytes the database
+ *                  grew by per call                          for each turn
  *   latency  side  median  99th percentile                  in us, all turns
  */
 #include <getopt.h>
-#include <libpq-fe.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "race.h"
+
 #define WARM_UP_SECONDS 0.3
 #define STEPS 32				/* of the histogram, to each doubling */
 #define BUCKETS (40 * STEPS)
 
-typedef struct Side
-{
-	const char *name;
-	char	   *sql;
-	int			calls;			/* for one execution */
-} Side;
-
 typedef struct Client
 {
 	pthread_t	thread;
-	PGconn	  **conns;			/* one for each side */
+	Link	   *links;			/* one for each side */
 	unsigned	seed;
 	long		executions;		/* in this turn */
 	long	   *latencies;		/* histograms of all sides */
@@ -59,13 +59,6 @@ static pthread_barrier_t barrier;
 static int	turn_side;			/* -1: the race is over */
 static double turn_ends;
 static bool turn_counts;
-
-static void
-die(const char *what, const char *why)
-{
-	fprintf(stderr, "race: %s: %s\n", what, why);
-	exit(1);
-}
 
 static double
 now(void)
@@ -123,32 +116,12 @@ percentile(int side, double share)
 /* ---- clients ---- */
 
 static void
-check(PGconn *conn, PGresult *result, const char *what)
-{
-	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
-		die(what, PQerrorMessage(conn));
-	PQclear(result);
-}
-
-static PGconn *
-connect_to_server(void)
-{
-	PGconn	   *conn = PQconnectdb("");
-
-	if (PQstatus(conn) != CONNECTION_OK)
-		die("cannot connect", PQerrorMessage(conn));
-	return conn;
-}
-
-static void
 execute(Client *client, int side)
 {
 	char		user_id[40];
-	const char *values[] = {user_id};
-	PGconn	   *conn = client->conns[side];
 
 	snprintf(user_id, sizeof(user_id), "00000000-0000-0000-0000-%012d", rand_r(&client->seed) % nkeys + 1);
-	check(conn, PQexecPrepared(conn, "side", 1, values, NULL, NULL, 0), sides[side].name);
+	run_side(&client->links[side], user_id);
 }
 
 static void
@@ -186,61 +159,98 @@ client_main(void *arg)
 	}
 }
 
+/* A connection serves all sides of its database. */
+static PGconn *
+connection_for(const Client *client, int side)
+{
+	const char *database = sides[side].database;
+
+	for (int s = 0; s < side; s++)
+	{
+		const char *other = sides[s].database;
+
+		if (database == NULL ? other == NULL : other != NULL && strcmp(database, other) == 0)
+			return client->links[s].conn;
+	}
+	return connect_to_server(database);
+}
+
 static void
 start_client(Client *client, int number)
 {
 	client->seed = 1 + number;
 	client->latencies = calloc(nsides * BUCKETS, sizeof(long));
-	client->conns = calloc(nsides, sizeof(PGconn *));
+	client->links = calloc(nsides, sizeof(Link));
 	for (int s = 0; s < nsides; s++)
 	{
-		client->conns[s] = connect_to_server();
-		check(client->conns[s], PQprepare(client->conns[s], "side", sides[s].sql, 0, NULL), sides[s].name);
+		client->links[s] = (Link) {.side = &sides[s], .conn = connection_for(client, s)};
+		prepare_side(&client->links[s]);
 	}
 	if (pthread_create(&client->thread, NULL, client_main, client) != 0)
 		die("cannot start a thread", "pthread_create");
 }
 
+static void
+end_client(Client *client)
+{
+	pthread_join(client->thread, NULL);
+	for (int s = 0; s < nsides; s++)
+	{
+		bool		is_last = true;
+
+		for (int other = s + 1; other < nsides; other++)
+			is_last &= client->links[other].conn != client->links[s].conn;
+		if (client->links[s].redis != NULL)
+			redis_close(client->links[s].redis);
+		if (is_last)
+			PQfinish(client->links[s].conn);
+	}
+}
+
 /* ---- the race ---- */
 
-static double
-wal_position(PGconn *conn)
+/* measure reads the position in WAL and the size of the race's database. */
+static void
+measure(PGconn *conn, double *wal, double *size)
 {
-	PGresult   *result = PQexec(conn, "SELECT pg_current_wal_insert_lsn() - '0/0'");
-	double		bytes;
+	PGresult   *result = PQexec(conn, "SELECT pg_current_wal_insert_lsn() - '0/0', pg_database_size(current_database())");
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		die("cannot read the position in WAL", PQerrorMessage(conn));
-	bytes = strtod(PQgetvalue(result, 0, 0), NULL);
+		die("cannot measure", PQerrorMessage(conn));
+	*wal = strtod(PQgetvalue(result, 0, 0), NULL);
+	*size = strtod(PQgetvalue(result, 0, 1), NULL);
 	PQclear(result);
-	return bytes;
 }
 
 static void
 run_turn(PGconn *conn, int side, double length, bool counts)
 {
-	double		wal = wal_position(conn);
-	double		begin = now();
+	double		wal[2];
+	double		size[2];
+	double		begin;
 	double		took;
 	double		calls = 0;
 
+	measure(conn, &wal[0], &size[0]);
+	begin = now();
 	turn_side = side;
 	turn_ends = begin + length;
 	turn_counts = counts;
 	pthread_barrier_wait(&barrier);
 	pthread_barrier_wait(&barrier);
 	took = now() - begin;
-	wal = wal_position(conn) - wal;
+	measure(conn, &wal[1], &size[1]);
 	for (int c = 0; c < nclients; c++)
 		calls += (double) clients[c].executions * sides[side].calls;
 	if (counts)
-		printf("turn\t%s\t%.1f\t%.1f\n", sides[side].name, calls / took, wal / calls);
+		printf("turn\t%s\t%.1f\t%.1f\t%.1f\n", sides[side].name, calls / took, (wal[1] - wal[0]) / calls,
+			   (size[1] - size[0]) / calls);
 }
 
 static void
 run_race(void)
 {
-	PGconn	   *conn = connect_to_server();
+	PGconn	   *conn = connect_to_server(NULL);
 
 	for (int s = 0; s < nsides; s++)
 		run_turn(conn, s, WARM_UP_SECONDS, false);
@@ -250,23 +260,6 @@ run_race(void)
 	turn_side = -1;
 	pthread_barrier_wait(&barrier);
 	PQfinish(conn);
-}
-
-static void
-read_side(Side *side, char *path)
-{
-	FILE	   *file = fopen(path, "r");
-	char	   *slash = strrchr(path, '/');
-	size_t		size;
-
-	side->sql = calloc(1, 65536);
-	if (file == NULL || (size = fread(side->sql, 1, 65535, file)) == 0)
-		die(path, "cannot be read");
-	fclose(file);
-	if (sscanf(side->sql, "-- calls: %d", &side->calls) != 1)
-		side->calls = 1;
-	side->name = slash == NULL ? path : slash + 1;
-	path[strlen(path) - strlen(".sql")] = '\0';
 }
 
 int
@@ -302,10 +295,6 @@ main(int argc, char **argv)
 	for (int s = 0; s < nsides; s++)
 		printf("latency\t%s\t%.0f\t%.0f\n", sides[s].name, percentile(s, 0.50), percentile(s, 0.99));
 	for (int c = 0; c < nclients; c++)
-	{
-		pthread_join(clients[c].thread, NULL);
-		for (int s = 0; s < nsides; s++)
-			PQfinish(clients[c].conns[s]);
-	}
+		end_client(&clients[c]);
 	return 0;
 }

@@ -1,47 +1,8 @@
-# table.awk makes tables of what races printed, each line after the columns
-# work, keys, clients and synchronous_commit.
+# table.awk, after stats.awk, makes tables of what races printed.
 #
 #   show=sides   a line for each side: for who watches
-#   show=tables  Markdown: ratios of the extension to others, in each round to
-#                the turns of the same round; the median, and (least-most)
-
-BEGIN { FS = "\t" }
-
-{ cell = $1 FS $2 FS $3 FS $4 }
-!(cell in known) { known[cell]; cells[++ncells] = cell }
-$5 == "turn" {
-    n = ++turns[cell, $6]
-    rate[cell, $6, n] = $7
-    wal[cell, $6, n] = $8
-    if (n == 1) sides[cell] = sides[cell] " " $6
-}
-$5 == "latency" { typical[cell, $6] = $7; worst[cell, $6] = $8 }
-
-# summarize sets middle, least and most of list[1..n].
-function summarize(n,    i, j, t) {
-    for (i = 2; i <= n; i++)
-        for (j = i; j > 1 && list[j - 1] > list[j]; j--) {
-            t = list[j]; list[j] = list[j - 1]; list[j - 1] = t
-        }
-    least = list[1]; most = list[n]
-    middle = n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
-}
-
-function median_of(values, cell, side,    i, n) {
-    n = turns[cell, side]
-    for (i = 1; i <= n; i++) list[i] = values[cell, side, i] + 0
-    summarize(n)
-    return middle
-}
-
-function ratio(cell, side, other,    i, n) {
-    n = turns[cell, side]
-    for (i = 1; i <= n; i++) list[i] = rate[cell, side, i] / rate[cell, other, i]
-    summarize(n)
-    return sprintf("%.2f (%.2f–%.2f)", middle, least, most)
-}
-
-function users(keys) { return keys == 1 ? "one" : keys }
+#   show=tables  Markdown: ratios of the extension to others; the median, and
+#                (least-most)
 
 function show_sides(cell,    n, i, name) {
     n = split(sides[cell], name, " ")
@@ -50,14 +11,18 @@ function show_sides(cell,    n, i, name) {
             median_of(rate, cell, name[i]), typical[cell, name[i]], worst[cell, name[i]], median_of(wal, cell, name[i])
 }
 
-function check_row(what, part, suffix) {
-    printf "| %s | %s | %s | %s | %s |\n", what, users(part[2]), part[3],
-        ratio(cell, "ours_check" suffix, "hand_check" suffix), ratio(cell, "ours_check" suffix, "seed_check" suffix)
+function check_row(what, part, suffix, more) {
+    printf "| %s | %s | %s | %s | %s | %s | %s |\n", what, users(part[2]), part[3],
+        ratio(cell, "ours_check" suffix, "hand_check" suffix),
+        more ? ratio(cell, "ours_check3", "hand_check") : "",
+        ratio(cell, "ours_check" suffix, "seed_check" suffix),
+        more ? ratio(cell, "ours_check", "seed_trips") : ""
 }
 
 function write_row(call, part) {
-    printf "| `%s_usage` | %s | %s | %s | %s | %s |\n", call, users(part[2]), part[3], part[4],
-        ratio(cell, "ours_" call, "hand_write"), ratio(cell, "ours_" call, "seed_" call)
+    printf "| `%s_usage` | %s | %s | %s | %s | %s | %.0f / %.0f | %.0f / %.0f |\n", call, users(part[2]), part[3], part[4],
+        ratio(cell, "ours_" call, "hand_write"), ratio(cell, "ours_" call, "seed_" call),
+        typical[cell, "ours_" call], worst[cell, "ours_" call], typical[cell, "hand_write"], worst[cell, "hand_write"]
 }
 
 function tally_row(what, part, suffix) {
@@ -67,7 +32,7 @@ function tally_row(what, part, suffix) {
 
 function wal_row(what, side,    bytes) {
     bytes = median_of(wal, cell, side)
-    printf "| %s | %.0f | %.2f |\n", what, bytes, bytes / median_of(wal, cell, "hand_update")
+    printf "| %s | %.0f | %.2f | %.0f |\n", what, bytes, bytes / median_of(wal, cell, "hand_update"), mean_growth(cell, side)
 }
 
 # What one step costs more than the one before it, in the same round.
@@ -88,16 +53,37 @@ function headed(kind, head) {
     print head
 }
 
-function show_table(cell,    part) {
+function show_table(cell,    part, suffix) {
     split(cell, part, FS)
     if (part[1] ~ /^check/)
-        headed("check", "| `check_usage_limit` | users | clients | to a SELECT by hand | to the PL/pgSQL service |")
-    if (part[1] == "check_1000") check_row("1000 calls in one statement", part, "_1000")
-    if (part[1] == "check") check_row("a call a statement", part, "")
+        headed("check", "| `check_usage_limit` | users | clients | to a SELECT by hand | with 3 limits: to that SELECT | to the PL/pgSQL service | to the service\047s three statements |")
+    if (part[1] == "check_1000") check_row("1000 calls in one statement", part, "_1000", 0)
+    if (part[1] == "check") check_row("a call a statement", part, "", 1)
     if (part[1] == "write") {
-        headed("write", "| call | users | clients | `synchronous_commit` | to a statement by hand | to the PL/pgSQL service |")
+        headed("write", "| call | users | clients | `synchronous_commit` | to a statement by hand | to the PL/pgSQL service | µs, half / 99 % | by hand |")
         write_row("track", part)
         write_row("consume", part)
+    }
+    if (part[1] == "hot" || part[1] == "hot_20ms") {
+        headed("hot", "| one hot user, `synchronous_commit` on | clients | to the INSERT of the event | to a row lock in PL/pgSQL |")
+        suffix = part[1] == "hot" ? "" : "_20ms"
+        if (turns[cell, "ours_consume" suffix])
+            printf "| `consume_usage`, %s | %s | %s | %s |\n", suffix ? "transactions of 20 ms" : "a call a transaction", part[3],
+                ratio(cell, "ours_consume" suffix, "hand_event" suffix), ratio(cell, "ours_consume" suffix, "hand_consume" suffix)
+    }
+    if (part[1] == "rate" && turns[cell, "ours_rate"]) {
+        headed("rate", "| `consume_rate_limit` | clients | to SELECT 1 | to Redis |")
+        printf "| a call a statement | %s | %s | %s |\n", part[3], ratio(cell, "ours_rate", "select_1"),
+            turns[cell, "redis_rate"] ? ratio(cell, "ours_rate", "redis_rate") : "no Redis"
+    }
+    if (part[1] == "rated_insert" && turns[cell, "redis_rated_insert"]) {
+        headed("rate", "| `consume_rate_limit` | clients | to SELECT 1 | to Redis |")
+        printf "| and an INSERT, in one statement | %s | | %s |\n", part[3], ratio(cell, "ours_rated_insert", "redis_rated_insert")
+    }
+    if (part[1] == "batch") {
+        headed("batch", "| events of 1000 in a statement | µs each | COPY, µs each | to COPY |")
+        printf "| `track_usage_batch` | %.1f | %.1f | %s |\n", 1e6 / median_of(rate, cell, "ours_batch_1000"),
+            1e6 / median_of(rate, cell, "hand_copy_1000"), ratio(cell, "ours_batch_1000", "hand_copy_1000")
     }
     if (part[1] ~ /^tally/) {
         headed("tally", "| tally | clients | `synchronous_commit` | to the bare INSERT | to the row trigger in PL/pgSQL |")
@@ -118,7 +104,7 @@ function show_table(cell,    part) {
         layout_row("an event in the PL/pgSQL service's layout", "layout_seed", "layout_none")
     }
     if (part[1] == "wal") {
-        headed("wal", "| WAL of one call | bytes | to INSERT and UPDATE by hand |")
+        headed("wal", "| one call | bytes of WAL | to INSERT and UPDATE by hand | bytes on disk |")
         wal_row("`track_usage`", "ours_track")
         wal_row("`consume_usage`", "ours_consume")
         wal_row("INSERT of the event and UPDATE of one counter by hand", "hand_update")
@@ -132,6 +118,6 @@ END {
     for (c = 1; c <= ncells; c++) {
         cell = cells[c]
         if (show == "sides") show_sides(cell)
-        else show_table(cell)
+        else if (show == "tables") show_table(cell)
     }
 }

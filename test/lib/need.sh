@@ -11,6 +11,7 @@
 #   pooler  pgbouncer, for one of the TAP tests
 #   browser Chromium, for the TAP test of pages
 #   stress  libpq's headers
+#   redis   a Redis server, for one part of the benchmark
 #   chroot  mmdebstrap and git
 #
 # PG_CONFIG chooses the PostgreSQL; where there is none, PG_MAJOR (15) is
@@ -57,6 +58,9 @@ missing() {
     stress)
         [ -e "$(pg includedir)/libpq-fe.h" ] || echo libpq-dev
         ;;
+    redis)
+        has redis-server || echo redis-server
+        ;;
     chroot)
         has mmdebstrap || echo mmdebstrap
         has git || echo git
@@ -77,6 +81,7 @@ reason() {
     pooler) echo 'for the test with a connection pooler' ;;
     browser) echo 'for the test that looks at pages' ;;
     stress) echo 'for clients that stress and measure' ;;
+    redis) echo 'to compare rate limits with Redis' ;;
     chroot) echo 'for a fresh machine in a chroot' ;;
     esac
 }
@@ -108,7 +113,7 @@ fi
 echo "Installing${told#,}."
 
 # Debian's server package would make and start a cluster named main, its pooler
-# package a service; files that are there only meanwhile keep them from doing so.
+# and Redis packages a service; files that are there only meanwhile keep them from doing so.
 # shellcheck disable=SC2016,SC2086 # for the inner shell; a list of words
 $root sh -c '
     own=/etc/postgresql-common/createcluster.d/zz-none-by-usage-tracking.conf
@@ -129,7 +134,9 @@ $root sh -c '
         tail -n 20 "$log" >&2
         exit 1
     }
-    case " $* " in *" pgbouncer "*) update-rc.d pgbouncer disable >"$log" 2>&1 || true ;; esac' sh $wanted </dev/null || {
+    for service in pgbouncer redis-server; do
+        case " $* " in *" $service "*) update-rc.d "$service" disable >"$log" 2>&1 || true ;; esac
+    done' sh $wanted </dev/null || {
     echo "apt could not install$wanted. By hand, as root: $command" >&2
     exit 1
 }

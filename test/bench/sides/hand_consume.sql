@@ -1,0 +1,1 @@
+SELECT * FROM hand.consume($1, 1);
