@@ -221,6 +221,7 @@ BEGIN ATOMIC
     SELECT r.oid::regclass::text, pg_catalog.format('trigger %s is disabled', t.tgname)
       FROM relations AS r JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
      WHERE NOT t.tgenabled = ANY (ARRAY['O'::"char", 'A'::"char"])
+       AND NOT (t.tgname = 'event_comes' AND t.tgenabled = 'R')
      UNION ALL
     SELECT p.parname, pg_catalog.format('%s may %s', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
                                         a.privilege_type)

@@ -26,6 +26,27 @@ COMMENT ON COLUMN @extschema@.usage_counters.counted_to IS
 ALTER TABLE @extschema@.usage_counters ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_counters', '');
 
+/* Of every window that was used: its row, and the events that it does not count yet. */
+CREATE FUNCTION @extschema@._counted_usage(
+    OUT user_id @user_id@, OUT limit_id bigint, OUT window_start timestamptz, OUT window_end timestamptz,
+    OUT used numeric) RETURNS SETOF record
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT c.user_id, c.limit_id, c.window_start, c.window_end, c.used + e.used
+      FROM @extschema@.usage_counters AS c
+     CROSS JOIN LATERAL (
+           SELECT COALESCE(pg_catalog.sum(CASE l.measure WHEN 'events' THEN COALESCE(v.corrected_events, 1) WHEN 'quantity' THEN v.quantity
+                                                         WHEN 'tokens' THEN v.tokens ELSE v.cost END), 0) AS used
+             FROM @extschema@.usage_limits AS l
+             JOIN @extschema@.usage_events AS v ON v.user_id = c.user_id AND v.occurred_at >= c.counted_to AND v.occurred_at < c.window_end
+            WHERE l.limit_id = c.limit_id
+              AND (v.corrected_limit = l.limit_id
+                   OR COALESCE(v.corrected_limit, 0) = 0 AND COALESCE(v.corrected_status, v.status) = ANY (l.statuses)
+                      AND (l.usage_type IS NULL OR v.usage_type = l.usage_type))) AS e;
+END;
+COMMENT ON FUNCTION @extschema@._counted_usage() IS
+'Internal: what counters stand at, without what is reserved';
+
 /* A reservation counts as used in the window of its own instant, until it is
  * settled or expires: whoever reads looks at expires_at, so no job is needed. */
 CREATE SEQUENCE @extschema@.usage_reservations_id_seq;
@@ -156,3 +177,9 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'ut_session_lives';
 COMMENT ON FUNCTION @extschema@._session_lives(bigint, bigint) IS
 'Internal: whether the session that a lease names is still connected';
+
+CREATE FUNCTION @extschema@._forget_counters() RETURNS void
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_forget_counters';
+COMMENT ON FUNCTION @extschema@._forget_counters() IS
+'Internal: makes shared memory forget all counters; for whoever keeps uses out';

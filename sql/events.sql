@@ -93,6 +93,20 @@ CREATE TRIGGER history_is_kept BEFORE UPDATE OR DELETE ON @extschema@.usage_even
 CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON @extschema@.usage_events
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._history_is_kept();
 
+/* Events that come by other ways than ours: by COPY or INSERT, or by replication, which
+ * fires no triggers of statements.  Rows of a partition come without its parent's. */
+CREATE FUNCTION @extschema@._events_come() RETURNS trigger
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_events_come';
+COMMENT ON FUNCTION @extschema@._events_come() IS
+'Internal: makes shared memory forget the counters of users who get events from elsewhere, and keeps their uses out';
+CREATE TRIGGER events_come BEFORE INSERT ON @extschema@.usage_events
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._events_come();
+ALTER TABLE @extschema@.usage_events ENABLE ALWAYS TRIGGER events_come;
+CREATE TRIGGER event_comes AFTER INSERT ON @extschema@.usage_events
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._events_come();
+ALTER TABLE @extschema@.usage_events ENABLE REPLICA TRIGGER event_comes;
+
 /* The one place that makes a partition what it must be. */
 CREATE FUNCTION @extschema@._furnish_partition(partition regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -104,11 +118,14 @@ BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition);
     EXECUTE format('CREATE TRIGGER history_is_not_truncated BEFORE TRUNCATE ON %s'
                    ' FOR EACH STATEMENT EXECUTE FUNCTION %s._history_is_kept()', partition, '@extschema@');
+    EXECUTE format('CREATE TRIGGER events_come BEFORE INSERT ON %s'
+                   ' FOR EACH STATEMENT EXECUTE FUNCTION %s._events_come()', partition, '@extschema@');
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER events_come', partition);
     PERFORM @extschema@._revoke_all_on(partition);
 END
 $$;
 COMMENT ON FUNCTION @extschema@._furnish_partition(regclass) IS
-'Internal: gives a new partition of usage_events its key, index, trigger, row security and rights';
+'Internal: gives a new partition of usage_events its key, index, triggers, row security and rights';
 
 CREATE TABLE @extschema@.usage_events_default PARTITION OF @extschema@.usage_events DEFAULT;
 COMMENT ON TABLE @extschema@.usage_events_default IS

@@ -452,7 +452,7 @@ LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     WITH counted AS MATERIALIZED (
         SELECT c.user_id, c.limit_id, pg_catalog.sum(c.used) AS used
-          FROM @extschema@.usage_counters AS c
+          FROM @extschema@._counted_usage() AS c
          WHERE c.window_start <= at AND c.window_end > at
          GROUP BY c.user_id, c.limit_id
     ), limits AS MATERIALIZED (

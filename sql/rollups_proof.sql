@@ -84,9 +84,7 @@ CREATE FUNCTION @extschema@.reconcile_usage(
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000000
 BEGIN ATOMIC
     SELECT c.user_id, l.limit_type, c.window_start, c.window_end, c.used, e.used
-      FROM (SELECT s.user_id, s.limit_id, s.window_start, s.window_end, pg_catalog.sum(s.used) AS used
-              FROM @extschema@.usage_counters AS s
-             GROUP BY s.user_id, s.limit_id, s.window_start, s.window_end) AS c
+      FROM @extschema@.usage_counters AS c
       JOIN @extschema@.usage_limits AS l ON l.limit_id = c.limit_id
      CROSS JOIN LATERAL (
            SELECT COALESCE(pg_catalog.sum(CASE l.measure WHEN 'events' THEN p.events
@@ -98,12 +96,12 @@ BEGIN ATOMIC
                           COALESCE(v.corrected_events, 1)::numeric AS events, v.quantity, v.tokens::numeric AS tokens, v.cost
                      FROM @extschema@.usage_events AS v
                     WHERE v.user_id = c.user_id
-                      AND v.occurred_at >= c.window_start AND v.occurred_at < c.window_end
+                      AND v.occurred_at >= c.window_start AND v.occurred_at < LEAST(c.window_end, c.counted_to)
                     UNION ALL
                    SELECT k.limit_id, k.usage_type, k.status, k.events, k.quantity, k.tokens, k.cost
                      FROM @extschema@.usage_carried AS k
                     WHERE k.user_id = c.user_id
-                      AND k.month >= c.window_start AND k.month < c.window_end) AS p
+                      AND k.month >= c.window_start AND k.month < LEAST(c.window_end, c.counted_to)) AS p
             WHERE p.limit_id = l.limit_id
                OR (p.limit_id = 0 AND p.status = ANY (l.statuses)
                    AND (l.usage_type IS NULL OR p.usage_type = l.usage_type))) AS e

@@ -235,6 +235,23 @@ BEGIN
         RAISE lock_not_available;
     END IF;
     DELETE FROM @extschema@.usage_counters AS c WHERE c.window_start > '-infinity' AND c.window_start < last_end;
+    -- Counters of windows without end: their rows count what goes.
+    UPDATE @extschema@.usage_counters AS c
+       SET used = c.used + e.used, counted_to = last_end
+      FROM @extschema@.usage_counters AS u
+      JOIN @extschema@.usage_limits AS l ON l.limit_id = u.limit_id
+     CROSS JOIN LATERAL (
+           SELECT COALESCE(sum(CASE l.measure WHEN 'events' THEN COALESCE(v.corrected_events, 1) WHEN 'quantity' THEN v.quantity
+                                              WHEN 'tokens' THEN v.tokens ELSE v.cost END), 0) AS used
+             FROM @extschema@.usage_events AS v
+            WHERE v.user_id = u.user_id AND v.occurred_at >= u.counted_to AND v.occurred_at < last_end
+              AND (v.corrected_limit = l.limit_id
+                   OR COALESCE(v.corrected_limit, 0) = 0 AND COALESCE(v.corrected_status, v.status) = ANY (l.statuses)
+                      AND (l.usage_type IS NULL OR v.usage_type = l.usage_type))) AS e
+     WHERE u.counted_to < last_end AND u.window_start = '-infinity'
+       AND c.user_id = u.user_id AND c.limit_id = u.limit_id AND c.window_start = u.window_start
+       AND c.stripe = u.stripe AND c.window_end = u.window_end;
+    PERFORM @extschema@._forget_counters();
     FOREACH month IN ARRAY months LOOP
         PERFORM @extschema@._log_partition(month::regclass, 'dropped');
         EXECUTE format('DROP TABLE %s', month);

@@ -6,11 +6,12 @@
  * inserted when the transaction is about to commit.  So uses above a threshold do
  * not wait for each other's open transactions, at most for one that commits.
  *
- * None is missing: a counter is locked until the transaction ends, so of two uses
- * that cross a threshold together the second one knows what the first one used,
- * or finds that it is gone.  And every use above looks, not only the one that
- * crosses: if the alert was lost with the transaction that raised it, or throttled,
- * or is for a rule that was made since, the next one raises it.
+ * None is missing: of two uses that cross a threshold together the second one knows
+ * what the first one used, because the counter is locked, or because what is under way
+ * is counted in shared memory.  There it has to know whether the first one came to be,
+ * so it waits for that, when it commits itself.  And every use above looks, not only
+ * the one that crosses: if the alert was lost with the transaction that raised it, or
+ * throttled, or is for a rule that was made since, the next one raises it.
  *
  * None comes twice: a unique index decides.  A backend remembers alerts it has
  * seen committed, so that they cost nothing any more; a trigger tells everybody
@@ -62,6 +63,7 @@ note(const AlertKey *key, const Stake *stake, Numeric used, const AlertRule *rul
 		alert.used = num_trim(used);
 		alert.max_usage = DatumGetNumeric(datumCopy(NumericGetDatum(stake->max_usage), false, -1));
 		alert.event_id = event_id;
+		alert.is_unsure = stake->is_unsure;
 		alert.has_throttle = rule->has_throttle;
 		alert.throttle = rule->throttle;
 		alert.key = copy;
@@ -96,7 +98,7 @@ note_alerts_of(Datum user_id, const Stake *stake, int64 event_id)
 
 /*
  * What a use that was recorded makes of its limits: "used" was before it, and is
- * exact because the counters are locked.  As the owner.
+ * exact, or said to be unsure and not too little.  As the owner.
  */
 void
 note_alerts(Datum user_id, const Stakes *stakes, int64 event_id)
@@ -126,6 +128,25 @@ all_noted(int *n)
 	return all;
 }
 
+/* Drops those that are not reached after all. */
+static int
+keep_reached(NotedAlert **alerts, int n)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const AlertKey *key = &alerts[i]->key;
+		Window		window = {key->window_start, alerts[i]->window_end};
+		Numeric		hundred_fold = num_mul(key->threshold, alerts[i]->max_usage);
+
+		if (!alerts[i]->is_unsure ||
+			is_reached(key->user_id, key->limit_id, window, num_mul(hundred_fold, num_hundredth), &alerts[i]->used))
+			alerts[kept++] = alerts[i];
+	}
+	return kept;
+}
+
 /*
  * Not in an installation that this transaction dropped.  A transaction that
  * became read only after the use wrote then, and may write what follows from it.
@@ -144,7 +165,9 @@ raise_noted(bool may_notify)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	become_owner(present_installation(), &before);
 	alerts = all_noted(&n);
-	raise_alerts(alerts, n, may_notify);
+	n = keep_reached(alerts, n);
+	if (n > 0)
+		raise_alerts(alerts, n, may_notify);
 	become_caller(&before);
 	PopActiveSnapshot();
 	XactReadOnly = read_only;

@@ -45,7 +45,7 @@ static Statement find_alerts = {
 	6, {USER_IDS, INT8ARRAYOID, NUMERICARRAYOID, TIMESTAMPTZARRAYOID, INTERVALARRAYOID, TIMESTAMPTZOID}
 };
 
-/* A user who was erased since has no counter. */
+/* A user who was erased since is not known any more. */
 static Statement insert_alerts = {
 	"INSERT INTO @extschema@.usage_alerts AS a (user_id, kind, limit_type, limit_id, window_start, window_end,"
 	" threshold, used, max_usage, event_id, raised_at)"
@@ -54,9 +54,7 @@ static Statement insert_alerts = {
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"
 	" pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9))"
 	" AS n (user_id, limit_id, threshold, window_start, window_end, limit_type, used, max_usage, event_id)"
-	" WHERE EXISTS (SELECT FROM @extschema@.usage_counters AS c WHERE c.user_id OPERATOR(pg_catalog.=) n.user_id"
-	" AND c.limit_id OPERATOR(pg_catalog.=) n.limit_id AND c.window_start OPERATOR(pg_catalog.=) n.window_start"
-	" AND c.window_end OPERATOR(pg_catalog.=) n.window_end)"
+	" WHERE EXISTS (SELECT FROM @extschema@.user_subscriptions AS s WHERE s.user_id OPERATOR(pg_catalog.=) n.user_id)"
 	" ORDER BY n.user_id, n.limit_id, n.threshold, n.window_start"
 	" ON CONFLICT (user_id, limit_id, threshold, window_start) WHERE kind OPERATOR(pg_catalog.=) 'threshold'"
 	" DO NOTHING RETURNING a.id",

@@ -151,21 +151,22 @@ Table		counters = {
 static Statement sum_events = {
 	"SELECT pg_catalog.count(*), pg_catalog.sum(CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN events"
 	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN quantity"
-	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN tokens ELSE cost END) FROM ("
-	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric, cost"
+	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN tokens ELSE cost END),"
+	" pg_catalog.max(occurred_at) FROM ("
+	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric, cost, occurred_at"
 	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND occurred_at OPERATOR(pg_catalog.>=) $2 AND occurred_at OPERATOR(pg_catalog.<) $3"
 	COUNTS("corrected_limit", "COALESCE(corrected_status, status)")
-	" UNION ALL SELECT events, quantity, tokens, cost"
+	" UNION ALL SELECT events, quantity, tokens, cost, month"
 	" FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND month OPERATOR(pg_catalog.>=) $2 AND month OPERATOR(pg_catalog.<) $3"
 	COUNTS("limit_id", "status") ") AS facts",
 	7, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID, INT8OID}
 };
 
-/* What the stake's limit counts of the events from one instant to another; "n" is how many they are. */
+/* What the stake's limit counts of the events from one instant to another. */
 Numeric
-sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, int64 *n)
+sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, EventSpan *span)
 {
 	const UsageLimit *limit = stake->limit;
 	Datum		args[] = {
@@ -181,7 +182,8 @@ sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz t
 	Numeric		sum;
 
 	statement_look(&sum_events, args, nulls);
-	*n = result_int64(0, 1);
+	span->n = result_int64(0, 1);
+	span->latest = result_time(0, 3, DT_NOBEGIN);
 	sum = result_numeric(0, 2);
 	return sum == NULL ? num_from(0) : num_trim(sum);
 }
@@ -337,10 +339,10 @@ read_rows_and_events(Datum user_id, Stakes *stakes)
 	{
 		Stake	   *stake = &stakes->all[i];
 		TimestampTz from = stake->has_counter ? Max(stake->counts_to, stake->window.start) : stake->window.start;
-		int64		events;
+		EventSpan	span;
 
 		if (from < stake->window.end)
-			stake->used = num_trim(num_add(stake->used, sum_of_events(user_id, stake, from, stake->window.end, &events)));
+			stake->used = num_trim(num_add(stake->used, sum_of_events(user_id, stake, from, stake->window.end, &span)));
 	}
 }
 
@@ -363,7 +365,7 @@ forget_counters(Stakes *stakes)
 
 		stake->used = stake->held = num_zero;
 		stake->holds = 0;
-		stake->has_counter = stake->in_memory = false;
+		stake->has_counter = stake->in_memory = stake->has_new_row = stake->is_unsure = false;
 		stake->may_have_holds = true;
 		stake->counts_to = DT_NOBEGIN;
 	}

@@ -25,7 +25,10 @@ typedef struct Stake
 	Numeric		held;			/* what live reservations hold besides */
 	int64		holds;			/* how often reservations here had changed then */
 	bool		may_have_holds; /* of which some may be live */
-	bool		in_memory;		/* its counter is shared (counters_shared.c); else: */
+	bool		in_memory;		/* its counter is shared (counters_shared.c) */
+	bool		has_new_row;	/* that has this use in it */
+	bool		is_unsure;		/* "used" has something of transactions under way */
+	/* if it is not in memory: */
 	bool		has_counter;	/* else "used" was summed from events */
 	ItemPointerData counter;	/* where it stood */
 	TimestampTz counts_to;		/* it has events before this instant, and "used" later ones too */
@@ -88,6 +91,13 @@ can_refuse(const Stake *stake)
 		setting_enforce_limits;
 }
 
+/* What was added up. */
+typedef struct EventSpan
+{
+	int64		n;				/* events and months, */
+	TimestampTz latest;			/* and the last of them; DT_NOBEGIN: none */
+} EventSpan;
+
 /* Columns of usage_counters, as "counters" lists them. */
 enum
 {
@@ -137,7 +147,7 @@ extern Datum stake_array(const Stake *stakes, int n, StakeField field);
 extern Stake *stake_in_window(Stakes *stakes, int64 limit_id, Window window);
 extern Table counters;
 extern Numeric room_of(const Stake *stake);
-extern Numeric sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, int64 *n);
+extern Numeric sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, EventSpan *span);
 extern TimestampTz earliest_neighbour(const Stake *stake);
 extern Numeric amount_before(const Stakes *stakes, const Stake *stake, Window window, TimestampTz bound);
 extern void read_from_rows(Datum user_id, Stakes *stakes);
@@ -158,5 +168,8 @@ extern void read_shared(Datum user_id, Stakes *stakes);
 extern bool read_if_shared(Datum user_id, Stakes *stakes);
 extern bool take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
 extern void add_to_shared(Datum user_id, const Stakes *stakes, bool back);
+extern void pass_memory_by(const Installation *home, Datum user_id);
+extern void pass_all_memory_by(void);
+extern bool is_reached(Datum user_id, int64 limit_id, Window window, Numeric amount, Numeric *used);
 
 #endif							/* UT_COUNTERS_H */

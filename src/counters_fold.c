@@ -84,7 +84,7 @@ wait_for_prepared(const UserKey *user, int64 limit_id, Window window)
 typedef struct Found
 {
 	Numeric		used;
-	int64		unfolded;
+	EventSpan	unfolded;
 	TimestampTz counts_to;
 	TimestampTz neighbours_to;
 	bool		may_have_holds;
@@ -123,7 +123,7 @@ same_window(Window a, Window b)
 static Found
 find_counter(Datum user_id, const Stake *stake)
 {
-	Found		found = {num_zero, 0, DT_NOBEGIN, DT_NOBEGIN, false};
+	Found		found = {num_zero, {0, DT_NOBEGIN}, DT_NOBEGIN, DT_NOBEGIN, false};
 	TimestampTz from = stake->window.start;
 	Rows		rows = begin_rows(user_id, stake, stake->window);
 	Hold	   *holds;
@@ -218,7 +218,8 @@ put_counter(const Place *place, const Stake *stake, const Found *found, const Am
 			counter->used = *used;
 			counter->counts_to = counter->boundary = found->counts_to;
 			counter->neighbours_to = found->neighbours_to;
-			counter->unfolded = Min(found->unfolded, PG_INT32_MAX / 2);
+			counter->unfolded = Min(found->unfolded.n, PG_INT32_MAX / 2);
+			counter->latest = found->unfolded.latest;
 			counter->may_have_holds = found->may_have_holds;
 		}
 	}
@@ -400,25 +401,81 @@ rows_that_count_later(Datum user_id, const Stakes *stakes, const Stake *stake, i
 }
 
 static void
-count_late_of(Datum user_id, const Stakes *stakes, const Stake *stake, bool back)
+count_late_of(Datum user_id, Stakes *stakes, const Stake *stake, bool back)
 {
 	int			n;
 	CounterRow *rows = rows_that_count_later(user_id, stakes, stake, &n);
 
 	for (int i = 0; i < n; i++)
+	{
+		const Stake *own = stake_in_window(stakes, rows[i].limit_id, rows[i].window);
+
+		if (own != NULL && own->has_new_row && !back)
+			continue;
 		if (lock_counter_row(&rows[i]) && stakes->first < rows[i].counts_to)
 			note_counted_to(user_id, &rows[i], count_late_in_row(&rows[i], stakes, stake, back));
+	}
 }
 
 /* Of uses that are counted in memory, or (back) are counted there no more. */
 void
-count_late(Datum user_id, const Stakes *stakes, bool back)
+count_late(Datum user_id, Stakes *stakes, bool back)
 {
 	Stake	  **sorted = sorted_stakes(stakes);
 
 	for (int i = 0; i < stakes->n; i++)
 		if (i == 0 || sorted[i]->limit->id != sorted[i - 1]->limit->id)
 			count_late_of(user_id, stakes, sorted[i], back);
+}
+
+/* ---- a row for a window that is used for the first time ---- */
+
+/*
+ * If nobody else has taken of it, what is known is the sum of all events, and the
+ * row can say so.  Else a later use makes it.
+ */
+static bool
+begin_row(const Place *place, CounterRow *row, Amount *used)
+{
+	TimestampTz now = usage_now();
+	Counter    *counter;
+	Taking	   *own;
+	bool		begun = false;
+
+	expect_takings(1);
+	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
+	counter = counter_in_memory(place, row->limit_id, row->window);
+	own = counter == NULL ? NULL : find_taking(counter, MyProcPid);
+	if (own != NULL && TIMESTAMP_IS_NOBEGIN(counter->counts_to) && counter->ntakings == 1 && counter->folding == NONE)
+	{
+		Change		change = {.folds = true, .counts_to = Max(now, counter->latest) + 1};
+
+		counter->boundary = row->counts_to = change.counts_to;
+		counter->nearly = own->is_early = true;
+		*used = amount_plus(&counter->used, &own->gain);
+		change_taking(place->partition, own, &change);
+		begun = true;
+	}
+	LWLockRelease(&place->partition->lock);
+	return begun;
+}
+
+/* Of stakes that have just been taken of. */
+void
+make_rows(const Place *place, Datum user_id, Stakes *stakes)
+{
+	for (int i = 0; i < stakes->n; i++)
+	{
+		Stake	   *stake = &stakes->all[i];
+		CounterRow	row = {user_id, stake->limit->id, stake->window};
+		Amount		used;
+
+		stake->has_new_row = begin_row(place, &row, &used);
+		if (!stake->has_new_row)
+			continue;
+		row.used = amount_numeric(&used);
+		write_row(&make_row, &row);
+	}
 }
 
 /* ---- for rows that count without memory ---- */
@@ -428,14 +485,14 @@ static void
 make_row_whole(Datum user_id, const Stake *stake)
 {
 	CounterRow	row = {user_id, stake->limit->id, stake->window};
-	int64		n;
+	EventSpan	span;
 
 	if (!lock_counter_row(&row) || TIMESTAMP_IS_NOEND(row.counts_to))
 		return;
 	if (row.counts_to < row.window.end)
 	{
 		begin_fresh_view();
-		row.used = num_trim(num_add(row.used, sum_of_events(user_id, stake, row.counts_to, row.window.end, &n)));
+		row.used = num_trim(num_add(row.used, sum_of_events(user_id, stake, row.counts_to, row.window.end, &span)));
 		end_fresh_view();
 	}
 	row.counts_to = DT_NOEND;
@@ -509,11 +566,16 @@ is_noted(const NotedFold *like)
 	return false;
 }
 
-/* Whether its row lacks so much that who reads it would have to read too many events. */
+/*
+ * Whether its row lacks so much that who reads it would have to read too many
+ * events.  A window that was used has a row.
+ */
 static bool
 is_due(const Counter *counter, const Taking *taking)
 {
-	return counter->unfolded + taking->events >= FOLD_AFTER && counter->folding == NONE &&
+	int			enough = TIMESTAMP_IS_NOBEGIN(counter->counts_to) ? 1 : FOLD_AFTER;
+
+	return counter->unfolded + taking->events >= enough && counter->folding == NONE &&
 		!counter->is_stale && !TIMESTAMP_IS_NOEND(counter->counts_to);
 }
 
@@ -607,12 +669,12 @@ fold_row(const NotedFold *fold, const UsageLimit *limit)
 	Stake		stake = {limit, fold->window};
 	CounterRow	row = {fold->user_id, fold->limit_id, fold->window, num_zero, 0, fold->from};
 	bool		exists = lock_counter_row(&row);
-	TimestampTz from = Max(row.counts_to, fold->window.start);
-	int64		n;
+	TimestampTz from = exists ? Max(row.counts_to, fold->window.start) : fold->window.start;
+	EventSpan	span;
 
 	begin_fresh_view();
 	if (from < Min(fold->to, fold->window.end))
-		row.used = num_trim(num_add(row.used, sum_of_events(fold->user_id, &stake, from, Min(fold->to, fold->window.end), &n)));
+		row.used = num_trim(num_add(row.used, sum_of_events(fold->user_id, &stake, from, Min(fold->to, fold->window.end), &span)));
 	end_fresh_view();
 	row.counts_to = fold->to;
 	write_row(exists ? &change_row : &make_row, &row);

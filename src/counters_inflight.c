@@ -28,6 +28,7 @@ typedef struct Part
 	int			own;
 	int			previous;		/* of the same taking, by an outer one, or NONE */
 	SubTransactionId by;
+	TransactionId xid;
 	Change		change;
 } Part;
 
@@ -55,7 +56,7 @@ grown(void *array, int *room, int needed, Size size)
 void
 expect_takings(int n)
 {
-	(void) GetTopTransactionId();	/* others wait for it */
+	(void) GetCurrentTransactionId();	/* others wait for it */
 	owns = grown(owns, &own_room, nowns + n, sizeof(Own));
 	parts = grown(parts, &part_room, nparts + n, sizeof(Part));
 }
@@ -104,7 +105,7 @@ own_taking(Partition *partition, Counter *counter)
 		return taking;
 	if (counter != NULL && is_last_taking(partition) && find_own(partition, NULL) == NULL)
 		return NULL;			/* kept for counters that are not here */
-	taking = add_taking(partition, counter, GetTopTransactionIdIfAny());
+	taking = add_taking(partition, counter, counter == NULL ? GetTopTransactionIdIfAny() : GetCurrentTransactionIdIfAny());
 	if (taking == NULL)
 		return NULL;
 	Assert(nowns < own_room);
@@ -125,6 +126,7 @@ add_change(Change *to, const Change *change)
 	to->events += change->events;
 	to->changes_of_holds += change->changes_of_holds;
 	to->excludes = to->excludes || change->excludes;
+	to->folds = to->folds || change->folds;
 	to->counts_to = Max(to->counts_to, change->counts_to);
 }
 
@@ -140,6 +142,7 @@ part_of(Own *own, SubTransactionId by)
 		part->own = own - owns;
 		part->previous = own->last;
 		part->by = by;
+		part->xid = GetCurrentTransactionIdIfAny();
 		own->last = nparts++;
 	}
 	return &parts[own->last];
@@ -154,12 +157,18 @@ apply_change(Counter *counter, Taking *taking, const Change *change)
 	taking->events += change->events;
 	taking->changes_of_holds += change->changes_of_holds;
 	taking->counts_to = Max(taking->counts_to, change->counts_to);
+	taking->turn = ++counter->turns;
 	counter->up = amount_plus(&counter->up, &change->up);
 	counter->down = amount_plus(&counter->down, &change->down);
 	if (change->changes_of_holds > 0)
 		counter->may_have_holds = true;
 	if (change->excludes)
 		counter->exclusive = number_of_taking(taking);
+	if (change->folds)
+	{
+		counter->folding = number_of_taking(taking);
+		taking->is_folding = true;
+	}
 }
 
 void
@@ -167,6 +176,7 @@ change_taking(Partition *partition, Taking *taking, const Change *change)
 {
 	Part	   *part = part_of(&owns[taking->mine], GetCurrentSubTransactionId());
 
+	taking->xid = part->xid;
 	apply_change(counter_number(taking->counter), taking, change);
 	add_change(&part->change, change);
 }
@@ -188,9 +198,15 @@ take_back(Own *own, const Part *part)
 	counter->up = amount_minus(&counter->up, &change->up);
 	counter->down = amount_minus(&counter->down, &change->down);
 	own->last = part->previous;
+	taking->xid = own->last == NONE ? GetTopTransactionIdIfAny() : parts[own->last].xid;
 	taking->counts_to = 0;
 	if (change->excludes)
 		counter->exclusive = NONE;
+	if (change->folds)
+	{
+		counter->folding = NONE;
+		taking->is_folding = false;
+	}
 	for (int i = own->last; i != NONE; i = parts[i].previous)
 	{
 		taking->counts_to = Max(taking->counts_to, parts[i].change.counts_to);
@@ -277,6 +293,7 @@ leave_prepared(Partition *partition, Taking *taking)
 {
 	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
 	taking->pid = 0;
+	taking->xid = GetTopTransactionIdIfAny();
 	if (taking->counter != NONE)
 		counter_number(taking->counter)->nprepared++;
 	LWLockRelease(&partition->lock);

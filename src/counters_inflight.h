@@ -17,7 +17,8 @@ typedef struct Change
 	int			events;
 	int			changes_of_holds;
 	bool		excludes;		/* others, until this transaction ends */
-	TimestampTz counts_to;		/* 0: nothing of it */
+	bool		folds;
+	TimestampTz counts_to;		/* what the row says from now on; 0: nothing of it */
 } Change;
 
 extern void inflight_init(void);

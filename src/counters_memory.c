@@ -497,3 +497,62 @@ is_bypassed(Partition *partition)
 	settle_list(partition, partition->bypassing);
 	return partition->bypassing != NONE;
 }
+
+/* ---- forgetting ---- */
+
+static void
+forget_counter(Partition *partition, Counter *counter)
+{
+	settle_prepared(partition, counter);
+	if (counter->ntakings == 0)
+		remove_counter(partition, counter);
+	else
+		counter->is_stale = true;
+}
+
+/*
+ * Windows or events of a user are going to change, by who keeps his uses out.  What
+ * this transaction itself has taken stays until it ends, for nobody to take more of.
+ */
+void
+forget_counters_of(const Installation *home, Datum user_id)
+{
+	Place		place;
+	Counter    *counter;
+	Counter    *next;
+
+	if (!has_counter_memory())
+		return;
+	place = place_of_user(home, user_id);
+	LWLockAcquire(&place.partition->lock, LW_EXCLUSIVE);
+	for (counter = next_counter_of_user(&place, NULL); counter != NULL; counter = next)
+	{
+		next = next_counter_of_user(&place, counter);
+		forget_counter(place.partition, counter);
+	}
+	LWLockRelease(&place.partition->lock);
+}
+
+static void
+forget_partition(Partition *partition, const Installation *home)
+{
+	LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < partition->ncounters; i++)
+	{
+		Counter    *counter = &counters_here[partition->first_counter + i];
+
+		if (counter->limit_id != 0 && counter->user.database == MyDatabaseId &&
+			counter->user.usage_events == home->usage_events)
+			forget_counter(partition, counter);
+	}
+	LWLockRelease(&partition->lock);
+}
+
+/* The same of everybody. */
+void
+forget_all_counters(const Installation *home)
+{
+	if (has_counter_memory())
+		for (int i = 0; i < memory->npartitions; i++)
+			forget_partition(&memory->partitions[i], home);
+}

@@ -30,9 +30,10 @@ typedef struct Taking
 {
 	int			next;			/* of the counter's, or of the free ones */
 	int			counter;		/* NONE: of a counter that is not here */
-	TransactionId xid;			/* of the whole transaction */
+	TransactionId xid;			/* whose end to wait for: of the latest subtransaction */
 	int			pid;			/* 0: it is prepared */
 	int			mine;			/* its place among those of its session */
+	int64		turn;			/* later ones knew of it */
 	Amount		up;				/* by which the counter may be more in the end, */
 	Amount		down;			/* or less, */
 	Amount		gain;			/* and is more once it is committed */
@@ -58,6 +59,7 @@ typedef struct Counter
 	int			nprepared;		/* or prepared */
 	int			exclusive;		/* the taking that keeps new ones away, or NONE */
 	int			folding;		/* the taking whose transaction changes the row, or NONE */
+	int64		turns;			/* how often something was taken */
 	int64		holds;			/* how often reservations changed */
 	bool		may_have_holds;
 	bool		is_stale;		/* goes as soon as nobody has taken of it */
@@ -66,6 +68,7 @@ typedef struct Counter
 	TimestampTz counts_to;		/* the row has the sum of events before this instant */
 	TimestampTz neighbours_to;	/* so have rows of other windows that may overlap */
 	TimestampTz boundary;		/* where the row may count to as soon as no early taking is left */
+	TimestampTz latest;			/* no use that is counted or under way is later */
 } Counter;
 
 typedef struct Partition
@@ -118,6 +121,10 @@ extern Taking *find_taking(const Counter *counter, int pid);
 extern bool is_bypassed(Partition *partition);
 extern int64 departures_from(const Place *place);
 extern void settle_prepared(Partition *partition, Counter *counter);
+
+/* without it */
+extern void forget_counters_of(const Installation *home, Datum user_id);
+extern void forget_all_counters(const Installation *home);
 extern int	number_of_partitions(void);
 extern Partition *partition_number(int number);
 

@@ -233,6 +233,16 @@ taking_in_the_way(const Counter *counter, TimestampTz first, bool alone)
 	return other == NULL ? NONE : number_of_taking(other);
 }
 
+/* The latest instant to which some row that has to do with it counts, as far as we see. */
+static TimestampTz
+rows_count_to(const Counter *counter)
+{
+	const Taking *own = find_taking(counter, MyProcPid);
+	TimestampTz row = Max(counter->counts_to, counter->neighbours_to);
+
+	return own == NULL || own->counts_to == 0 ? row : Max(row, own->counts_to);
+}
+
 static Verdict
 try_share(const Place *place, const Stakes *stakes, Share *share, bool alone, Trial *trial)
 {
@@ -250,7 +260,7 @@ try_share(const Place *place, const Stakes *stakes, Share *share, bool alone, Tr
 		in_the_way = number_of_taking(taking_of_another(share->counter));
 	if (verdict == HANGS)
 		trial->xid = taking_number(in_the_way)->xid;
-	trial->is_late = trial->is_late || stakes->first < Max(share->counter->counts_to, share->counter->neighbours_to);
+	trial->is_late = trial->is_late || stakes->first < rows_count_to(share->counter);
 	if (share->counter->holds != share->stake->holds)
 	{
 		trial->is_stale = true;
@@ -327,6 +337,7 @@ take_share(const Place *place, const Stakes *stakes, Share *share, TakingKind ki
 		counter->nearly++;
 	}
 	counter->was_used = true;
+	counter->latest = Max(counter->latest, stakes->last);
 	change_taking(place->partition, taking, &change);
 }
 
@@ -390,7 +401,10 @@ static void
 tell_stakes(const Share *shares, int n)
 {
 	for (int i = 0; i < n; i++)
+	{
 		shares[i].stake->used = amount_numeric(&shares[i].high);
+		shares[i].stake->is_unsure = amount_compare(&shares[i].used, &shares[i].high) != 0;
+	}
 }
 
 /* Whether it can be tried again. */
@@ -431,8 +445,12 @@ take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bo
 	}
 	*stale = *stale || trial.is_stale;
 	tell_stakes(shares, stakes->n);
-	if (trial.is_late && adds(kind))
-		count_late(user_id, stakes, false);
+	if (adds(kind))
+	{
+		make_rows(place, user_id, stakes);
+		if (trial.is_late)
+			count_late(user_id, stakes, false);
+	}
 	return true;
 }
 
@@ -507,6 +525,43 @@ bypass_memory(const Place *place, Stakes *stakes)
 	for (int i = 0; i < stakes->n; i++)
 		lock_key(&place->user, stakes->all[i].limit->id, stakes->all[i].window);
 	return true;
+}
+
+/*
+ * This transaction has brought events that are not counted here.  Uses of its own
+ * from now on count in rows, which see what it did.
+ */
+static void
+pass_partition_by(Partition *partition)
+{
+	TransactionId taker;
+
+	do
+	{
+		expect_takings(1);
+		taker = InvalidTransactionId;
+		LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+		if (own_taking(partition, NULL) == NULL)
+			taker = any_taker(partition);
+		LWLockRelease(&partition->lock);
+		if (TransactionIdIsValid(taker))
+			XactLockTableWait(taker, NULL, NULL, XLTW_None);
+	} while (TransactionIdIsValid(taker));
+}
+
+void
+pass_memory_by(const Installation *home, Datum user_id)
+{
+	if (has_counter_memory())
+		pass_partition_by(place_of_user(home, user_id).partition);
+}
+
+void
+pass_all_memory_by(void)
+{
+	if (has_counter_memory())
+		for (int i = 0; i < number_of_partitions(); i++)
+			pass_partition_by(partition_number(i));
 }
 
 static bool
@@ -589,4 +644,76 @@ add_to_shared(Datum user_id, const Stakes *stakes, bool back)
 	count_late(user_id, &here, back);
 	if (there.n > 0)
 		add_to_rows(user_id, &there, back ? MINUS_AMOUNT : AMOUNT);
+}
+
+/* ---- what comes of it ---- */
+
+/* One that had taken before us and may not come to be; NULL: there is none. */
+static Taking *
+earlier_taking(const Counter *counter, const Taking *own, Amount *up)
+{
+	Taking	   *earlier = NULL;
+
+	*up = amount_zero;
+	for (int number = counter->takings; number != NONE; number = taking_number(number)->next)
+	{
+		Taking	   *taking = taking_number(number);
+
+		if (is_own(taking) || taking->turn > own->turn || amount_is_zero(&taking->up))
+			continue;
+		*up = amount_plus(up, &taking->up);
+		earlier = taking;
+	}
+	return earlier;
+}
+
+static Verdict
+look_if_reached(const Place *place, Counter *counter, const Amount *amount, Amount *used, TransactionId *xid)
+{
+	const Taking *own = find_taking(counter, MyProcPid);
+	Taking	   *earlier;
+	Amount		high;
+
+	settle_prepared(place->partition, counter);
+	*used = used_by_us(counter);
+	if (own == NULL || amount_compare(used, amount) >= 0)
+		return FITS;
+	earlier = earlier_taking(counter, own, &high);
+	high = amount_plus(&high, used);
+	if (amount_compare(&high, amount) < 0)
+		return DOES_NOT_FIT;
+	*xid = earlier->xid;
+	return HANGS;
+}
+
+/*
+ * Whether so much is used, now that this transaction commits.  If that hangs on
+ * transactions that had taken before, they are waited for; who took later knows of
+ * us, and has to see to it himself.
+ */
+bool
+is_reached(Datum user_id, int64 limit_id, Window window, Numeric amount, Numeric *used)
+{
+	Place		place = place_of(user_id);
+	Amount		wanted = amount_from(amount);
+	Amount		now = amount_zero;
+	Verdict		verdict;
+
+	do
+	{
+		TransactionId xid = InvalidTransactionId;
+		Counter    *counter;
+
+		CHECK_FOR_INTERRUPTS();
+		LWLockAcquire(&place.partition->lock, LW_EXCLUSIVE);
+		counter = counter_in_memory(&place, limit_id, window);
+		verdict = counter == NULL ? IS_NOT_HERE : look_if_reached(&place, counter, &wanted, &now, &xid);
+		LWLockRelease(&place.partition->lock);
+		if (verdict == IS_NOT_HERE)
+			return true;
+		if (verdict == HANGS)
+			XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	} while (verdict == HANGS);
+	*used = amount_numeric(&now);
+	return verdict == FITS;
 }

@@ -87,7 +87,7 @@ take_amounts(Datum user_id, const Stake *stakes, int n, TakingKind kind)
 		Int64GetDatum(changes_holds(kind) ? 1 : 0)
 	};
 
-	return n == 0 ? 0 : statement_write(&take_rows, args, NULL);
+	return n == 0 ? 0 : statement_write_afresh(&take_rows, args);
 }
 
 static void
@@ -102,7 +102,7 @@ add_amounts(Datum user_id, const Stake *stakes, int n, StakeField amount)
 	};
 
 	if (n > 0)
-		statement_write(&add_rows, args, NULL);
+		statement_write_afresh(&add_rows, args);
 }
 
 /*
@@ -132,14 +132,11 @@ stakes_taken(Stakes *stakes, uint64 rows, TakingKind kind, bool *stale)
 
 /* ---- from rows that are there, without a statement ---- */
 
-/*
- * An older snapshot of the whole transaction would have to be asked about each
- * row; that, and making rows, is left to the statement.
- */
+/* Making rows is left to the statement. */
 static bool
 can_take_in_place(const Stakes *stakes, TakingKind kind)
 {
-	if (IsolationUsesXactSnapshot() || !counters.may_change || stakes->nneighbours > 0 || kind == TAKE_ALONE || kind == TAKE_TOGETHER)
+	if (!counters.may_change || stakes->nneighbours > 0 || kind == TAKE_ALONE || kind == TAKE_TOGETHER)
 		return false;
 	for (int i = 0; i < stakes->n; i++)
 		if (!stakes->all[i].has_counter)
@@ -264,9 +261,8 @@ weigh_neighbours(Stakes *stakes)
 }
 
 /*
- * Neighbours go through the same upsert: a row that is newer than the snapshot
- * of a REPEATABLE READ transaction makes it fail, where an UPDATE would pass it
- * over.
+ * What is used is what is committed, whatever the transaction's snapshot shows: so
+ * no transaction is too old for it.
  */
 bool
 take_from_rows(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)

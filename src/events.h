@@ -89,6 +89,8 @@ typedef struct KeyFate
 extern void check_event_time(TimestampTz occurred_at);
 extern int64 next_event_id(const Installation *home);
 extern void insert_event(const Event *event);
+extern bool events_are_ours(void);
+extern void insert_as_ours(Statement *statement, Datum *args, const char *nulls);
 extern bool is_correction(const Event *event);
 extern bool find_event(Datum user_id, int64 id, Event *event);
 extern bool lock_event(Datum user_id, int64 id, Event *event);

@@ -122,7 +122,7 @@ insert_events(const Installation *home, Event *const *events, int n)
 		column_array((void *const *) events, n, column_credits_owed, NUMERICOID)
 	};
 
-	statement_write(&insert_rows, args, NULL);
+	insert_as_ours(&insert_rows, args, NULL);
 }
 
 /* ---- keys ---- */

@@ -186,6 +186,30 @@ put_call(EventRow *row, const ApiCall *call)
 
 /* ---- writing it ---- */
 
+static bool is_ours = false;
+
+/* Whether the INSERT under way is the door's, which counts what it inserts. */
+bool
+events_are_ours(void)
+{
+	return is_ours;
+}
+
+void
+insert_as_ours(Statement *statement, Datum *args, const char *nulls)
+{
+	is_ours = true;
+	PG_TRY();
+	{
+		statement_write(statement, args, nulls);
+	}
+	PG_FINALLY();
+	{
+		is_ours = false;
+	}
+	PG_END_TRY();
+}
+
 static const char *
 statement_of_columns(void)
 {
@@ -213,7 +237,7 @@ insert_by_statement(EventRow *row)
 		insert_row.sql = statement_of_columns();
 	for (int i = 0; i < ALL_EVENT_COLUMNS; i++)
 		nulls[i] = row->nulls[i] ? 'n' : ' ';
-	statement_write(&insert_row, row->values, nulls);
+	insert_as_ours(&insert_row, row->values, nulls);
 }
 
 bool

@@ -94,6 +94,13 @@ type_of_user_ids(Oid schema)
 	return get_atttype(table, column);
 }
 
+static Oid
+function_without_arguments(Oid schema, const char *name)
+{
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						   PointerGetDatum(buildoidvector(NULL, 0)), ObjectIdGetDatum(schema));
+}
+
 static void
 find_home(Oid schema)
 {
@@ -116,6 +123,7 @@ find_home(Oid schema)
 	home.user_id_type = type;
 	namestrcpy(&home.schema_name, name);
 	home.usage_events = get_relname_relid("usage_events", schema);
+	home.events_come = function_without_arguments(schema, "_events_come");
 	for (int i = 0; i < lengthof(config_table_names); i++)
 		home.config_tables[i] = get_relname_relid(config_table_names[i], schema);
 }

@@ -17,6 +17,7 @@ typedef struct Installation
 	Oid			owner;
 	Oid			user_id_type;
 	Oid			usage_events;
+	Oid			events_come;	/* the trigger function of rows that are not ours */
 	Oid			config_tables[10];
 } Installation;
 

@@ -12,6 +12,7 @@
 
 /* Made once, because every call compares with them. */
 extern Numeric num_zero;
+extern Numeric num_hundredth;
 extern Numeric num_too_large;	/* 30 digits before the point */
 
 extern void numbers_init(void);

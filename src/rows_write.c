@@ -15,6 +15,7 @@
 #include "catalog/indexing.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -95,6 +96,24 @@ others_may_be_null(const Table *table, TupleDesc desc)
 	return true;
 }
 
+/*
+ * Whether there are triggers that an INSERT of ours would have to fire.  Some are
+ * our own, for rows that come by other ways.
+ */
+static bool
+minds_inserts(const TriggerDesc *triggers, int16 level)
+{
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_INSERT(trigger->tgtype) && (trigger->tgtype & TRIGGER_TYPE_ROW) == level &&
+			trigger->tgfoid != present_installation()->events_come)
+			return true;
+	}
+	return false;
+}
+
 /* What may be done to this table without a statement. */
 void
 find_out_what_is_plain(Table *table, Relation relation)
@@ -106,7 +125,7 @@ find_out_what_is_plain(Table *table, Relation relation)
 								  !(triggers->trig_update_before_row || triggers->trig_update_after_row ||
 									triggers->trig_update_before_statement || triggers->trig_update_after_statement));
 	table->may_insert = plain && others_may_be_null(table, RelationGetDescr(relation)) &&
-		(triggers == NULL || !(triggers->trig_insert_before_row || triggers->trig_insert_after_row));
+		!minds_inserts(triggers, TRIGGER_TYPE_ROW);
 }
 
 /* ---- changing ---- */
@@ -144,8 +163,8 @@ wait_for_change(const LockedRow *row, ItemPointer place)
 
 /*
  * The latest version of the row that stood there, locked until the transaction
- * ends.  Not found: look again, it is gone, or was waited for, or the table is
- * not plain.  For READ COMMITTED, since the transaction's snapshot has no say.
+ * ends; the transaction's snapshot has no say.  Not found: look again, it is gone,
+ * or was waited for, or the table is not plain.
  *
  * The snapshot of the calling query is older than the look that found the place,
  * and keeps vacuum from giving it to another row; the lock that rows_end() left
@@ -240,10 +259,7 @@ partition_at(Relation parent, TimestampTz at)
 static bool
 minds_statements(Relation parent)
 {
-	const TriggerDesc *triggers = parent->trigdesc;
-
-	return parent->rd_rules != NULL ||
-		(triggers != NULL && (triggers->trig_insert_before_statement || triggers->trig_insert_after_statement));
+	return parent->rd_rules != NULL || minds_inserts(parent->trigdesc, TRIGGER_TYPE_STATEMENT);
 }
 
 /* False: NULL where the owner wants none, which the statement says better. */

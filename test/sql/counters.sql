@@ -14,7 +14,7 @@ SET usage_tracking.clock = '2026-03-10 12:00+00';
 \pset fieldsep ' | '
 \pset null -
 \set ann '00000000-0000-0000-0000-00000000000a'
-\set counters 'SELECT limit_type, window_start, window_end, stripe, trim_scale(used) FROM usage_counters JOIN usage_limits USING (limit_id) ORDER BY limit_type, window_start, window_end'
+\set counters 'SELECT limit_type, window_start, window_end, 0, trim_scale(used) FROM _counted_usage() JOIN usage_limits USING (limit_id) ORDER BY limit_type, window_start, window_end'
 BEGIN;
 SELECT define_usage_type('video');
 

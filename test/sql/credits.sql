@@ -329,7 +329,7 @@ SELECT set_credit_refill('free', 2, '1 month');
 SELECT :decision FROM consume_usage(:'ida', 'prompt', 1);
 SELECT :decision FROM require_usage(:'ida', 'prompt', 1);
 SELECT set_credit_refill('free', NULL);
-SELECT used FROM usage_counters WHERE user_id = :'ida';
+SELECT used FROM _counted_usage() WHERE user_id = :'ida';
 SELECT credit_balance(:'ida'), count(*) FROM credit_ledger WHERE user_id = :'ida' GROUP BY 1;
 DELETE FROM usage_limits;
 

@@ -47,7 +47,7 @@ UPDATE usage_counters SET used = 0 WHERE limit_id = (SELECT limit_id FROM usage_
 :differences;
 ROLLBACK TO s;
 INSERT INTO usage_events (id, user_id, usage_type, status, quantity, tokens, cost, occurred_at)
-VALUES (nextval('usage_events_id_seq'), :'ann', 'video', 'failed', 0.25, 7, 0, '2026-03-10 12:30+00');
+VALUES (nextval('usage_events_id_seq'), :'ann', 'video', 'failed', 0.25, 7, 0, '2026-03-10 12:00+00');
 :differences;
 UPDATE usage_counters SET limit_id = -1 WHERE user_id = :'ann';
 :differences;

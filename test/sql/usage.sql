@@ -387,7 +387,7 @@ SELECT :decision FROM reserve_usage(:'gus', 'render', 9);
 SET usage_tracking.clock = '2026-03-12 00:00:30+00';
 SELECT :decision FROM check_usage_limit(:'gus', 'renders_daily', 10);
 SELECT :decision FROM commit_usage(:'gus', (SELECT max(id) FROM usage_reservations), 9.5);
-SELECT w.window_start::date, c.used FROM usage_counters AS c JOIN usage_limits USING (limit_id), LATERAL (SELECT c.window_start) AS w
+SELECT w.window_start::date, c.used FROM _counted_usage() AS c JOIN usage_limits USING (limit_id), LATERAL (SELECT c.window_start) AS w
  WHERE user_id = :'gus' AND limit_type = 'renders_daily' ORDER BY 1;
 
 -- a limit made while something is reserved counts it
