@@ -18,6 +18,7 @@
 #include "common/hashfn.h"
 #include "counters_fold.h"
 #include "counters_inflight.h"
+#include "faults.h"
 #include "miscadmin.h"
 #include "settings.h"
 #include "storage/lmgr.h"
@@ -245,6 +246,7 @@ try_to_bring(const Place *place, Datum user_id, const Stake *stake)
 	found = find_counter(user_id, stake);
 	end_fresh_view();
 	used = amount_from(found.used);
+	fault("read");
 	return put_counter(place, stake, &found, &used, departures);
 }
 
@@ -353,6 +355,7 @@ count_late_in_row(CounterRow *row, const Stakes *stakes, const Stake *stake, boo
 	if (TIMESTAMP_IS_NOEND(row->counts_to))
 		row->counts_to = end_of_counted(row->user_id, stakes->last);
 	write_row(&change_row, row);
+	fault("late");
 	return row->counts_to;
 }
 
@@ -456,6 +459,7 @@ begin_row(const Place *place, CounterRow *row, Amount *used)
 		change_taking(place->partition, own, &change);
 		begun = true;
 	}
+	stall("row begins");
 	LWLockRelease(&place->partition->lock);
 	return begun;
 }
@@ -474,7 +478,9 @@ make_rows(const Place *place, Datum user_id, Stakes *stakes)
 		if (!stake->has_new_row)
 			continue;
 		row.used = amount_numeric(&used);
+		fault("row");
 		write_row(&make_row, &row);
+		fault("row made");
 	}
 }
 
@@ -498,6 +504,7 @@ make_row_whole(Datum user_id, const Stake *stake)
 	row.counts_to = DT_NOEND;
 	row.holds++;				/* there may be some that it was not told of */
 	write_row(&change_row, &row);
+	fault("whole");
 }
 
 /* False: they were, and nobody had to be waited for. */
@@ -677,7 +684,9 @@ fold_row(const NotedFold *fold, const UsageLimit *limit)
 		row.used = num_trim(num_add(row.used, sum_of_events(fold->user_id, &stake, from, Min(fold->to, fold->window.end), &span)));
 	end_fresh_view();
 	row.counts_to = fold->to;
+	fault("fold");
 	write_row(exists ? &change_row : &make_row, &row);
+	fault("folded");
 }
 
 /* By limits, and within them by windows, as rows are locked. */

@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "counters_fold.h"
 #include "counters_inflight.h"
+#include "faults.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -224,6 +225,7 @@ subtransaction_aborts(SubTransactionId by)
 		const Part *part = &parts[--nparts];
 		Own		   *own = &owns[part->own];
 
+		stall("subtransaction aborted");
 		LWLockAcquire(&own->partition->lock, LW_EXCLUSIVE);
 		take_back(own, part);
 		LWLockRelease(&own->partition->lock);
@@ -239,6 +241,8 @@ subtransaction_commits(SubTransactionId by, SubTransactionId parent)
 	while (first > 0 && parts[first - 1].by == by)
 		first--;
 	nparts = first;
+	if (first < end)
+		stall("subtransaction committed");
 	for (int i = first; i < end; i++)
 	{
 		Part		part = parts[i];
@@ -278,6 +282,8 @@ visit_own_takings(TakingVisitor visit)
 static void
 end_all(bool committed)
 {
+	if (nowns > 0)
+		stall(committed ? "committed" : "aborted");
 	for (int i = 0; i < nowns; i++)
 	{
 		LWLockAcquire(&owns[i].partition->lock, LW_EXCLUSIVE);
@@ -305,12 +311,18 @@ transaction_ends(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			if (nowns > 0)
+				fault("commit");
 			fold_noted();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			visit_own_takings(lock_prepared);
+			if (nowns > 0)
+				fault("prepare");
 			break;
 		case XACT_EVENT_PREPARE:
+			if (nowns > 0)
+				stall("prepared");
 			visit_own_takings(leave_prepared);
 			forget_all();
 			break;

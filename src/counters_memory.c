@@ -18,6 +18,7 @@
 #include "access/xlog.h"
 #include "common/hashfn.h"
 #include "counters_memory.h"
+#include "faults.h"
 #include "memory.h"
 #include "miscadmin.h"
 #include "settings.h"
@@ -303,6 +304,7 @@ make_room(Partition *partition)
 		}
 		remove_counter(partition, counter);
 		partition->evictions++;
+		stall("evicted");
 	}
 }
 
@@ -474,8 +476,10 @@ settle_list(Partition *partition, int number)
 		Taking	   *taking = &takings_here[number];
 
 		number = taking->next;
-		if (taking->pid == 0 && !TransactionIdIsInProgress(taking->xid))
-			end_taking(partition, taking, TransactionIdDidCommit(taking->xid));
+		if (taking->pid != 0 || TransactionIdIsInProgress(taking->xid))
+			continue;
+		stall("settled");
+		end_taking(partition, taking, TransactionIdDidCommit(taking->xid));
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "counters_fold.h"
 #include "counters_inflight.h"
+#include "faults.h"
 #include "miscadmin.h"
 #include "numbers.h"
 #include "storage/lmgr.h"
@@ -388,11 +389,14 @@ try_to_take(const Place *place, Stakes *stakes, Share *shares, TakingKind kind, 
 	Trial		trial;
 
 	expect_takings(stakes->n);
+	fault("take");
 	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
 	trial = try_shares(place, stakes, shares, alone);
 	if (trial.verdict == FITS || (alone && trial.verdict == HANGS))
 		take_shares(place, stakes, shares, kind, alone, &trial);
+	stall("taking");
 	LWLockRelease(&place->partition->lock);
+	fault("taken");
 	return trial;
 }
 
@@ -414,6 +418,7 @@ get_over(const Place *place, Datum user_id, const Trial *trial)
 	switch (trial->verdict)
 	{
 		case HANGS:
+			fault("hangs");
 			XactLockTableWait(trial->xid, NULL, NULL, XLTW_None);
 			return true;
 		case IS_NOT_HERE:
@@ -522,6 +527,7 @@ bypass_memory(const Place *place, Stakes *stakes)
 		XactLockTableWait(taker, NULL, NULL, XLTW_None);
 	if (bypass == CAME_BACK)
 		return false;
+	fault("bypass");
 	for (int i = 0; i < stakes->n; i++)
 		lock_key(&place->user, stakes->all[i].limit->id, stakes->all[i].window);
 	return true;
@@ -572,6 +578,7 @@ take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind k
 	read_from_rows(user_id, stakes);
 	if (make_rows_whole(user_id, stakes))
 		read_from_rows(user_id, stakes);
+	fault("past");
 	return take_from_rows(user_id, stakes, kind, stale);
 }
 
@@ -641,6 +648,7 @@ add_to_shared(Datum user_id, const Stakes *stakes, bool back)
 		change_taking(place.partition, own_taking(place.partition, counter_in_memory(&place, stake->limit->id, stake->window)), &change);
 	}
 	LWLockRelease(&place.partition->lock);
+	fault(back ? "given back" : "added");
 	count_late(user_id, &here, back);
 	if (there.n > 0)
 		add_to_rows(user_id, &there, back ? MINUS_AMOUNT : AMOUNT);

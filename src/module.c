@@ -7,6 +7,7 @@
 #include "counters_inflight.h"
 #include "counters_memory.h"
 #include "credits.h"
+#include "faults.h"
 #include "installation.h"
 #include "limits.h"
 #include "memory.h"
@@ -24,6 +25,7 @@ void
 _PG_init(void)
 {
 	numbers_init();
+	faults_init();
 	settings_init();
 	memory_init();
 	counters_memory_init();

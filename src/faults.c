@@ -1,0 +1,72 @@
+/*
+ * faults.c -- lets something go wrong, in test builds only.
+ *
+ * The setting usage_tracking.fault says where and what: "PLACE ACTION", ACTION one of
+ * error, fatal, die (as by SIGKILL) or a number of milliseconds to wait.  It
+ * happens each time the session comes by.
+ */
+#include "compat.h"
+
+#include "faults.h"
+
+#ifdef UT_FAULTS
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+static char *setting_fault = NULL;
+
+void
+faults_init(void)
+{
+	DefineCustomStringVariable("usage_tracking.fault", "Lets something go wrong at a place.", NULL,
+							   &setting_fault, "", PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+/* What is to be done here; NULL: nothing. */
+static const char *
+action_at(const char *place)
+{
+	size_t		length = strlen(place);
+
+	if (setting_fault == NULL || strncmp(setting_fault, place, length) != 0 || setting_fault[length] != ' ')
+		return NULL;
+	return setting_fault + length + 1;
+}
+
+static void
+wait_or_die(const char *action)
+{
+	if (strcmp(action, "die") == 0)
+		kill(getpid(), SIGKILL);
+	else
+		pg_usleep(strtol(action, NULL, 10) * 1000L);
+}
+
+void
+stall(const char *place)
+{
+	const char *action = action_at(place);
+
+	if (action != NULL)
+		wait_or_die(action);
+}
+
+void
+fault(const char *place)
+{
+	const char *action = action_at(place);
+
+	if (action == NULL)
+		return;
+	if (strcmp(action, "error") == 0 || strcmp(action, "fatal") == 0)
+		ereport(*action == 'e' ? ERROR : FATAL,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("fault at \"%s\"", place)));
+	wait_or_die(action);
+	CHECK_FOR_INTERRUPTS();
+}
+
+#endif
