@@ -168,8 +168,15 @@ extern void read_shared(Datum user_id, Stakes *stakes);
 extern bool read_if_shared(Datum user_id, Stakes *stakes);
 extern bool take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
 extern void add_to_shared(Datum user_id, const Stakes *stakes, bool back);
+
+/* counters_elsewhere.c */
+extern void counters_elsewhere_init(void);
+
+/* counters_past.c */
 extern void pass_memory_by(const Installation *home, Datum user_id);
 extern void pass_all_memory_by(void);
+
+/* counters_reached.c */
 extern bool is_reached(Datum user_id, int64 limit_id, Window window, Numeric amount, Numeric *used);
 
 #endif							/* UT_COUNTERS_H */

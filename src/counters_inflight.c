@@ -6,7 +6,7 @@
 #include "compat.h"
 
 #include "access/xact.h"
-#include "counters_fold.h"
+#include "counters_rows.h"
 #include "counters_inflight.h"
 #include "faults.h"
 #include "miscadmin.h"

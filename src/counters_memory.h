@@ -113,6 +113,8 @@ extern Counter *add_counter(const Place *place, int64 limit_id, Window window);
 extern void remove_counter(Partition *partition, Counter *counter);
 extern Taking *taking_number(int number);
 extern int	number_of_taking(const Taking *taking);
+
+/* counters_takings.c */
 extern Taking *add_taking(Partition *partition, Counter *counter, TransactionId xid);
 extern void end_taking(Partition *partition, Taking *taking, bool committed);
 extern TransactionId any_taker(const Partition *partition);
@@ -122,9 +124,6 @@ extern bool is_bypassed(Partition *partition);
 extern int64 departures_from(const Place *place);
 extern void settle_prepared(Partition *partition, Counter *counter);
 
-/* without it */
-extern void forget_counters_of(const Installation *home, Datum user_id);
-extern void forget_all_counters(const Installation *home);
 extern int	number_of_partitions(void);
 extern Partition *partition_number(int number);
 

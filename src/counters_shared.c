@@ -7,56 +7,13 @@
 
 #include "access/xact.h"
 #include "counters.h"
-#include "counters_fold.h"
 #include "counters_inflight.h"
+#include "counters_rows.h"
+#include "counters_trial.h"
 #include "faults.h"
 #include "miscadmin.h"
 #include "numbers.h"
 #include "storage/lmgr.h"
-
-/* A stake, as it is compared under the lock, and what was found there. */
-typedef struct Share
-{
-	Stake	   *stake;
-	Amount		amount;
-	Amount		room;			/* what may be used before it, for it to fit */
-	bool		has_room;		/* else it is unlimited, or marks nothing */
-	bool		refuses;		/* what does not fit */
-	Counter    *counter;
-	Amount		used;			/* by others that are committed, and by ourselves */
-	Amount		low;			/* if of what is under way all came that makes it less, */
-	Amount		high;			/* or more */
-} Share;
-
-typedef enum Verdict
-{
-	FITS,
-	DOES_NOT_FIT,
-	HANGS,						/* on a transaction that is under way */
-	IS_NOT_HERE
-} Verdict;
-
-/* What was found out under the lock. */
-typedef struct Trial
-{
-	Verdict		verdict;
-	Share	   *share;			/* of which */
-	TransactionId xid;			/* on whom it hangs */
-	bool		is_late;		/* some row counts to a later instant */
-	bool		is_stale;		/* reservations have changed since they were read */
-} Trial;
-
-static bool
-adds(TakingKind kind)
-{
-	return kind == TAKE_IF_IT_FITS || kind == TAKE_ANYWAY || kind == TAKE_AND_SETTLE || kind == TAKE_TOGETHER;
-}
-
-static bool
-refuses(TakingKind kind)
-{
-	return kind == TAKE_IF_IT_FITS || kind == HOLD_IF_IT_FITS;
-}
 
 static Place
 place_of(Datum user_id)
@@ -65,15 +22,6 @@ place_of(Datum user_id)
 }
 
 /* ---- reading ---- */
-
-/* What this transaction adds to it is used, to itself. */
-static Amount
-used_by_us(const Counter *counter)
-{
-	const Taking *own = find_taking(counter, MyProcPid);
-
-	return own == NULL ? counter->used : amount_plus(&counter->used, &own->gain);
-}
 
 /* Copies what a stake needs of its counter.  False: it is not here. */
 static bool
@@ -140,160 +88,6 @@ read_if_shared(Datum user_id, Stakes *stakes)
 	return true;
 }
 
-/* ---- trying ---- */
-
-static Share
-share_of(Stake *stake, TakingKind kind)
-{
-	Share		share = {stake};
-
-	share.amount = amount_from(stake->amount);
-	share.has_room = !is_unlimited(stake) && stake->limit->is_active && num_sign(stake->amount) > 0;
-	share.refuses = refuses(kind) && can_refuse(stake);
-	if (share.has_room)
-		share.room = amount_from(share.refuses ? room_of(stake) : num_sub(stake->max_usage, stake->amount));
-	return share;
-}
-
-static bool
-shows(const Taking *taking)
-{
-	return !amount_is_zero(&taking->up) || !amount_is_zero(&taking->down);
-}
-
-/* Somebody else's taking that makes a difference; NULL: there is none. */
-static Taking *
-taking_of_another(const Counter *counter)
-{
-	for (int number = counter->takings; number != NONE; number = taking_number(number)->next)
-		if (!is_own(taking_number(number)) && shows(taking_number(number)))
-			return taking_number(number);
-	return NULL;
-}
-
-static void
-find_bounds(Share *share)
-{
-	const Counter *counter = share->counter;
-	const Taking *own = find_taking(counter, MyProcPid);
-
-	share->used = used_by_us(counter);
-	share->low = amount_plus(&share->used, &counter->down);
-	share->high = amount_plus(&share->used, &counter->up);
-	if (own == NULL)
-		return;
-	share->low = amount_minus(&share->low, &own->down);
-	share->high = amount_minus(&share->high, &own->up);
-}
-
-static bool
-has_room_beside(const Share *share, const Amount *used)
-{
-	return amount_compare(used, &share->room) <= 0;
-}
-
-/* What a fact takes beyond what there is: nothing, all of it, or a part. */
-static bool
-marks_the_same(const Share *share)
-{
-	Amount		max = amount_plus(&share->room, &share->amount);
-
-	if (has_room_beside(share, &share->high))
-		return true;
-	return amount_compare(&share->low, &max) >= 0 || amount_compare(&share->low, &share->high) == 0;
-}
-
-static Verdict
-verdict_on(const Share *share)
-{
-	if (!share->has_room)
-		return FITS;
-	if (!share->refuses)
-		return marks_the_same(share) ? FITS : HANGS;
-	if (has_room_beside(share, &share->high))
-		return FITS;
-	return has_room_beside(share, &share->low) ? HANGS : DOES_NOT_FIT;
-}
-
-/*
- * Who has to be waited for, whatever the amounts are.  Where somebody wants to be
- * alone, who has taken of it goes on, or they would wait for each other.
- */
-static int
-taking_in_the_way(const Counter *counter, TimestampTz first, bool alone)
-{
-	const Taking *own = find_taking(counter, MyProcPid);
-	const Taking *other;
-
-	if (counter->exclusive != NONE && !is_own(taking_number(counter->exclusive)) &&
-		(alone || own == NULL || !shows(own)))
-		return counter->exclusive;
-	if (counter->folding != NONE && !is_own(taking_number(counter->folding)) && first < counter->boundary)
-		return counter->folding;
-	other = alone ? taking_of_another(counter) : NULL;
-	return other == NULL ? NONE : number_of_taking(other);
-}
-
-/* The latest instant to which some row that has to do with it counts, as far as we see. */
-static TimestampTz
-rows_count_to(const Counter *counter)
-{
-	const Taking *own = find_taking(counter, MyProcPid);
-	TimestampTz row = Max(counter->counts_to, counter->neighbours_to);
-
-	return own == NULL || own->counts_to == 0 ? row : Max(row, own->counts_to);
-}
-
-static Verdict
-try_share(const Place *place, const Stakes *stakes, Share *share, bool alone, Trial *trial)
-{
-	int			in_the_way;
-	Verdict		verdict;
-
-	share->counter = counter_in_memory(place, share->stake->limit->id, share->stake->window);
-	if (share->counter == NULL)
-		return IS_NOT_HERE;
-	settle_prepared(place->partition, share->counter);
-	find_bounds(share);
-	in_the_way = taking_in_the_way(share->counter, stakes->first, alone);
-	verdict = in_the_way != NONE ? HANGS : verdict_on(share);
-	if (in_the_way == NONE && verdict == HANGS)
-		in_the_way = number_of_taking(taking_of_another(share->counter));
-	if (verdict == HANGS)
-		trial->xid = taking_number(in_the_way)->xid;
-	trial->is_late = trial->is_late || stakes->first < rows_count_to(share->counter);
-	if (share->counter->holds != share->stake->holds)
-	{
-		trial->is_stale = true;
-		if (share->refuses)
-			verdict = DOES_NOT_FIT;	/* as far as we know; look again */
-	}
-	return verdict;
-}
-
-/* The worst of all: what is not here, then what does not fit, then what hangs. */
-static Trial
-try_shares(const Place *place, const Stakes *stakes, Share *shares, bool alone)
-{
-	Trial		trial = {FITS};
-
-	for (int i = 0; i < stakes->n; i++)
-	{
-		TransactionId xid = trial.xid;
-		Verdict		verdict = try_share(place, stakes, &shares[i], alone, &trial);
-
-		if (verdict == IS_NOT_HERE || (verdict == DOES_NOT_FIT && trial.verdict != IS_NOT_HERE) ||
-			(verdict == HANGS && trial.verdict == FITS))
-		{
-			trial.verdict = verdict;
-			trial.share = &shares[i];
-		}
-		else if (verdict == HANGS)
-			trial.xid = xid;
-	}
-	return trial;
-}
-
 /* ---- taking ---- */
 
 static Change
@@ -301,7 +95,7 @@ change_of(const Share *share, TakingKind kind)
 {
 	Change		change = {share->amount};
 
-	if (adds(kind))
+	if (adds_in_memory(kind))
 		change.gain = share->amount;
 	if (amount_is_negative(&share->amount))
 	{
@@ -331,7 +125,7 @@ take_share(const Place *place, const Stakes *stakes, Share *share, TakingKind ki
 	Taking	   *taking = own_taking(place->partition, counter);
 	Change		change = change_of(share, kind);
 
-	change.events = adds(kind) ? Max(stakes->nevents, 1) : 0;
+	change.events = adds_in_memory(kind) ? Max(stakes->nevents, 1) : 0;
 	if (stakes->first < counter->boundary && !taking->is_early)
 	{
 		taking->is_early = true;
@@ -450,7 +244,7 @@ take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bo
 	}
 	*stale = *stale || trial.is_stale;
 	tell_stakes(shares, stakes->n);
-	if (adds(kind))
+	if (adds_in_memory(kind))
 	{
 		make_rows(place, user_id, stakes);
 		if (trial.is_late)
@@ -487,101 +281,6 @@ put_back(Stakes *stakes, const Stakes *some)
 	}
 }
 
-typedef enum Bypass
-{
-	BEGUN,
-	CAME_BACK,					/* a counter is here after all */
-	IS_FULL
-} Bypass;
-
-static Bypass
-try_to_bypass(const Place *place, Stakes *stakes, TransactionId *taker)
-{
-	Bypass		bypass = BEGUN;
-
-	expect_takings(1);
-	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < stakes->n; i++)
-		if (counter_in_memory(place, stakes->all[i].limit->id, stakes->all[i].window) != NULL)
-			bypass = CAME_BACK;
-	if (bypass == BEGUN && own_taking(place->partition, NULL) == NULL)
-	{
-		bypass = IS_FULL;
-		*taker = any_taker(place->partition);
-	}
-	LWLockRelease(&place->partition->lock);
-	return bypass;
-}
-
-/*
- * From now on nobody brings a counter here that is not, in this partition, until
- * the transaction ends.  False: one came back meanwhile.
- */
-static bool
-bypass_memory(const Place *place, Stakes *stakes)
-{
-	TransactionId taker = InvalidTransactionId;
-	Bypass		bypass;
-
-	while ((bypass = try_to_bypass(place, stakes, &taker)) == IS_FULL)
-		XactLockTableWait(taker, NULL, NULL, XLTW_None);
-	if (bypass == CAME_BACK)
-		return false;
-	fault("bypass");
-	for (int i = 0; i < stakes->n; i++)
-		lock_key(&place->user, stakes->all[i].limit->id, stakes->all[i].window);
-	return true;
-}
-
-/*
- * This transaction has brought events that are not counted here.  Uses of its own
- * from now on count in rows, which see what it did.
- */
-static void
-pass_partition_by(Partition *partition)
-{
-	TransactionId taker;
-
-	do
-	{
-		expect_takings(1);
-		taker = InvalidTransactionId;
-		LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
-		if (own_taking(partition, NULL) == NULL)
-			taker = any_taker(partition);
-		LWLockRelease(&partition->lock);
-		if (TransactionIdIsValid(taker))
-			XactLockTableWait(taker, NULL, NULL, XLTW_None);
-	} while (TransactionIdIsValid(taker));
-}
-
-void
-pass_memory_by(const Installation *home, Datum user_id)
-{
-	if (has_counter_memory())
-		pass_partition_by(place_of_user(home, user_id).partition);
-}
-
-void
-pass_all_memory_by(void)
-{
-	if (has_counter_memory())
-		for (int i = 0; i < number_of_partitions(); i++)
-			pass_partition_by(partition_number(i));
-}
-
-static bool
-take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
-{
-	if (!bypass_memory(place, stakes))
-		return false;
-	read_from_rows(user_id, stakes);
-	if (make_rows_whole(user_id, stakes))
-		read_from_rows(user_id, stakes);
-	fault("past");
-	return take_from_rows(user_id, stakes, kind, stale);
-}
-
 static bool
 try_both(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 {
@@ -589,7 +288,7 @@ try_both(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, boo
 	Stakes		there = some_stakes(stakes, false);
 	bool		taken = here.n == 0 || take_here(place, user_id, &here, kind, stale);
 
-	if (taken && there.n > 0 && !(taken = take_past_memory(place, user_id, &there, kind, stale)) && adds(kind))
+	if (taken && there.n > 0 && !(taken = take_past_memory(place, user_id, &there, kind, stale)) && adds_in_memory(kind))
 		add_to_shared(user_id, &here, true);
 	put_back(stakes, &here);
 	if (taken)
@@ -609,7 +308,7 @@ take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 	PreventCommandIfReadOnly("INSERT");
 	while (!try_both(&place, user_id, stakes, kind, stale))
 	{
-		if (refuses(kind))
+		if (may_be_refused(kind))
 			return false;
 		CHECK_FOR_INTERRUPTS();
 		read_shared(user_id, stakes);
@@ -652,76 +351,4 @@ add_to_shared(Datum user_id, const Stakes *stakes, bool back)
 	count_late(user_id, &here, back);
 	if (there.n > 0)
 		add_to_rows(user_id, &there, back ? MINUS_AMOUNT : AMOUNT);
-}
-
-/* ---- what comes of it ---- */
-
-/* One that had taken before us and may not come to be; NULL: there is none. */
-static Taking *
-earlier_taking(const Counter *counter, const Taking *own, Amount *up)
-{
-	Taking	   *earlier = NULL;
-
-	*up = amount_zero;
-	for (int number = counter->takings; number != NONE; number = taking_number(number)->next)
-	{
-		Taking	   *taking = taking_number(number);
-
-		if (is_own(taking) || taking->turn > own->turn || amount_is_zero(&taking->up))
-			continue;
-		*up = amount_plus(up, &taking->up);
-		earlier = taking;
-	}
-	return earlier;
-}
-
-static Verdict
-look_if_reached(const Place *place, Counter *counter, const Amount *amount, Amount *used, TransactionId *xid)
-{
-	const Taking *own = find_taking(counter, MyProcPid);
-	Taking	   *earlier;
-	Amount		high;
-
-	settle_prepared(place->partition, counter);
-	*used = used_by_us(counter);
-	if (own == NULL || amount_compare(used, amount) >= 0)
-		return FITS;
-	earlier = earlier_taking(counter, own, &high);
-	high = amount_plus(&high, used);
-	if (amount_compare(&high, amount) < 0)
-		return DOES_NOT_FIT;
-	*xid = earlier->xid;
-	return HANGS;
-}
-
-/*
- * Whether so much is used, now that this transaction commits.  If that hangs on
- * transactions that had taken before, they are waited for; who took later knows of
- * us, and has to see to it himself.
- */
-bool
-is_reached(Datum user_id, int64 limit_id, Window window, Numeric amount, Numeric *used)
-{
-	Place		place = place_of(user_id);
-	Amount		wanted = amount_from(amount);
-	Amount		now = amount_zero;
-	Verdict		verdict;
-
-	do
-	{
-		TransactionId xid = InvalidTransactionId;
-		Counter    *counter;
-
-		CHECK_FOR_INTERRUPTS();
-		LWLockAcquire(&place.partition->lock, LW_EXCLUSIVE);
-		counter = counter_in_memory(&place, limit_id, window);
-		verdict = counter == NULL ? IS_NOT_HERE : look_if_reached(&place, counter, &wanted, &now, &xid);
-		LWLockRelease(&place.partition->lock);
-		if (verdict == IS_NOT_HERE)
-			return true;
-		if (verdict == HANGS)
-			XactLockTableWait(xid, NULL, NULL, XLTW_None);
-	} while (verdict == HANGS);
-	*used = amount_numeric(&now);
-	return verdict == FITS;
 }

@@ -8,7 +8,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "counters.h"
-#include "counters_fold.h"
+#include "counters_rows.h"
 #include "counters_memory.h"
 #include "users.h"
 #include "utils/array.h"

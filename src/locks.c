@@ -22,10 +22,7 @@
 #include "compat.h"
 
 #include "catalog/pg_collation.h"
-#include "counters.h"
-#include "counters_memory.h"
 #include "errors.h"
-#include "events.h"
 #include "executor/spi.h"
 #include "locks.h"
 #include "miscadmin.h"
@@ -40,6 +37,9 @@
 #define CLOCKS 256
 
 #define PATIENCE_MS 2000
+
+static LockOutListener listeners[1];
+static int	nlisteners = 0;
 
 static Oid
 clock_of_user(const Installation *home, Datum user_id)
@@ -129,25 +129,31 @@ void
 lock_out_uses_of(const Installation *home, Datum user_id)
 {
 	lock_out(home, false, user_id);
-	forget_counters_of(home, user_id);
+	for (int i = 0; i < nlisteners; i++)
+		listeners[i] (home, user_id);
 }
 
-/* Who brings events from elsewhere keeps uses out, but nobody else who does. */
-static void
-let_events_come_to(const Installation *home, Datum user_id)
+/* Registers who wants to know whose windows or events are going to change. */
+void
+on_lock_out(LockOutListener listener)
+{
+	if (nlisteners == lengthof(listeners))
+		elog(ERROR, "no room for another listener");
+	listeners[nlisteners++] = listener;
+}
+
+/* Uses of some users stay out until we end; others who want them out do not. */
+void
+keep_out_uses_of(const Installation *home, Datum user_id)
 {
 	LockDatabaseObject(home->usage_events, clock_of_user(home, user_id), 0, ShareLock);
-	forget_counters_of(home, user_id);
-	pass_memory_by(home, user_id);
 }
 
-static void
-let_events_come(const Installation *home)
+void
+keep_out_all_uses(const Installation *home)
 {
 	for (int clock = 0; clock < CLOCKS; clock++)
 		LockDatabaseObject(home->usage_events, clock, 0, ShareLock);
-	forget_all_counters(home);
-	pass_all_memory_by();
 }
 
 /* ---- everything below only translates between SQL and the above ---- */
@@ -174,34 +180,4 @@ ut_clock_changed(PG_FUNCTION_ARGS)
 	lock_out_uses_of(installation_of(fcinfo),
 					 SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull));
 	return PointerGetDatum(NULL);
-}
-
-/*
- * Trigger of usage_events and its partitions, for INSERTs that are not ours: those
- * of replication come row by row, and may well be all of one user.
- */
-PG_FUNCTION_INFO_V1(ut_events_come);
-Datum
-ut_events_come(PG_FUNCTION_ARGS)
-{
-	const Installation *home = installation_of_any_version(fcinfo);
-	TriggerData *trigger = check_trigger(fcinfo);
-	TupleDesc	desc = trigger->tg_relation->rd_att;
-	bool		isnull;
-
-	if (events_are_ours())
-		return PointerGetDatum(NULL);
-	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		let_events_come_to(home, SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull));
-	else
-		let_events_come(home);
-	return PointerGetDatum(NULL);
-}
-
-PG_FUNCTION_INFO_V1(ut_forget_counters);
-Datum
-ut_forget_counters(PG_FUNCTION_ARGS)
-{
-	forget_all_counters(installation_of(fcinfo));
-	PG_RETURN_VOID();
 }

@@ -11,5 +11,10 @@
 extern void lock_user(const Installation *home, Datum user_id);
 extern void lock_counting(const Installation *home, Datum user_id);
 extern void lock_out_uses_of(const Installation *home, Datum user_id);
+extern void keep_out_uses_of(const Installation *home, Datum user_id);
+extern void keep_out_all_uses(const Installation *home);
+
+typedef void (*LockOutListener) (const Installation *home, Datum user_id);
+extern void on_lock_out(LockOutListener listener);
 
 #endif							/* UT_LOCKS_H */

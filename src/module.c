@@ -4,6 +4,7 @@
 #include "compat.h"
 
 #include "alerts.h"
+#include "counters.h"
 #include "counters_inflight.h"
 #include "counters_memory.h"
 #include "credits.h"
@@ -29,6 +30,7 @@ _PG_init(void)
 	settings_init();
 	memory_init();
 	counters_memory_init();
+	counters_elsewhere_init();
 	inflight_init();
 	installation_init();
 	rows_init();

@@ -1,0 +1,224 @@
+/*
+ * counters_bring.c -- brings counters to shared memory.
+ *
+ * A counter that is not here has nobody who takes of it, so what is committed is all
+ * there is: it is read with a snapshot of that moment, and put here if none like it
+ * has come and gone meanwhile.  Nobody waits for another who reads, and an error
+ * leaves nothing behind.
+ *
+ * After a restart prepared transactions are not known here.  Each holds a lock for
+ * every counter it has taken of, which who reads finds, and waits for.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "counters_inflight.h"
+#include "counters_rows.h"
+#include "faults.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+
+/* ---- prepared transactions, which are all that a restart leaves ---- */
+
+static uint64
+hash_of_key(const UserKey *user, int64 limit_id, Window window)
+{
+	int64		rest[] = {limit_id, window.start, window.end};
+
+	return hash_bytes_extended((const unsigned char *) user, sizeof(UserKey),
+							   hash_bytes_extended((const unsigned char *) rest, sizeof(rest), 0));
+}
+
+/* Clocks of users are sub-objects 0 (locks.c). */
+static uint16
+subobject_of(uint64 hash)
+{
+	return 1 + (hash >> 32) % PG_UINT16_MAX;
+}
+
+/* Tells who finds no counter here that there is more to come than tables say. */
+void
+lock_key(const UserKey *user, int64 limit_id, Window window)
+{
+	uint64		hash = hash_of_key(user, limit_id, window);
+
+	LockDatabaseObject(user->usage_events, (uint32) hash, subobject_of(hash), RowExclusiveLock);
+}
+
+void
+lock_prepared(Partition *partition, Taking *taking)
+{
+	const Counter *counter;
+
+	if (taking->counter == NONE)
+		return;					/* locked when it began */
+	counter = counter_number(taking->counter);
+	lock_key(&counter->user, counter->limit_id, counter->window);
+}
+
+bool
+wait_for_prepared(const UserKey *user, int64 limit_id, Window window)
+{
+	uint64		hash = hash_of_key(user, limit_id, window);
+	LOCKTAG		tag;
+	VirtualTransactionId *holders;
+	bool		waited = false;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, user->usage_events, (uint32) hash, subobject_of(hash));
+	for (holders = GetLockConflicts(&tag, ShareRowExclusiveLock, NULL); VirtualTransactionIdIsValid(*holders); holders++)
+		waited = VirtualXactLock(*holders, true);
+	return waited;
+}
+
+/* ---- from rows and events ---- */
+
+typedef struct Found
+{
+	Numeric		used;
+	EventSpan	unfolded;
+	TimestampTz counts_to;
+	TimestampTz neighbours_to;
+	bool		may_have_holds;
+} Found;
+
+/* With a fresh view. */
+static Found
+find_counter(Datum user_id, const Stake *stake)
+{
+	Found		found = {num_zero, {0, DT_NOBEGIN}, DT_NOBEGIN, DT_NOBEGIN, false};
+	TimestampTz from = stake->window.start;
+	Rows		rows = begin_counter_rows(user_id, stake, stake->window);
+	Hold	   *holds;
+	int			nholds;
+
+	while (rows_next(&rows))
+	{
+		TimestampTz counts_to = row_time(&rows, COUNTER_COUNTED_TO, 0);
+
+		if (!same_window(window_of_row(&rows), stake->window))
+		{
+			found.neighbours_to = Max(found.neighbours_to, counts_to);
+			continue;
+		}
+		found.used = row_numeric(&rows, COUNTER_USED);
+		found.counts_to = from = counts_to;
+	}
+	rows_end(&rows);
+	if (from < stake->window.end)
+		found.used = num_add(found.used, sum_of_events(user_id, stake, from, stake->window.end, &found.unfolded));
+	holds = live_holds(user_id, &nholds);
+	found.may_have_holds = holds != NULL && nholds > 0;
+	return found;
+}
+
+/* ---- into memory ---- */
+
+/* Somebody who has taken of it, or of a window that overlaps it, under another clock. */
+static Taking *
+taking_beside(const Place *place, const Stake *stake)
+{
+	Counter    *counter = NULL;
+
+	while ((counter = next_counter_of_user(place, counter)) != NULL)
+	{
+		if (counter->limit_id != stake->limit->id || counter->window.start >= stake->window.end ||
+			counter->window.end <= stake->window.start)
+			continue;
+		settle_prepared(place->partition, counter);
+		if (counter->ntakings > 0)
+			return taking_number(counter->takings);
+	}
+	return NULL;
+}
+
+typedef enum Way
+{
+	CAN_BE_READ,
+	IS_THERE,
+	HAS_NO_PLACE,				/* is counted in its row */
+	IS_TAKEN_OF					/* wait, and look again */
+} Way;
+
+static Way
+way_to_bring(const Place *place, const Stake *stake, int64 *departures, TransactionId *taker)
+{
+	Taking	   *taking = NULL;
+	Way			way = CAN_BE_READ;
+
+	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
+	*departures = departures_from(place);
+	if (counter_in_memory(place, stake->limit->id, stake->window) != NULL)
+		way = IS_THERE;
+	else if (is_bypassed(place->partition))
+		way = HAS_NO_PLACE;
+	else if ((taking = taking_beside(place, stake)) != NULL)
+		way = is_own(taking) ? HAS_NO_PLACE : IS_TAKEN_OF;
+	if (way == IS_TAKEN_OF)
+		*taker = taking->xid;
+	LWLockRelease(&place->partition->lock);
+	return way;
+}
+
+/* What was found is still all there is: nobody had taken of it, and nobody has since. */
+static Way
+put_counter(const Place *place, const Stake *stake, const Found *found, const Amount *used, int64 departures)
+{
+	Counter    *counter;
+	Way			way = CAN_BE_READ;
+
+	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
+	if (counter_in_memory(place, stake->limit->id, stake->window) != NULL)
+		way = IS_THERE;
+	else if (is_bypassed(place->partition))
+		way = HAS_NO_PLACE;
+	else if (departures_from(place) == departures && taking_beside(place, stake) == NULL)
+	{
+		counter = add_counter(place, stake->limit->id, stake->window);
+		way = counter == NULL ? HAS_NO_PLACE : IS_THERE;
+		if (counter != NULL)
+		{
+			counter->used = *used;
+			counter->counts_to = counter->boundary = found->counts_to;
+			counter->neighbours_to = found->neighbours_to;
+			counter->unfolded = Min(found->unfolded.n, PG_INT32_MAX / 2);
+			counter->latest = found->unfolded.latest;
+			counter->may_have_holds = found->may_have_holds;
+		}
+	}
+	LWLockRelease(&place->partition->lock);
+	return way;
+}
+
+static Way
+try_to_bring(const Place *place, Datum user_id, const Stake *stake)
+{
+	TransactionId taker = InvalidTransactionId;
+	int64		departures;
+	Way			way = way_to_bring(place, stake, &departures, &taker);
+	Found		found;
+	Amount		used;
+
+	if (way == IS_TAKEN_OF)
+		XactLockTableWait(taker, NULL, NULL, XLTW_None);
+	if (way != CAN_BE_READ)
+		return way;
+	wait_for_prepared(&place->user, stake->limit->id, stake->window);
+	begin_fresh_view();
+	found = find_counter(user_id, stake);
+	end_fresh_view();
+	used = amount_from(found.used);
+	fault("read");
+	return put_counter(place, stake, &found, &used, departures);
+}
+
+/* False: there is no place for it, so its row counts. */
+bool
+bring_counter(const Place *place, Datum user_id, const Stake *stake)
+{
+	Way			way;
+
+	while ((way = try_to_bring(place, user_id, stake)) != IS_THERE && way != HAS_NO_PLACE)
+		CHECK_FOR_INTERRUPTS();
+	return way == IS_THERE;
+}

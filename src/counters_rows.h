@@ -1,0 +1,48 @@
+/*
+ * counters_rows.h -- rows of counters that are in shared memory.
+ */
+#ifndef UT_COUNTERS_ROWS_H
+#define UT_COUNTERS_ROWS_H
+
+#include "postgres.h"
+
+#include "counters.h"
+#include "counters_memory.h"
+
+typedef struct CounterRow
+{
+	Datum		user_id;
+	int64		limit_id;
+	Window		window;
+	Numeric		used;
+	int64		holds;
+	TimestampTz counts_to;
+} CounterRow;
+
+/* counters_rows.c */
+extern Rows begin_counter_rows(Datum user_id, const Stake *stake, Window span);
+extern Window window_of_row(const Rows *rows);
+extern bool same_window(Window a, Window b);
+extern bool lock_counter_row(CounterRow *row);
+extern void change_counter_row(const CounterRow *row);
+extern void make_counter_row(const CounterRow *row);
+
+/* counters_follow.c */
+extern void make_rows(const Place *place, Datum user_id, Stakes *stakes);
+extern void count_late(Datum user_id, Stakes *stakes, bool back);
+extern bool make_rows_whole(Datum user_id, const Stakes *stakes);
+
+/* counters_fold.c: when the transaction ends */
+extern void fold_noted(void);
+extern void forget_noted_folds(void);
+
+/* counters_bring.c */
+extern bool bring_counter(const Place *place, Datum user_id, const Stake *stake);
+extern void lock_key(const UserKey *user, int64 limit_id, Window window);
+extern bool wait_for_prepared(const UserKey *user, int64 limit_id, Window window);
+extern void lock_prepared(Partition *partition, Taking *taking);
+
+/* counters_past.c */
+extern bool take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
+
+#endif							/* UT_COUNTERS_ROWS_H */
