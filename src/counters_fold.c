@@ -77,7 +77,7 @@ is_due(const Counter *counter, const Taking *taking)
 {
 	int			enough = TIMESTAMP_IS_NOBEGIN(counter->counts_to) ? 1 : FOLD_AFTER;
 
-	return counter->unfolded + taking->events >= enough && counter->folding == NONE &&
+	return counter->unfolded + taking->events >= Max(enough, counter->fold_at) && counter->folding == NONE &&
 		!counter->is_stale && !TIMESTAMP_IS_NOEND(counter->counts_to);
 }
 
@@ -125,11 +125,27 @@ set_boundary(Counter *counter, TimestampTz boundary)
 	counter->nearly = counter->ntakings;
 }
 
+/*
+ * Commits of reservations have their instants, which had better not be late then.
+ * Those that are still to be committed themselves may be.
+ */
+static TimestampTz
+boundary_for(Datum user_id)
+{
+	TimestampTz boundary = usage_now() + 1;
+	int			n;
+	Hold	   *holds = live_holds(user_id, &n);
+
+	for (int i = 0; i < n; i++)
+		boundary = Min(boundary, holds[i].event.occurred_at);
+	return boundary;
+}
+
 /* Whether it is ours to do, now: no early taking is left but our own. */
 static bool
 begin_fold(NotedFold *fold)
 {
-	TimestampTz boundary = usage_now() + 1;
+	TimestampTz boundary = boundary_for(fold->user_id);
 	Counter    *counter;
 	Taking	   *taking;
 	bool		begun = false;
@@ -142,6 +158,8 @@ begin_fold(NotedFold *fold)
 		settle_prepared(fold->place.partition, counter);
 		set_boundary(counter, boundary);
 		begun = counter->boundary > counter->counts_to && counter->nearly == taking->is_early;
+		if (counter->boundary <= counter->counts_to)
+			counter->fold_at = 2 * (counter->unfolded + taking->events);
 	}
 	if (begun)
 	{

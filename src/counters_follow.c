@@ -129,7 +129,8 @@ count_late(Datum user_id, Stakes *stakes, bool back)
 
 /*
  * If nobody else has taken of it, what is known is the sum of all events, and the
- * row can say so.  Else a later use makes it.
+ * row can say so.  Else, or if reservations are going to be committed at instants that
+ * are past, it is made when this transaction commits, or by a later use.
  */
 static bool
 begin_row(const Place *place, CounterRow *row, Amount *used)
@@ -143,7 +144,8 @@ begin_row(const Place *place, CounterRow *row, Amount *used)
 	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
 	counter = counter_in_memory(place, row->limit_id, row->window);
 	own = counter == NULL ? NULL : find_taking(counter, MyProcPid);
-	if (own != NULL && TIMESTAMP_IS_NOBEGIN(counter->counts_to) && counter->ntakings == 1 && counter->folding == NONE)
+	if (own != NULL && TIMESTAMP_IS_NOBEGIN(counter->counts_to) && counter->ntakings == 1 &&
+		counter->folding == NONE && !counter->may_have_holds)
 	{
 		Change		change = {.folds = true, .counts_to = Max(now, counter->latest) + 1};
 

@@ -1,7 +1,50 @@
 /*
  * counters_inflight.c -- what this transaction takes of counters in shared memory.
  *
- * TODO
+ * A counter is a user's use of a limit in a window.  In memory it has "used", the
+ * sum of all events that are committed, and a taking of each transaction under way:
+ * by how much it may be more in the end ("up") or less ("down"), and what its commit
+ * adds ("gain").  An event counts by being recorded; rows follow (counters_follow.c,
+ * counters_fold.c), so a use writes its event and nothing else.
+ *
+ * A taking goes through: taken of (counters_shared.c) -> changed again, or in part
+ * taken back by a subtransaction -> ended, when the transaction is over for
+ * everybody; or left to itself, if it is prepared, and ended by whoever finds that
+ * the prepared transaction is over.
+ *
+ * Invariants:
+ *  I1 used + the sum of all "up" is never less than what can come to be committed.
+ *     What is admitted fits beside that, so nothing admitted exceeds a limit.
+ *  I2 A transaction has its taking from before its event is written until after the
+ *     event is there for everybody, or gone.  So of a counter that is not in memory
+ *     there is no event under way, and a snapshot taken now sees all there are.
+ *  I3 A counter with a taking stays in memory.
+ *  I4 Before "counts_to" all events are in the row; of events before "boundary" none
+ *     is under way but those of early takings.
+ *
+ * Locking: locks.c first; then the partition's lock, for a moment; rows of counters
+ * after that, by limit and window.  Nobody waits, allocates or reads a table with a
+ * partition's lock.  Who has to wait for another does so by the lock of the other's
+ * (sub)transaction, where deadlocks are found, and then looks again.
+ *
+ * Hazards, and what is done:
+ *  abort, error, cancel, terminate   the taking is ended when the transaction is; it was
+ *                        noted before anything could fail after it (expect_takings)
+ *  subtransaction        its part is taken back, the taking stays: of nothing
+ *  answer hangs on work under way    two bounds (counters_trial.c): wait only if they differ
+ *  load race             I2, I3 and "departures": read again if a counter left meanwhile
+ *  eviction, full table  only without takings; else rows count (counters_past.c), and
+ *                        nobody brings a counter to that partition meanwhile
+ *  PREPARE               the taking stays under the transaction's xid
+ *  crash, restart        memory is gone; what is prepared holds a lock for each counter,
+ *                        for whose end is waited (counters_bring.c)
+ *  REPEATABLE READ       memory and rows are those of this moment
+ *  another clock's window that overlaps    brought when nobody has taken of either
+ *  windows or events changed by other means    uses are kept out, then the counters leave
+ *                        (counters_elsewhere.c); what the same transaction does next goes
+ *                        past memory
+ *  server without memory, and back    rows say to which instant they count
+ *  standby               tables only; a promoted server begins with nothing in memory
  */
 #include "compat.h"
 

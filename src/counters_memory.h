@@ -65,6 +65,7 @@ typedef struct Counter
 	bool		is_stale;		/* goes as soon as nobody has taken of it */
 	bool		was_used;		/* since somebody looked for room */
 	int			unfolded;		/* events that the row does not count yet, and such as were read for it */
+	int			fold_at;		/* so many, after it was tried in vain */
 	TimestampTz counts_to;		/* the row has the sum of events before this instant */
 	TimestampTz neighbours_to;	/* so have rows of other windows that may overlap */
 	TimestampTz boundary;		/* where the row may count to as soon as no early taking is left */

@@ -1,7 +1,8 @@
 /*
  * counters_shared.c -- reading counters in shared memory, and taking of them.
  *
- * Why it is exact is told in counters_inflight.c.
+ * Why it is exact is told in counters_inflight.c.  All counters of a user are in one
+ * partition, so a use looks at all its limits and takes of them under one lock.
  */
 #include "compat.h"
 

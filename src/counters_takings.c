@@ -61,7 +61,7 @@ count_taking(Counter *counter, const Taking *taking)
 		return;
 	counter->counts_to = taking->counts_to;
 	if (taking->is_folding)
-		counter->unfolded = 0;
+		counter->unfolded = counter->fold_at = 0;
 }
 
 static void
