@@ -38,7 +38,8 @@ BEGIN ATOMIC
            SELECT COALESCE(pg_catalog.sum(CASE l.measure WHEN 'events' THEN COALESCE(v.corrected_events, 1) WHEN 'quantity' THEN v.quantity
                                                          WHEN 'tokens' THEN v.tokens ELSE v.cost END), 0) AS used
              FROM @extschema@.usage_limits AS l
-             JOIN @extschema@.usage_events AS v ON v.user_id = c.user_id AND v.occurred_at >= c.counted_to AND v.occurred_at < c.window_end
+             JOIN @extschema@.usage_events AS v
+               ON v.user_id = c.user_id AND v.occurred_at >= GREATEST(c.counted_to, c.window_start) AND v.occurred_at < c.window_end
             WHERE l.limit_id = c.limit_id
               AND (v.corrected_limit = l.limit_id
                    OR COALESCE(v.corrected_limit, 0) = 0 AND COALESCE(v.corrected_status, v.status) = ANY (l.statuses)

@@ -129,8 +129,8 @@ count_late(Datum user_id, Stakes *stakes, bool back)
 
 /*
  * If nobody else has taken of it, what is known is the sum of all events, and the
- * row can say so.  Else, or if reservations are going to be committed at instants that
- * are past, it is made when this transaction commits, or by a later use.
+ * row can say so; but it counts none as long as reservations may be committed at
+ * instants that are past.  Else a later use makes it, or who commits last.
  */
 static bool
 begin_row(const Place *place, CounterRow *row, Amount *used)
@@ -145,13 +145,18 @@ begin_row(const Place *place, CounterRow *row, Amount *used)
 	counter = counter_in_memory(place, row->limit_id, row->window);
 	own = counter == NULL ? NULL : find_taking(counter, MyProcPid);
 	if (own != NULL && TIMESTAMP_IS_NOBEGIN(counter->counts_to) && counter->ntakings == 1 &&
-		counter->folding == NONE && !counter->may_have_holds)
+		counter->folding == NONE)
 	{
-		Change		change = {.folds = true, .counts_to = Max(now, counter->latest) + 1};
+		Change		change = {.folds = true};
 
-		counter->boundary = row->counts_to = change.counts_to;
-		counter->nearly = own->is_early = true;
-		*used = amount_plus(&counter->used, &own->gain);
+		row->counts_to = DT_NOBEGIN;
+		*used = amount_zero;
+		if (!counter->may_have_holds)
+		{
+			counter->boundary = row->counts_to = change.counts_to = Max(now, counter->latest) + 1;
+			counter->nearly = own->is_early = true;
+			*used = amount_plus(&counter->used, &own->gain);
+		}
 		change_taking(place->partition, own, &change);
 		begun = true;
 	}
@@ -170,9 +175,9 @@ make_rows(const Place *place, Datum user_id, Stakes *stakes)
 		CounterRow	row = {user_id, stake->limit->id, stake->window};
 		Amount		used;
 
-		stake->has_new_row = begin_row(place, &row, &used);
-		if (!stake->has_new_row)
+		if (!begin_row(place, &row, &used))
 			continue;
+		stake->has_new_row = !TIMESTAMP_IS_NOBEGIN(row.counts_to);
 		row.used = amount_numeric(&used);
 		fault("row");
 		make_counter_row(&row);
