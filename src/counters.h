@@ -156,6 +156,7 @@ extern void read_holds_again(Datum user_id, Stakes *stakes);
 extern bool take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind);
 extern void add_to_counters(Datum user_id, const Stakes *stakes);
 extern void return_to_counters(Datum user_id, const Stakes *stakes);
+extern bool is_row_of(Datum user_id, int64 limit_id, const LockedRow *row);
 extern Stake **sorted_stakes(const Stakes *stakes);
 extern bool take_from_rows(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
 extern void add_to_rows(Datum user_id, const Stakes *stakes, StakeField amount);

@@ -34,7 +34,6 @@ typedef struct NotedFold
 	Datum		user_id;
 	int64		limit_id;
 	Window		window;
-	TimestampTz from;
 	TimestampTz to;
 } NotedFold;
 
@@ -166,7 +165,6 @@ begin_fold(NotedFold *fold)
 		counter->folding = number_of_taking(taking);
 		taking->is_folding = true;
 		taking->counts_to = fold->to = counter->boundary;
-		fold->from = counter->counts_to;
 	}
 	LWLockRelease(&fold->place.partition->lock);
 	return begun;
@@ -183,25 +181,33 @@ limit_with_id(int64 limit_id)
 	return NULL;
 }
 
-static void
-fold_row(const NotedFold *fold, const UsageLimit *limit)
+typedef struct FoldRow
 {
-	Stake		stake = {limit, fold->window};
-	CounterRow	row = {fold->user_id, fold->limit_id, fold->window, num_zero, 0, fold->from};
-	bool		exists = lock_counter_row(&row);
-	TimestampTz from = exists ? Max(row.counts_to, fold->window.start) : fold->window.start;
-	EventSpan	span;
+	Stake		stake;
+	TimestampTz to;
+} FoldRow;
 
-	begin_fresh_view();
-	if (from < Min(fold->to, fold->window.end))
-		row.used = num_trim(num_add(row.used, sum_of_events(fold->user_id, &stake, from, Min(fold->to, fold->window.end), &span)));
-	end_fresh_view();
-	row.counts_to = fold->to;
+static bool
+count_up_to(CounterRow *row, void *argument)
+{
+	const FoldRow *fold = argument;
+
+	add_events(row, &fold->stake, fold->to);
+	return true;
+}
+
+static void
+fold_row(const NotedFold *noted_fold, const UsageLimit *limit)
+{
+	FoldRow		fold = {{limit, noted_fold->window}, noted_fold->to};
+	CounterRow	row = {noted_fold->user_id, noted_fold->limit_id, noted_fold->window, num_zero, 0, DT_NOBEGIN};
+
 	fault("fold");
-	if (exists)
-		change_counter_row(&row);
-	else
+	if (!change_counter_row(&row, count_up_to, &fold))
+	{
+		add_events(&row, &fold.stake, fold.to);
 		make_counter_row(&row);
+	}
 	fault("folded");
 }
 

@@ -39,18 +39,27 @@ end_of_counted(Datum user_id, TimestampTz at_least)
 	return result_time(0, 1, now) + 1;
 }
 
-/* Adds what the row must count of these uses.  The row is locked. */
-static TimestampTz
-count_late_in_row(CounterRow *row, const Stakes *stakes, const Stake *stake, bool back)
+/* Uses that are late for some row. */
+typedef struct Late
 {
-	Numeric		amount = amount_before(stakes, stake, row->window, row->counts_to);
+	const Stakes *stakes;
+	const Stake *stake;
+	bool		back;			/* are taken back */
+} Late;
 
-	row->used = num_trim(back ? num_sub(row->used, amount) : num_add(row->used, amount));
+/* Adds what the row must count of these uses. */
+static bool
+count_late_in_row(CounterRow *row, void *argument)
+{
+	const Late *late = argument;
+	Numeric		amount = amount_before(late->stakes, late->stake, row->window, row->counts_to);
+
+	if (late->stakes->first >= row->counts_to)
+		return false;
+	row->used = num_trim(late->back ? num_sub(row->used, amount) : num_add(row->used, amount));
 	if (TIMESTAMP_IS_NOEND(row->counts_to))
-		row->counts_to = end_of_counted(row->user_id, stakes->last);
-	change_counter_row(row);
-	fault("late");
-	return row->counts_to;
+		row->counts_to = end_of_counted(row->user_id, late->stakes->last);
+	return true;
 }
 
 static void
@@ -102,6 +111,7 @@ count_late_of(Datum user_id, Stakes *stakes, const Stake *stake, bool back)
 {
 	int			n;
 	CounterRow *rows = rows_that_count_later(user_id, stakes, stake, &n);
+	Late		late = {stakes, stake, back};
 
 	for (int i = 0; i < n; i++)
 	{
@@ -109,8 +119,9 @@ count_late_of(Datum user_id, Stakes *stakes, const Stake *stake, bool back)
 
 		if (own != NULL && own->has_new_row && !back)
 			continue;
-		if (lock_counter_row(&rows[i]) && stakes->first < rows[i].counts_to)
-			note_counted_to(user_id, &rows[i], count_late_in_row(&rows[i], stakes, stake, back));
+		if (change_counter_row(&rows[i], count_late_in_row, &late))
+			note_counted_to(user_id, &rows[i], rows[i].counts_to);
+		fault("late");
 	}
 }
 
@@ -188,23 +199,22 @@ make_rows(const Place *place, Datum user_id, Stakes *stakes)
 /* ---- for rows that count without memory ---- */
 
 /* Nobody else adds an event that it would not count. */
+static bool
+count_all(CounterRow *row, void *argument)
+{
+	if (TIMESTAMP_IS_NOEND(row->counts_to))
+		return false;
+	add_events(row, argument, DT_NOEND);
+	row->holds++;				/* there may be some that it was not told of */
+	return true;
+}
+
 static void
-make_row_whole(Datum user_id, const Stake *stake)
+make_row_whole(Datum user_id, Stake *stake)
 {
 	CounterRow	row = {user_id, stake->limit->id, stake->window};
-	EventSpan	span;
 
-	if (!lock_counter_row(&row) || TIMESTAMP_IS_NOEND(row.counts_to))
-		return;
-	if (row.counts_to < row.window.end)
-	{
-		begin_fresh_view();
-		row.used = num_trim(num_add(row.used, sum_of_events(user_id, stake, row.counts_to, row.window.end, &span)));
-		end_fresh_view();
-	}
-	row.counts_to = DT_NOEND;
-	row.holds++;				/* there may be some that it was not told of */
-	change_counter_row(&row);
+	(void) change_counter_row(&row, count_all, stake);
 	fault("whole");
 }
 
@@ -218,7 +228,7 @@ make_rows_whole(Datum user_id, const Stakes *stakes)
 
 	for (int i = 0; i < stakes->n; i++)
 	{
-		const Stake *stake = sorted[i];
+		Stake	   *stake = sorted[i];
 
 		if (stake->has_counter && TIMESTAMP_IS_NOEND(stake->counts_to))
 			continue;

@@ -23,9 +23,12 @@ typedef struct CounterRow
 extern Rows begin_counter_rows(Datum user_id, const Stake *stake, Window span);
 extern Window window_of_row(const Rows *rows);
 extern bool same_window(Window a, Window b);
-extern bool lock_counter_row(CounterRow *row);
-extern void change_counter_row(const CounterRow *row);
+
+/* Changes it as it is found; false leaves it as it is. */
+typedef bool (*RowChange) (CounterRow *row, void *argument);
+extern bool change_counter_row(CounterRow *row, RowChange change, void *argument);
 extern void make_counter_row(const CounterRow *row);
+extern void add_events(CounterRow *row, const Stake *stake, TimestampTz counts_to);
 
 /* counters_follow.c */
 extern void make_rows(const Place *place, Datum user_id, Stakes *stakes);

@@ -148,10 +148,10 @@ can_take_in_place(const Stakes *stakes, TakingKind kind)
  * What was seen there is kept from being pruned by the calling query's snapshot,
  * but up to 16 not by one that old_snapshot_threshold calls too old.
  */
-static bool
-is_counter_of(Datum user_id, const Stake *stake, const LockedRow *row)
+bool
+is_row_of(Datum user_id, int64 limit_id, const LockedRow *row)
 {
-	return locked_int64(row, COUNTER_LIMIT) == stake->limit->id &&
+	return locked_int64(row, COUNTER_LIMIT) == limit_id &&
 		same_user(present_installation(), locked_datum(row, COUNTER_USER), user_id);
 }
 
@@ -212,7 +212,7 @@ take_in_place(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 		LockedRow  *row = &rows[nlocked++];
 
 		*row = row_lock(&counters, &stake->counter, &taken);
-		taken = taken && is_counter_of(user_id, stake, row);
+		taken = taken && is_row_of(user_id, stake->limit->id, row);
 		if (!taken)
 			break;
 		stake->used = num_trim(locked_numeric(row, COUNTER_USED));
