@@ -116,7 +116,7 @@ sub cancel
 
 sub recorded
 {
-    return $node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM usage.usage_events), (SELECT sum(used) FROM usage.usage_counters),
+    return $node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM usage.usage_events), (SELECT sum(used) FROM usage._counted_usage()),
         (SELECT count(*) FROM usage.usage_keys), (SELECT count(*) FROM usage.user_subscriptions), (SELECT count(*) FROM usage.usage_limits)');
 }
 
