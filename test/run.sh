@@ -20,6 +20,10 @@
 # of the other types too; UT_USER_ID="uuid text bigint" lists the types, and the
 # first one gets everything. Tests are written for uuid; for the others
 # test/lib/translate-ids.pl rewrites the copy of the tree.
+#
+# Servers count in shared memory, but for those of type text, which gets the TAP
+# tests that have to do with that as well: so each kind of tests runs both ways.
+# UT_MEMORY=on or off makes it one way for all types.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -70,6 +74,22 @@ for user_id in $UT_USER_ID; do
         ;;
     esac
 done
+case ${UT_MEMORY:=} in
+on | off | '') ;;
+*)
+    echo "run.sh: UT_MEMORY is on or off" >&2
+    exit 2
+    ;;
+esac
+
+# memory_of TYPE is on or off.
+memory_of() {
+    case $UT_MEMORY,$1 in
+    ,text) echo off ;;
+    ,*) echo on ;;
+    *) echo "$UT_MEMORY" ;;
+    esac
+}
 
 has_files() { [ -e "$1" ]; }
 
@@ -80,6 +100,9 @@ has_its_turn() {
     case $1 in
     test/pgtap/user_ids.sql | test/pgtap/privacy.sql | test/pgtap/stripe.sql | test/t/025_databases.pl | test/t/040_examples.pl | test/t/115_worker.pl) [ "$user_id" = uuid ] ;;
     test/t/020_signups.pl | test/t/030_restore.pl) ;;
+    test/t/050_crash.pl | test/t/055_cancelled.pl | test/t/060_prepared.pl | test/t/070_standby.pl | test/t/075_logical.pl | test/t/100_model.pl | test/t/110_upkeep.pl | test/t/120_credits.pl | test/t/130_leases.pl)
+        [ "$user_id" = "${UT_USER_ID%% *}" ] || [ "$memory" != "$(memory_of "${UT_USER_ID%% *}")" ]
+        ;;
     test/t/* | test/pgtap/windows.sql | test/pgtap/pages.sql) [ "$user_id" = "${UT_USER_ID%% *}" ] ;;
     esac
 }
@@ -98,7 +121,8 @@ report() {
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     title=$1
     [ "$user_id" = uuid ] || title="$user_id: $1"
-    printf '%-36s %4d ok' "$title" "$p"
+    [ "$memory" = on ] || title="$title, without memory"
+    printf '%-44s %4d ok' "$title" "$p"
     [ "$s" = 0 ] || printf ', %d SKIPPED' "$s"
     [ "$f" = 0 ] || printf ', %d NOT OK' "$f"
     echo "${why:+ ($why)}"
@@ -269,6 +293,8 @@ pack_tree
 release_sources
 
 for user_id in $UT_USER_ID; do
+    memory=$(memory_of "$user_id")
+    server_memory "$memory"
     unpack_tree
     for kind in $ONLY; do
         case $kind in

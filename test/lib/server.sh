@@ -4,6 +4,9 @@
 #   work_begin    makes the folder $work and the rule that everything in it ends
 #                 with this script, however that ends
 #   server_start  starts a server there; psql and friends then find it
+#   server_memory on|off
+#                 whether servers count in shared memory from now on, that one and
+#                 those of TAP tests; without it UT_MEMORY (on) says so
 #   as_user CMD   runs CMD as the user the server runs as, never root
 #   install_built installs what make built, with sudo where that is needed
 #   work_end      stops every server below $work and removes it (called on exit)
@@ -96,6 +99,31 @@ work_end() {
     work=''
 }
 
+# memory_settings on|off: before 17 there is shared memory for those who preload.
+memory_settings() {
+    major=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+    if [ "$major" -lt 17 ]; then
+        [ "$1" = off ] || echo "shared_preload_libraries = 'usage_tracking'"
+    else
+        [ "$1" = on ] || echo 'usage_tracking.counter_slots = 0'
+    fi
+}
+
+server_memory() {
+    memory_settings "$1" | as_user sh -c 'cat >"$0"' "$work/memory.conf"
+    # PostgreSQL::Test::Cluster takes it for every server it makes.
+    export TEMP_CONFIG="$work/memory.conf"
+    [ ! -e "$work/data/postmaster.pid" ] || server_run restart
+}
+
+# server_run start|restart
+server_run() {
+    as_user pg_ctl -D "$work/data" -l "$work/server.log" -w "$1" >/dev/null || {
+        cat "$work/server.log" >&2
+        return 1
+    }
+}
+
 server_start() {
     as_user initdb -D "$work/data" -U postgres -A trust --no-locale -E UTF8 -N >"$work/initdb.log" 2>&1 || {
         cat "$work/initdb.log" >&2
@@ -107,11 +135,10 @@ unix_socket_directories = '$work'
 fsync = off
 max_prepared_transactions = 20
 timezone = 'UTC'
+include = '$work/memory.conf'
 CONF
-    as_user pg_ctl -D "$work/data" -l "$work/server.log" -w start >/dev/null || {
-        cat "$work/server.log" >&2
-        return 1
-    }
+    server_memory "${UT_MEMORY:-on}"
+    server_run start
     # The user's own settings must not lead elsewhere.
     unset PGSERVICE PGHOSTADDR PGPASSWORD PGOPTIONS PGSSLMODE PGTZ PGDATESTYLE
     export PGHOST="$work" PGPORT=5432 PGUSER=postgres PGDATABASE=postgres PGAPPNAME=usage_tracking

@@ -29,7 +29,7 @@ $$;
 /* The same of all counters there are. */
 CREATE FUNCTION pg_temp.counters(who uuid, which text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT format('%s of [%s, %s)', sum(used), to_char(window_start, 'YYYY-MM-DD HH24:MI'), to_char(window_end, 'YYYY-MM-DD HH24:MI'))
-      FROM usage.usage_counters JOIN usage.usage_limits USING (limit_id)
+      FROM usage._counted_usage() JOIN usage.usage_limits USING (limit_id)
      WHERE user_id = who AND limit_type = which
      GROUP BY window_start, window_end ORDER BY window_start, window_end
 $$;

@@ -32,7 +32,7 @@ SELECT results_eq(format('SELECT * FROM usage.track_usage_batch(%L)',
                          json_build_array(json_build_object('user_id', :ada, 'usage_type', 'call', 'quantity', 100))),
                   $$VALUES (1::bigint, 0::bigint, '[]'::jsonb)$$, 'in a batch too');
 SELECT usage.reverse_usage(:ada, :id);
-SELECT results_eq('SELECT limit_type, used FROM usage.usage_counters JOIN usage.usage_limits USING (limit_id)',
+SELECT results_eq('SELECT limit_type, used FROM usage._counted_usage() JOIN usage.usage_limits USING (limit_id)',
                   $$VALUES ('a_day' COLLATE "C", 450::numeric)$$, 'there is no counter of theirs');
 SELECT is_empty('SELECT overage FROM usage.usage_events WHERE overage IS NOT NULL', 'and no overage, which a soft one would mark');
 

@@ -57,7 +57,7 @@ CREATE FUNCTION privacy.totals() RETURNS SETOF text LANGUAGE sql AS $$
      UNION ALL SELECT concat_ws(' ', usage_type, status, limit_id, month, events, quantity, tokens, cost) FROM usage.usage_carried
      UNION ALL SELECT concat_ws(' ', day, usage_type, status, is_final, sum(events), sum(quantity), sum(tokens), sum(cost)) FROM usage.usage_aggregations GROUP BY day, usage_type, status, is_final
      UNION ALL SELECT d::text FROM usage.usage_daily_totals AS d
-     UNION ALL SELECT concat_ws(' ', limit_id, window_start, window_end, used) FROM usage.usage_counters
+     UNION ALL SELECT concat_ws(' ', limit_id, window_start, window_end, used) FROM usage._counted_usage()
      UNION ALL SELECT concat_ws(' ', id, action, amount, balance_after, transaction_type, effective_at, refunds, grants, amounts) FROM usage.credit_ledger
      UNION ALL SELECT concat_ws(' ', id, amount, remaining, expires_at) FROM usage.credit_grants
      UNION ALL SELECT concat_ws(' ', owed, earned, spent) FROM usage.credit_accounts

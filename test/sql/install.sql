@@ -32,9 +32,10 @@ SELECT c.relname, CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitione
        pg_extension AS x
  WHERE x.extname = 'usage_tracking' ORDER BY c.relname COLLATE "C";
 
--- Settings: who may set them
+-- Settings: who may set them; whether a restart is needed depends on preloading
 LOAD 'usage_tracking';
-SELECT name, context, left(current_setting(name), 30) AS value FROM pg_settings WHERE name LIKE 'usage\_tracking.%' ORDER BY name COLLATE "C";
+SELECT name, CASE WHEN context IN ('postmaster', 'sighup') THEN 'server' ELSE context END AS set_by, concat(left(boot_val, 30), unit) AS value
+  FROM pg_settings WHERE name LIKE 'usage\_tracking.%' ORDER BY name COLLATE "C";
 
 -- Members without a comment (a composite type has it on the type)
 SELECT name FROM member LEFT JOIN pg_class AS c ON classid = 'pg_class'::regclass AND c.oid = objid

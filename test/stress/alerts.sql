@@ -26,7 +26,7 @@ CREATE TABLE alerts.taken_back (user_id uuid);
 CREATE VIEW alerts.reached AS
 SELECT c.user_id, c.limit_id, l.limit_type, c.window_start, c.used, t.threshold,
        c.used * 100 >= l.max_usage * t.threshold AS is_reached
-  FROM usage.usage_counters AS c JOIN usage.usage_limits AS l USING (limit_id), (VALUES (80), (100)) AS t (threshold)
+  FROM usage._counted_usage() AS c JOIN usage.usage_limits AS l USING (limit_id), (VALUES (80), (100)) AS t (threshold)
  WHERE l.max_usage > 0;
 
 CREATE VIEW alerts.missing AS

@@ -38,9 +38,9 @@ my @waits = (
     [ 'a change of the clock', "SELECT usage.set_user_clock($ann, 'Asia/Tokyo')", "usage.consume_usage($ann, 'photo')" ],
     [ 'the configuration', 'LOCK TABLE usage.usage_limits', "usage.consume_usage($ann, 'photo')" ],
     [ "the user's first use", "INSERT INTO usage.user_subscriptions (user_id) VALUES ($new)", "usage.consume_usage($new, 'photo')" ],
-    [ 'the counter', "SELECT usage.consume_usage($ann, 'photo')", "usage.consume_usage($ann, 'photo')" ],
-    [ 'the counter', "SELECT usage.consume_usage($ann, 'photo')", "usage.require_usage($ann, 'photo')" ],
-    [ 'the counter', "SELECT usage.consume_usage($ann, 'photo')", "usage.track_usage($ann, 'photo')" ],
+    [ 'the counter', "SELECT usage.consume_usage($ann, 'photo', 4)", "usage.consume_usage($ann, 'photo')" ],
+    [ 'the counter', "SELECT usage.consume_usage($ann, 'photo', 4)", "usage.require_usage($ann, 'photo')" ],
+    [ 'the counter', "SELECT usage.consume_usage($ann, 'photo', 4)", "usage.track_usage($ann, 'photo')" ],
     [ 'the key', "SELECT usage.consume_usage($ann, 'visit', idempotency_key => 'k')", "usage.consume_usage($ann, 'visit', idempotency_key => 'k')" ],
     [ 'the key', "SELECT usage.consume_usage($ann, 'visit', idempotency_key => 'k')", "usage.track_usage($ann, 'visit', idempotency_key => 'k')" ],
     [ 'the key, to be refused', "SELECT $keyed", "usage.consume_usage($ann, 'photo', 6, idempotency_key => 'k')" ],
@@ -116,7 +116,7 @@ sub cancel
 
 sub recorded
 {
-    return $node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM usage.usage_events), (SELECT sum(used) FROM usage.usage_counters),
+    return $node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM usage.usage_events), (SELECT sum(used) FROM usage._counted_usage()),
         (SELECT count(*) FROM usage.usage_keys), (SELECT count(*) FROM usage.user_subscriptions), (SELECT count(*) FROM usage.usage_limits)');
 }
 

@@ -77,7 +77,7 @@ is(value(q{SELECT count(*) FILTER (WHERE c.used <> e.used), count(*) FROM (
     '0|' . ($all + 1), 'a limit that is made now counts what was prepared');
 agree('at the end');
 is(value(q{SELECT count(*) FILTER (WHERE a.user_id IS NULL), count(*) FILTER (WHERE r.user_id IS NULL), count(*) > 0 FROM (
-        SELECT user_id, limit_id, window_start, threshold FROM usage.usage_counters JOIN usage.usage_limits USING (limit_id),
+        SELECT user_id, limit_id, window_start, threshold FROM usage._counted_usage() JOIN usage.usage_limits USING (limit_id),
                (VALUES (80), (100)) AS t (threshold) WHERE used * 100 >= threshold * max_usage) AS r
     FULL JOIN usage.usage_alerts AS a USING (user_id, limit_id, window_start, threshold)}),
     '0|0|t', 'who reached a part of a limit has an alert, and nobody else');
