@@ -10,7 +10,9 @@
 #include "numbers.h"
 #include "settings.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 /* With usage_tracking.enabled off. */
 Decision
@@ -45,13 +47,14 @@ remaining_of(const Decision *decision)
 Datum
 decision_datum(FunctionCallInfo fcinfo, const Decision *d)
 {
-	TupleDesc	desc;
+	TupleDesc	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	HeapTuple	row;
 	Datum		values[9] = {0};
 	bool		nulls[9] = {false};
 	bool		limited = d->limit_type != NULL && num_sign(d->max_usage) >= 0;
 	bool		never = TIMESTAMP_IS_NOEND(d->reset_at);
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != lengthof(values))
+	if (desc->natts != lengthof(values))
 		elog(ERROR, "return type must be usage_decision");
 	values[0] = BoolGetDatum(d->allowed);
 	values[1] = CStringGetTextDatum(d->reason);
@@ -72,7 +75,9 @@ decision_datum(FunctionCallInfo fcinfo, const Decision *d)
 	nulls[8] = d->allowed || never;
 	if (!nulls[8])
 		values[8] = Int32GetDatum((int32) Min(retry_after(d), PG_INT32_MAX));
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	row = heap_form_tuple(desc, values, nulls);
+	ReleaseTupleDesc(desc);
+	return HeapTupleGetDatum(row);
 }
 
 /* A structured field has integers of up to 15 digits. */

@@ -46,7 +46,7 @@ is_mapped(const struct in6_addr *address)
 {
 	static const unsigned char prefix[12] = {[10] = 0xff, [11] = 0xff};
 
-	return memcmp(address, prefix, sizeof(prefix)) == 0;
+	return memcmp(address->s6_addr, prefix, sizeof(prefix)) == 0;
 }
 
 /*
@@ -62,8 +62,9 @@ canonical_address(const char *address)
 	if (inet_pton(AF_INET6, address, &v6) != 1)
 		return address;
 	if (is_mapped(&v6))
-		return pstrdup(inet_ntop(AF_INET, (char *) &v6 + 12, text, sizeof(text)));
-	memset((char *) &v6 + 8, 0, 8);
+		return pstrdup(inet_ntop(AF_INET, &v6.s6_addr[12], text, sizeof(text)));
+	for (int i = 8; i < 16; i++)
+		v6.s6_addr[i] = 0;
 	return psprintf("%s/64", inet_ntop(AF_INET6, &v6, text, sizeof(text)));
 }
 
