@@ -175,7 +175,6 @@ decide_rate(const Installation *home, const RateRequest *request)
 
 	if (!setting_enabled)
 		return decision_not_made();
-	check_rates_memory();
 	if (rate == NULL)
 		return decision_without_rate();
 	subject = subject_of(home, request);

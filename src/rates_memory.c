@@ -299,12 +299,6 @@ rates_memory(void)
 	return memory;
 }
 
-void
-check_rates_memory(void)
-{
-	(void) rates_memory();
-}
-
 /* Takes what fits, or nothing. */
 Room
 take_of_rate(const void *subject, Size length, const Pace *pace, int64 requests)

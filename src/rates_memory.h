@@ -18,7 +18,6 @@ typedef struct WideHash
 extern WideHash sip_hash(const WideHash *secret, const void *data, Size length);
 
 extern void rates_init(void);
-extern void check_rates_memory(void);
 extern Room take_of_rate(const void *subject, Size length, const Pace *pace, int64 requests);
 extern Room look_at_rate(const void *subject, Size length, const Pace *pace, int64 requests);
 
