@@ -32,9 +32,9 @@ SELECT c.relname, CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitione
        pg_extension AS x
  WHERE x.extname = 'usage_tracking' ORDER BY c.relname COLLATE "C";
 
--- Settings: who may set them
+-- Settings: who may set them; those of memory only with the server, once it is preloaded
 LOAD 'usage_tracking';
-SELECT name, context, left(current_setting(name), 30) AS value FROM pg_settings WHERE name LIKE 'usage\_tracking.%' ORDER BY name COLLATE "C";
+SELECT name, replace(context, 'postmaster', 'sighup') AS context, left(current_setting(name), 30) AS value FROM pg_settings WHERE name LIKE 'usage\_tracking.%' ORDER BY name COLLATE "C";
 
 -- Members without a comment (a composite type has it on the type)
 SELECT name FROM member LEFT JOIN pg_class AS c ON classid = 'pg_class'::regclass AND c.oid = objid
