@@ -132,9 +132,7 @@ rates_make(void *area, int slots, int tranche)
 	RatesMemory *memory = area;
 
 	if (!pg_strong_random(&memory->secret, sizeof(WideHash)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate a random secret")));
+		elog(ERROR, "could not generate a random secret");
 	memory->partitions = partitions_for(slots);
 	memory->slots = slots_in_each(slots);
 	for (int32 p = 0; p < memory->partitions; p++)
