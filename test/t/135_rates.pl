@@ -66,6 +66,12 @@ sub exact
     is(storm($node, '12:00:02', 8, 5), 6, "$how: the rest of that second");
     is(storm($node, '12:10:00', 16, 30), 100, "$how: a full burst, after a long time");
 
+    # As fast as they can, so that two are in the memory at once.
+    value($node, "SELECT usage.define_rate_limit('many', 150000, '1 day')");
+    storm($node, '12:00:00', 4, 1,
+        "INSERT INTO taken SELECT count(*) FROM (SELECT usage.consume_rate_limit($user, 'many') AS d FROM generate_series(1, 50000) OFFSET 0) AS s WHERE (d).allowed;\n");
+    is(value($node, 'SELECT sum(used) FROM taken'), 150000, "$how: of 200000 requests 150000");
+
     # As many as fit of several sizes: 100 is 3 * 33 + 1.
     value($node, "SELECT usage.define_rate_limit('threes', 7, '1 second', 100)");
     is(storm($node, '12:00:00', 8, 20, "INSERT INTO taken SELECT FROM usage.consume_rate_limit($user, 'threes', 3) AS d WHERE d.allowed;\n"),
@@ -130,9 +136,8 @@ sub not_shared
     my $take = "SELECT remaining FROM usage.consume_rate_limit($user, 'slow', 2)";
 
     is(value($node, $take), 3, "$how: one database");
-    value($node, 'CREATE DATABASE other');
-    value($node, $made, 'other');
-    is(value($node, $take, 'other'), 3, "$how: another has places of its own");
+    value($node, 'CREATE DATABASE other TEMPLATE postgres', 'template1');
+    is(value($node, $take, 'other'), 3, "$how: a copy of it has places of its own");
     is(value($node, $take), 1, "$how: and the first knows of the first alone");
     value($node, "DROP EXTENSION usage_tracking; DROP SCHEMA usage; $made");
     is(value($node, $take), 3, "$how: an extension that is made anew begins anew");
@@ -228,8 +233,9 @@ sub a_small_table
     };
 
     is(state_of($node, 'slots'), 8, "$how: a table of eight");
+    value($node, "SELECT usage.consume_rate_limit(NULL, 'slow', n, 'key ' || k) FROM generate_series(1, 100) AS k, unnest('{0,6}'::int[]) AS n");
     is($round->(1, 8, 20), '5|5', "$how: eight subjects are counted exactly");
-    is(state_of($node, 'in_use, evicted, forced'), '8|0|0', "$how: in eight places");
+    is(state_of($node, 'in_use, evicted, forced'), '8|0|0', "$how: in eight places; who took nothing needed none");
     is($round->(1, 8, 20), '0|0', "$how: and have no more");
     my ($least, $most) = split /\|/, $round->(101, 200, 7);
     cmp_ok($least, '>=', 5, "$how: of a hundred nobody gets less than a burst");
