@@ -174,7 +174,7 @@ rates_tell(void *area, AreaState *state)
 		count_in_use(memory, p, state);
 }
 
-static SharedArea rates_area = {"usage_tracking_rates", &setting_rate_slots, rates_size, rates_make, rates_tell};
+static SharedArea rates_area = {"usage_tracking rates", &setting_rate_slots, rates_size, rates_make, rates_tell};
 
 void
 rates_init(void)

@@ -101,9 +101,9 @@ SELECT define_rate_limit('twice', 10, '1 minute', plan => 'free');
 SELECT define_rate_limit('twice', 20, '1 minute', 10, 'pro');
 SELECT rate_limit_headers(ROW(true, 'ok', NULL, 'twice', 3, 10, 7, '2026-03-10 12:00:17.5+00', NULL)::usage_decision);
 
-SELECT NOT is_there AS no_memory FROM usage_memory WHERE name = 'usage_tracking_rates' \gset
+SELECT NOT is_there AS no_memory FROM usage_memory WHERE name = 'usage_tracking rates' \gset
 \if :no_memory
-SELECT * FROM usage_memory WHERE name = 'usage_tracking_rates';
+SELECT * FROM usage_memory WHERE name = 'usage_tracking rates';
 SELECT :decision FROM consume_rate_limit(:'ann', 'api');
 SELECT :decision FROM check_rate_limit(:'ann', 'api');
 SELECT :decision FROM require_rate_limit(NULL, 'api', 1, '192.0.2.1');
@@ -359,5 +359,5 @@ SELECT pre_request();
 
 -- ---- the memory ----
 
-SELECT name, is_there, slots > 0 AS slots, in_use > 0 AS in_use, forced, bytes > slots FROM usage_memory WHERE name = 'usage_tracking_rates';
+SELECT name, is_there, slots > 0 AS slots, in_use > 0 AS in_use, forced, bytes > slots FROM usage_memory WHERE name = 'usage_tracking rates';
 ROLLBACK;

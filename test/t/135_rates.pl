@@ -40,7 +40,7 @@ sub value { return $_[0]->safe_psql($_[2] // 'postgres', $_[1]) }
 
 sub at { return "SET usage_tracking.clock = '2026-03-10 $_[0]+00';" }
 
-sub state_of { return value($_[0], "SELECT $_[1] FROM usage.usage_memory WHERE name = 'usage_tracking_rates'") }
+sub state_of { return value($_[0], "SELECT $_[1] FROM usage.usage_memory WHERE name = 'usage_tracking rates'") }
 
 # How many of so many requests of several clients at once were allowed.
 sub storm
@@ -245,7 +245,7 @@ sub a_small_table
     # Who is at rest gives up his place first, and nothing with it.
     my $forced = state_of($node, 'forced');
     value($node, at('23:00') . "SELECT usage.consume_rate_limit(NULL, 'slow', 4, 'key ' || k) FROM generate_series(301, 304) AS k");
-    is(value($node, at('23:00') . "SELECT in_use, evicted, forced FROM usage.usage_memory WHERE name = 'usage_tracking_rates'"),
+    is(value($node, at('23:00') . "SELECT in_use, evicted, forced FROM usage.usage_memory WHERE name = 'usage_tracking rates'"),
         "4|4|$forced", "$how: places of who is at rest are taken first");
     is(value($node, at('23:00') . "SELECT sum(used) FROM generate_series(301, 304) AS k, usage.check_rate_limit(NULL, 'slow', 1, 'key ' || k)"), 16,
         "$how: and nobody's who is not");
