@@ -1,6 +1,5 @@
 /* 0.5.0: counting in shared memory, rate limits */
 
-<<<<<<< HEAD
 /* Rows that count every event: their first use in shared memory makes that an instant. */
 ALTER TABLE @extschema@.usage_counters ADD COLUMN counted_to timestamptz NOT NULL DEFAULT 'infinity';
 COMMENT ON COLUMN @extschema@.usage_counters.counted_to IS
@@ -38,7 +37,7 @@ $$;
 @changed upkeep _drop_months@
 @changed reports_analytics _used_at_most@
 @changed rollups_proof reconcile_usage@
-=======
+
 /* rates: how fast, and the state of shared memory */
 @new rates_limits@
 @new rates_memory@
@@ -47,4 +46,3 @@ $$;
 @changed access _audience@
 @changed access _readable@
 @changed access usage_security_check@
->>>>>>> 1183f36 (Rate limits: GCRA in shared memory, exact, outside transactions; pre_request(); headers; usage_memory)
