@@ -27,6 +27,8 @@ BEGIN ATOMIC
                     'set_stripe_price', 'stripe_meter_events',
                     'popular_resources', 'trending_resources', 'get_top_resource_users', 'get_usage_heatmap',
                     '_usage_tally', '_tally_uses', '_check_max_rows', '_zone_or_default', '_usage_now',
+                    'define_rate_limit', 'check_rate_limit', 'consume_rate_limit', 'require_rate_limit',
+                    'rate_limit_headers', '_decision_headers', 'pre_request', '_memory_areas',
                     'get_run', 'list_runs', 'get_run_deliveries', 'run_usage', 'check_monthly_usage_limit', '_monthly_runs'])
                   OR p.proname ~ '^_(html|page|text)_' OR p.proname = '_page'
                 THEN 'user'
@@ -58,6 +60,7 @@ BEGIN ATOMIC
            ('@extschema@.user_credits'::regclass, NULL),
            ('@extschema@.credit_transactions'::regclass, NULL),
            ('@extschema@.user_monthly_usage'::regclass, NULL),
+           ('@extschema@.usage_memory'::regclass, NULL),
            ('@extschema@.user_subscriptions'::regclass, ARRAY[
             'user_id', 'plan', 'status', 'billing_period_start', 'billing_period_end', 'started_at',
             'expires_at', 'time_zone', 'anchor']);
@@ -258,6 +261,7 @@ BEGIN ATOMIC
                               '@extschema@.temporary_limits'::regclass, '@extschema@.user_limits'::regclass,
                               '@extschema@.plans'::regclass, '@extschema@.stripe_prices'::regclass, '@extschema@.model_prices'::regclass, '@extschema@.model_aliases'::regclass,
                               '@extschema@.usage_alert_rules'::regclass, '@extschema@.credit_costs'::regclass, '@extschema@.credit_refills'::regclass,
+                              '@extschema@.api_rate_limits'::regclass,
                               '@extschema@.user_roles'::regclass, '@extschema@.user_subscriptions'::regclass])
        AND (SELECT pg_catalog.bit_or(t.tgtype::integer) FROM pg_catalog.pg_trigger AS t
              WHERE t.tgrelid = r.oid AND t.tgfoid = '@extschema@._record_change()'::regprocedure)

@@ -268,6 +268,38 @@ time_argument(FunctionCallInfo fcinfo, int n, const char *argument)
 	return PG_GETARG_DATUM(n);
 }
 
+/* A day has 24 hours and a month 30 days here, as when intervals are compared. */
+static int64
+whole_days(const Interval *interval)
+{
+	return (int64) interval->month * DAYS_PER_MONTH + interval->day + interval->time / USECS_PER_DAY;
+}
+
+/* In microseconds, of no more than some years. */
+int64
+span_of(const Interval *interval)
+{
+	return whole_days(interval) * USECS_PER_DAY + interval->time % USECS_PER_DAY;
+}
+
+/* More than nothing, and no more than so many days; in microseconds. */
+int64
+span_argument(FunctionCallInfo fcinfo, int n, const char *argument, int max_days)
+{
+	const Interval *given;
+	int64		span = 0;
+
+	check_not_null(PG_ARGISNULL(n), argument);
+	given = PG_GETARG_INTERVAL_P(n);
+	if (whole_days(given) >= -max_days && whole_days(given) <= max_days)
+		span = span_of(given);
+	if (span <= 0 || span > max_days * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be greater than zero and at most %d days", argument, max_days)));
+	return span;
+}
+
 static const DateADT first_possible_day = -(POSTGRES_EPOCH_JDATE - 1721426);	/* 0001-01-01 */
 static const DateADT last_possible_day = 5373484 - POSTGRES_EPOCH_JDATE;	/* 9999-12-31 */
 

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #define MAX_TEXT 255			/* characters of keys, resource ids and the like */
 #define MAX_DESCRIPTION 1000	/* characters */
@@ -34,6 +35,8 @@ extern Datum day_argument(FunctionCallInfo fcinfo, int n, const char *argument, 
 extern char *choice_argument(FunctionCallInfo fcinfo, int n, const char *argument, const char *const *choices,
 							 const char *said);
 extern char *zone_argument(FunctionCallInfo fcinfo, int n);
+extern int64 span_argument(FunctionCallInfo fcinfo, int n, const char *argument, int max_days);
+extern int64 span_of(const Interval *interval);
 extern Datum time_argument(FunctionCallInfo fcinfo, int n, const char *argument);
 extern void check_finite_time(TimestampTz at, const char *argument);
 

@@ -43,8 +43,9 @@ typedef struct CounterMemory
 
 static Size size_of_memory(int slots);
 static void make_memory(void *address, int slots, int tranche);
+static void tell_memory(void *address, AreaState *state);
 
-static SharedArea area = {"usage_tracking counters", &setting_counter_slots, size_of_memory, make_memory};
+static SharedArea area = {"usage_tracking counters", &setting_counter_slots, size_of_memory, make_memory, tell_memory};
 static CounterMemory *memory = NULL;
 static Counter *counters_here;
 static Taking *takings_here;
@@ -123,6 +124,25 @@ make_memory(void *address, int slots, int tranche)
 	find_parts(made);
 	for (int i = 0; i < made->npartitions; i++)
 		make_partition(&made->partitions[i], i, made->slots, tranche);
+}
+
+/* "Forced" are transactions that found no place for a counter, and counted by its row. */
+static void
+tell_memory(void *address, AreaState *state)
+{
+	CounterMemory *at = address;
+
+	state->slots = (int64) at->npartitions * at->slots;
+	for (int i = 0; i < at->npartitions; i++)
+	{
+		Partition  *partition = &at->partitions[i];
+
+		LWLockAcquire(&partition->lock, LW_SHARED);
+		state->in_use += partition->nused;
+		state->evicted += partition->evictions;
+		state->forced += partition->bypasses;
+		LWLockRelease(&partition->lock);
+	}
 }
 
 void

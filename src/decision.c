@@ -10,7 +10,9 @@
 #include "numbers.h"
 #include "settings.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 /* With usage_tracking.enabled off. */
 Decision
@@ -29,6 +31,12 @@ seconds_until(TimestampTz at)
 	return left <= 0 ? 0 : (left + USECS_PER_SEC - 1) / USECS_PER_SEC;
 }
 
+static int64
+retry_after(const Decision *d)
+{
+	return d->is_rate ? d->retry_after : seconds_until(d->reset_at);
+}
+
 static Numeric
 remaining_of(const Decision *decision)
 {
@@ -39,13 +47,14 @@ remaining_of(const Decision *decision)
 Datum
 decision_datum(FunctionCallInfo fcinfo, const Decision *d)
 {
-	TupleDesc	desc;
+	TupleDesc	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	HeapTuple	row;
 	Datum		values[9] = {0};
 	bool		nulls[9] = {false};
 	bool		limited = d->limit_type != NULL && num_sign(d->max_usage) >= 0;
 	bool		never = TIMESTAMP_IS_NOEND(d->reset_at);
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != lengthof(values))
+	if (desc->natts != lengthof(values))
 		elog(ERROR, "return type must be usage_decision");
 	values[0] = BoolGetDatum(d->allowed);
 	values[1] = CStringGetTextDatum(d->reason);
@@ -65,8 +74,10 @@ decision_datum(FunctionCallInfo fcinfo, const Decision *d)
 	nulls[7] = never;
 	nulls[8] = d->allowed || never;
 	if (!nulls[8])
-		values[8] = Int32GetDatum((int32) Min(seconds_until(d->reset_at), PG_INT32_MAX));
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+		values[8] = Int32GetDatum((int32) Min(retry_after(d), PG_INT32_MAX));
+	row = heap_form_tuple(desc, values, nulls);
+	ReleaseTupleDesc(desc);
+	return HeapTupleGetDatum(row);
 }
 
 /* A structured field has integers of up to 15 digits. */
@@ -79,22 +90,35 @@ header_integer(Numeric value)
 	return num_text(num_cmp(value, largest) > 0 ? largest : value);
 }
 
-/* Rate limit headers as in draft-ietf-httpapi-ratelimit-headers-10. */
-static char *
-limit_headers(const Decision *d)
+/* What comes back bit by bit is there again for who was denied when his request fits. */
+static int64
+seconds_to_more(const Decision *d)
+{
+	return d->allowed ? seconds_until(d->reset_at) : retry_after(d);
+}
+
+/*
+ * Rate limit headers as in draft-ietf-httpapi-ratelimit-headers-10, as members of
+ * JSON with "between" between them.
+ */
+char *
+decision_headers(const Decision *d, const char *between)
 {
 	StringInfoData json;
-	char	   *quota = header_integer(d->max_usage);
-	char	   *rest = header_integer(remaining_of(d));
 
 	initStringInfo(&json);
-	appendStringInfo(&json, "{\"RateLimit-Policy\":\"\\\"%s\\\";q=%s\",\"RateLimit\":\"\\\"%s\\\";r=%s",
-					 d->limit_type, quota, d->limit_type, rest);
-	if (TIMESTAMP_IS_NOEND(d->reset_at))
-		appendStringInfoString(&json, "\"}");
-	else
-		appendStringInfo(&json, ";t=" INT64_FORMAT "\",\"Retry-After\":\"" INT64_FORMAT "\"}",
-						 seconds_until(d->reset_at), seconds_until(d->reset_at));
+	if (d->limit_type == NULL || num_sign(d->max_usage) < 0)
+		return json.data;
+	appendStringInfo(&json, "\"RateLimit-Policy\":\"\\\"%s\\\";q=%s", d->limit_type, header_integer(d->max_usage));
+	if (d->window > 0)
+		appendStringInfo(&json, ";w=" INT64_FORMAT, d->window);
+	appendStringInfo(&json, "\"%s\"RateLimit\":\"\\\"%s\\\";r=%s",
+					 between, d->limit_type, header_integer(remaining_of(d)));
+	if (!TIMESTAMP_IS_NOEND(d->reset_at))
+		appendStringInfo(&json, ";t=" INT64_FORMAT, seconds_to_more(d));
+	appendStringInfoChar(&json, '"');
+	if (!TIMESTAMP_IS_NOEND(d->reset_at) && !d->allowed)
+		appendStringInfo(&json, "%s\"Retry-After\":\"" INT64_FORMAT "\"", between, retry_after(d));
 	return json.data;
 }
 
@@ -121,7 +145,35 @@ raise_limit_reached(const Decision *d)
 		.hint = TIMESTAMP_IS_NOEND(d->reset_at) ? "Have the limit raised."
 		: "Wait for the reset, or have the limit raised.",
 		.limit_type = d->limit_type,
-		.headers = limit_headers(d)
+		.headers = psprintf("{%s}", decision_headers(d, ","))
+	};
+
+	raise_refusal(&refusal);
+}
+
+static char *
+rate_detail(const Decision *d)
+{
+	const char *when = TIMESTAMP_IS_NOEND(d->reset_at) ? "never fits"
+		: psprintf("fits in " INT64_FORMAT " s", d->retry_after);
+
+	return psprintf("Used %s of %s, and %s asked for, which %s.",
+					num_text(d->used), num_text(d->max_usage), num_text(d->asked), when);
+}
+
+static void
+raise_rate_limited(const Decision *d)
+{
+	Refusal		refusal = {
+		.sqlstate = ERRCODE_UT_RATE_LIMITED,
+		.http_status = 429,
+		.http_text = "Too Many Requests",
+		.message = psprintf("rate limit \"%s\" exceeded", d->limit_type),
+		.detail = rate_detail(d),
+		.hint = TIMESTAMP_IS_NOEND(d->reset_at) ? "Ask for fewer at once, or have the rate raised."
+		: "Wait, or have the rate raised.",
+		.limit_type = d->limit_type,
+		.headers = psprintf("{%s}", decision_headers(d, ","))
 	};
 
 	raise_refusal(&refusal);
@@ -148,6 +200,8 @@ raise_denial(const Decision *d)
 {
 	if (d->credits_left != NULL)
 		raise_insufficient_credits(d);
+	if (d->is_rate)
+		raise_rate_limited(d);
 	raise_limit_reached(d);
 	pg_unreachable();
 }

@@ -24,7 +24,7 @@ static int	nlisteners = 0;
 
 static const char *const config_table_names[] = {
 	"usage_types", "usage_limits", "plan_limits", "temporary_limits", "plans",
-	"model_prices", "model_aliases", "usage_alert_rules", "credit_costs", "credit_refills"
+	"model_prices", "model_aliases", "usage_alert_rules", "credit_costs", "credit_refills", "api_rate_limits"
 };
 
 static void

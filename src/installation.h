@@ -18,7 +18,7 @@ typedef struct Installation
 	Oid			user_id_type;
 	Oid			usage_events;
 	Oid			events_come;	/* the trigger function of rows that are not ours */
-	Oid			config_tables[10];
+	Oid			config_tables[11];
 } Installation;
 
 typedef void (*config_changed_callback) (void);

@@ -108,6 +108,20 @@ terms_of_user(Datum user_id, TimestampTz now, bool afresh)
 	return terms;
 }
 
+/* Where nothing else about him is wanted. */
+const char *
+plan_of_user(Datum user_id, TimestampTz now, bool afresh)
+{
+	UserTerms	terms = {now};
+
+	if (afresh)
+		begin_fresh_view();
+	read_subscription(&terms, user_id, now);
+	if (afresh)
+		end_fresh_view();
+	return terms.plan;
+}
+
 /* Of a user who is known from now on, if not before. */
 UserTerms
 known_terms(Datum user_id, TimestampTz at)

@@ -154,6 +154,29 @@ shared_memory(SharedArea *area)
 	return area->memory;
 }
 
+int
+memory_areas(void)
+{
+	return nareas;
+}
+
+/* False: it is not there, and only its name is told. */
+bool
+memory_tell(int area, AreaState *state)
+{
+	void	   *memory = shared_memory(areas[area]);
+
+	memset(state, 0, sizeof(AreaState));
+	state->name = areas[area]->name;
+	if (memory == NULL)
+		return false;
+	state->bytes = size_of(areas[area], directory[area].slots);
+	state->slots = directory[area].slots;
+	if (areas[area]->tell != NULL)
+		areas[area]->tell(memory, state);
+	return true;
+}
+
 void
 memory_init(void)
 {

@@ -14,6 +14,8 @@
 #include "memory.h"
 #include "numbers.h"
 #include "prices.h"
+#include "rates_limits.h"
+#include "rates_memory.h"
 #include "rows.h"
 #include "settings.h"
 #include "worker.h"
@@ -38,5 +40,7 @@ _PG_init(void)
 	prices_init();
 	credits_init();
 	alerts_init();
+	rates_init();
+	rate_limits_init();
 	worker_init();
 }

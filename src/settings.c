@@ -380,5 +380,6 @@ settings_init(void)
 	define_worker();
 	define_alerts();
 	define_reports();
+	define_rate_settings();
 	MarkGUCPrefixReserved("usage_tracking");
 }

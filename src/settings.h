@@ -47,4 +47,15 @@ extern bool check_credit_refills(char **newval, void **extra, GucSource source);
 extern void assign_credit_refills(const char *newval, void *extra);
 extern const char *credit_refill_override(const char *plan);
 
+/* settings_rates.c */
+#define MAX_RATE_SLOTS 4194304
+
+extern int	setting_rate_slots;
+extern char *setting_pre_request_rate;
+extern char *setting_pre_request_anonymous_rate;
+extern char *setting_client_address_header;
+extern int	setting_trusted_proxies;
+
+extern void define_rate_settings(void);
+
 #endif							/* UT_SETTINGS_H */

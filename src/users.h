@@ -18,7 +18,6 @@ typedef struct UsersTable
 	char	   *on_delete;
 } UsersTable;
 
-extern bool current_user_datum(const Installation *home, Datum *user_id);
 extern bool is_app_admin(const Installation *home);
 extern bool is_user_id(const Installation *home, Datum value);
 extern Datum user_id_argument(const Installation *home, FunctionCallInfo fcinfo);
@@ -32,6 +31,10 @@ extern void check_is_admin_or_server(const Installation *home);
 extern void give_role(const Installation *home, Datum user_id, const char *role);
 extern void check_may_manage_roles(const Installation *home);
 extern bool same_user(const Installation *home, Datum a, Datum b);
+
+/* users_identity.c */
+extern bool current_user_datum(const Installation *home, Datum *user_id);
+extern const char *text_member(const char *json, const char *name);
 
 /* users_table.c */
 extern bool find_users_table(const Installation *home, UsersTable *users);

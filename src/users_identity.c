@@ -19,8 +19,8 @@
 #include "utils/varlena.h"
 
 #define MAXINT8LEN 20
-#define MAX_CLAIMS_BYTES 65536
-#define MAX_CLAIMS_DEPTH 64
+#define MAX_JSON_BYTES 65536
+#define MAX_JSON_DEPTH 64
 
 /* ---- reading an id out of a text ---- */
 
@@ -109,65 +109,66 @@ parse_user_id(const Installation *home, const char *text, Datum *user_id)
 	return false;
 }
 
-/* ---- the subject of a JSON Web Token ---- */
+/* ---- a member of JSON that came with a request ---- */
 
-typedef struct Claims
+typedef struct Search
 {
 	JsonLexContext *lexer;
-	bool		at_subject;		/* inside the value of the outermost "sub" */
-	char	   *subject;
-} Claims;
+	const char *name;
+	bool		at_member;		/* inside the value of the outermost one of that name */
+	char	   *value;
+} Search;
 
 static JsonActionResult
-claim_starts(void *state, char *name, bool isnull)
+member_starts(void *state, char *name, bool isnull)
 {
-	Claims	   *claims = state;
+	Search	   *search = state;
 
-	if (claims->lexer->lex_level == 1 && strcmp(name, "sub") == 0)
+	if (search->lexer->lex_level == 1 && strcmp(name, search->name) == 0)
 	{
-		claims->at_subject = true;
-		claims->subject = NULL;
+		search->at_member = true;
+		search->value = NULL;
 	}
 	JSON_ACTION_DONE;
 }
 
 static JsonActionResult
-claim_ends(void *state, char *name, bool isnull)
+member_ends(void *state, char *name, bool isnull)
 {
-	Claims	   *claims = state;
+	Search	   *search = state;
 
-	if (claims->lexer->lex_level == 1)
-		claims->at_subject = false;
+	if (search->lexer->lex_level == 1)
+		search->at_member = false;
 	JSON_ACTION_DONE;
 }
 
 static JsonActionResult
-claim_value(void *state, char *token, JsonTokenType type)
+scalar_value(void *state, char *token, JsonTokenType type)
 {
-	Claims	   *claims = state;
+	Search	   *search = state;
 
-	if (claims->at_subject && claims->lexer->lex_level == 1 && type == JSON_TOKEN_STRING)
-		claims->subject = token;
+	if (search->at_member && search->lexer->lex_level == 1 && type == JSON_TOKEN_STRING)
+		search->value = token;
 	JSON_ACTION_DONE;
 }
 
 /*
  * The parser itself reports errors by its return value, but for stack depth
  * and, on servers with another encoding than UTF-8, Unicode escapes.  Neither
- * occurs in an honest token.
+ * occurs in an honest request.
  */
 static bool
-is_safe_to_parse(const char *claims)
+is_safe_to_parse(const char *json)
 {
 	int			depth = 0;
 
-	if (strlen(claims) > MAX_CLAIMS_BYTES)
+	if (strlen(json) > MAX_JSON_BYTES)
 		return false;
-	if (GetDatabaseEncoding() != PG_UTF8 && strstr(claims, "\\u") != NULL)
+	if (GetDatabaseEncoding() != PG_UTF8 && strstr(json, "\\u") != NULL)
 		return false;
-	for (const char *c = claims; *c; c++)
+	for (const char *c = json; *c; c++)
 	{
-		if ((*c == '{' || *c == '[') && ++depth > MAX_CLAIMS_DEPTH)
+		if ((*c == '{' || *c == '[') && ++depth > MAX_JSON_DEPTH)
 			return false;
 		if ((*c == '}' || *c == ']') && depth > 0)
 			depth--;
@@ -175,23 +176,24 @@ is_safe_to_parse(const char *claims)
 	return true;
 }
 
-static const char *
-subject_of_claims(const char *text)
+/* The text that an object has by this name, or NULL; malformed JSON has none. */
+const char *
+text_member(const char *json, const char *name)
 {
-	Claims		claims = {NULL, false, NULL};
+	Search		search = {NULL, name, false, NULL};
 	JsonSemAction actions;
 
-	if (!is_safe_to_parse(text))
+	if (!is_safe_to_parse(json))
 		return NULL;
-	claims.lexer = ut_json_lexer(pstrdup(text), strlen(text), GetDatabaseEncoding());
+	search.lexer = ut_json_lexer(pstrdup(json), strlen(json), GetDatabaseEncoding());
 	memset(&actions, 0, sizeof(actions));
-	actions.semstate = &claims;
-	actions.object_field_start = claim_starts;
-	actions.object_field_end = claim_ends;
-	actions.scalar = claim_value;
-	if (pg_parse_json(claims.lexer, &actions) != JSON_SUCCESS)
+	actions.semstate = &search;
+	actions.object_field_start = member_starts;
+	actions.object_field_end = member_ends;
+	actions.scalar = scalar_value;
+	if (pg_parse_json(search.lexer, &actions) != JSON_SUCCESS)
 		return NULL;
-	return claims.subject;
+	return search.value;
 }
 
 /* ---- the sources, in their order ---- */
@@ -220,7 +222,7 @@ ask_source(const char *source, const char **text)
 	else if (pg_strcasecmp(source, "jwt") == 0)
 	{
 		value = setting_or_empty("request.jwt.claims");
-		*text = *value == '\0' ? NULL : subject_of_claims(value);
+		*text = *value == '\0' ? NULL : text_member(value, "sub");
 	}
 	else
 		return false;

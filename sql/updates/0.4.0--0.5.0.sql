@@ -37,3 +37,12 @@ $$;
 @changed upkeep _drop_months@
 @changed reports_analytics _used_at_most@
 @changed rollups_proof reconcile_usage@
+
+/* rates: how fast, and the state of shared memory */
+@new rates_limits@
+@new rates_memory@
+
+/* access: who may call and read what is new */
+@changed access _audience@
+@changed access _readable@
+@changed access usage_security_check@

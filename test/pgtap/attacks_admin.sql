@@ -8,7 +8,7 @@
 BEGIN;
 \ir lib/attackers.sql
 SELECT no_plan();
-\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''set_stripe_price'',''stripe_meter_events'',''define_usage_type'',''define_usage_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''set_usage_level'',''add_usage_level'',''erase_user'',''export_user_data'',''define_campaign'',''recost_usage'',''set_credit_cost'',''set_credit_refill'',''set_credit_overdraft'',''grant_credits'',''spend_credits'',''refund_credits'''
+\set admin_functions '''grant_role'',''revoke_role'',''make_admin_by_email'',''set_user_plan'',''set_user_clock'',''set_stripe_price'',''stripe_meter_events'',''define_usage_type'',''define_usage_limit'',''define_rate_limit'',''define_usage_alert'',''set_plan_limit'',''set_temporary_limit'',''set_user_limit'',''reverse_usage'',''adjust_usage'',''reset_user_usage'',''set_usage_level'',''add_usage_level'',''erase_user'',''export_user_data'',''define_campaign'',''recost_usage'',''set_credit_cost'',''set_credit_refill'',''set_credit_overdraft'',''grant_credits'',''spend_credits'',''refund_credits'''
 
 /* One more attacker for this file: a server role that acts for user A. */
 INSERT INTO attack.attackers VALUES ('service_role', true, '{"sub": "aaaaaaaa-0000-4000-8000-00000000000a"}', '');
@@ -29,8 +29,8 @@ SELECT attack.by_all('54 rows in user_roles', ARRAY[
 
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM usage._audience() AS f JOIN pg_proc AS p ON p.oid = f.function
             WHERE audience = 'user' AND proname NOT IN (:admin_functions)
-              AND proname !~ '^(calculate_.*_cost|usage_from_.*|describe_decision|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap|dashboard_page|_page|_(html|page|text)_.*)$'),
-          '{_calls_of_user,_credit_transactions_of_user,_credits_of_user,_monthly_runs,_sees_all_users,_usage_of_user,acknowledge_usage_alert,admin_dashboard,admin_page,check_monthly_usage_limit,check_usage_limit,consume_usage,credit_balance,current_user_id,get_campaigns,get_conversion_funnel,get_cost_breakdown,get_cost_forecast,get_error_rates,get_run,get_run_deliveries,get_top_users,get_unit_costs,get_usage_alerts,get_usage_totals,get_usage_trends,get_user_aggregations,get_user_costs,get_user_roles,get_user_stats,get_user_usage,get_user_usage_history,get_users_near_limit,has_role,is_admin,list_runs,require_usage,run_usage,usage_report,user_dashboard,user_page,visible_users}',
+              AND proname !~ '^(calculate_.*_cost|usage_from_.*|describe_decision|rate_limit_headers|_decision_headers|pre_request|_usage_object|_token_count|_check_token_count|_usage_now|_check_max_rows|_zone_or_default|_usage_tally|_tally_uses|popular_resources|trending_resources|get_top_resource_users|get_usage_heatmap|dashboard_page|_page|_(html|page|text)_.*)$'),
+          '{_calls_of_user,_credit_transactions_of_user,_credits_of_user,_memory_areas,_monthly_runs,_sees_all_users,_usage_of_user,acknowledge_usage_alert,admin_dashboard,admin_page,check_monthly_usage_limit,check_rate_limit,check_usage_limit,consume_rate_limit,consume_usage,credit_balance,current_user_id,get_campaigns,get_conversion_funnel,get_cost_breakdown,get_cost_forecast,get_error_rates,get_run,get_run_deliveries,get_top_users,get_unit_costs,get_usage_alerts,get_usage_totals,get_usage_trends,get_user_aggregations,get_user_costs,get_user_roles,get_user_stats,get_user_usage,get_user_usage_history,get_users_near_limit,has_role,is_admin,list_runs,require_rate_limit,require_usage,run_usage,usage_report,user_dashboard,user_page,visible_users}',
           'all that users may call, but for these, is for admins and attacked below');
 
 /* 52: no admin yet */

@@ -113,6 +113,20 @@ SELECT attack.by_all('24 levels and places, made lower, raised or taken', ARRAY[
     format('SELECT usage.acquire_lease(%L, ''calls_daily'')', :a), format('SELECT usage.release_lease(%L, 1)', :a), format('SELECT usage.renew_lease(%L, 1)', :b),
     'SELECT usage.attach_usage_gauge(''usage.usage_events_default'', ''calls_daily'', ''user_id'')', 'SELECT usage.verify_usage_gauge(''calls_daily'')',
     'SELECT usage._session_lives(1, 1)', 'SELECT usage._attached_gauges()']);
+/* Rates: nobody takes from B's or looks at it, nor names a key (which would be a place
+ * for each text he thinks of), nor changes one. */
+SELECT usage.define_rate_limit('calls', 3, '1 hour') \g /dev/null
+SELECT attack.by_all('26 rates: ' || function, ARRAY[
+    format('SELECT usage.%I(%L, ''calls'')', function, :b), format('SELECT usage.%I(%L, ''calls'', 0)', function, :b),
+    format('SELECT usage.%I(%L, ''nothing'')', function, :b), format('SELECT usage.%I(NULL, ''calls'')', function),
+    format('SELECT usage.%I(NULL, ''calls'', 1, ''192.0.2.1'')', function), format('SELECT usage.%I(%L, ''calls'', 1, ''key'')', function, :b),
+    format('SELECT usage.%I(%L, ''calls'', 1, ''key'')', function, :a),
+    format('SELECT usage.%I(%L, ''calls'', 1, repeat(''x'', n)) FROM generate_series(1, 1000) AS n', function, :a)])
+  FROM unnest('{check_rate_limit,consume_rate_limit,require_rate_limit}'::text[]) AS function;
+SELECT attack.by_all('26 rates: defined', ARRAY['SELECT usage.define_rate_limit(''calls'', 1000000, ''1 second'')', 'SELECT usage.define_rate_limit(''new'', 1, ''1 day'')',
+    'UPDATE usage.api_rate_limits SET burst = 1000000', 'SELECT * FROM usage.api_rate_limits', 'SELECT usage._memory_areas()']);
+SELECT attack.by_all('26 rates: less than nothing', ARRAY[format('SELECT usage.consume_rate_limit(%L, ''calls'', -1)', :a)], '22023');
+SELECT is(rows, '(0)' || E'\n', role || ' sees nothing of the memory') FROM attack.attackers, attack.run(role, 'SELECT count(*) FROM usage.usage_memory') WHERE is_user;
 /* Runs (24 too): nobody starts, ends, deletes or sees another's, nor brings his own into a cheaper state. */
 SELECT attack.by_all('24 runs: ' || move || ' ' || whose, ARRAY[format('SELECT usage.' || call, user_id, id)])
   FROM (SELECT CASE r.user_id WHEN :a THEN 'his own' ELSE 'B''s' END AS whose, r.user_id, r.id FROM usage.usage_runs AS r WHERE r.status = 'running') AS r,
@@ -200,8 +214,9 @@ SELECT attack.on_relations('44 a sequence', 'ALTER SEQUENCE %1$s RESTART', 'S');
 SELECT attack.on_relations('44 DROP TABLE', 'DROP TABLE %1$s CASCADE', 'rpf');
 SELECT attack.on_relations('44 LOCK TABLE', 'LOCK TABLE %1$s IN ACCESS EXCLUSIVE MODE', 'rp');
 /* who reads a whole table may hold the lock that reading it takes */
-SELECT attack.on_relations('62 LOCK TABLE ' || mode, 'LOCK TABLE %1$s IN ' || mode || ' MODE', CASE mode WHEN 'ACCESS SHARE' THEN 'rpv' ELSE 'rpv' END)
+SELECT attack.on_relations('62 LOCK TABLE ' || mode, 'LOCK TABLE %1$s IN ' || mode || ' MODE', CASE mode WHEN 'ACCESS SHARE' THEN 'rp' ELSE 'rpv' END)
   FROM unnest('{ACCESS SHARE,ROW SHARE,ROW EXCLUSIVE,SHARE UPDATE EXCLUSIVE,SHARE,SHARE ROW EXCLUSIVE,EXCLUSIVE,ACCESS EXCLUSIVE}'::text[]) AS mode;
+SELECT attack.on_relations('62 LOCK TABLE ACCESS SHARE of a view', 'LOCK TABLE %1$s IN ACCESS SHARE MODE', 'v', '00000 42501', '00000 42501');
 SELECT attack.on_relations('62 locking rows', 'SELECT FROM %1$s FOR ' || strength, 'rp') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;
 /* one of them can be updated, so this is no error; it locks no row, see 010_attacks.pl */
 SELECT attack.on_relations('62 locking rows of a view', 'SELECT FROM %1$s FOR ' || strength, 'v', '00000 42501', '00000 42501') FROM unnest('{UPDATE,NO KEY UPDATE,SHARE,KEY SHARE}'::text[]) AS strength;

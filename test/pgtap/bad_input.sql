@@ -57,6 +57,7 @@ SELECT attach_usage_tally('public.bad_input_presets', 'id', 'uses', 'public.bad_
 SELECT define_usage_type('report');
 SELECT record_delivery(:'ann', id, false, 500, 'busy', 'd-1') FROM start_run(:'ann', 'report', configuration_snapshot => '{"a": 1}');
 SELECT set_credit_cost('video', 2), set_credit_refill('pro', 100), set_credit_overdraft(:'ann', 5);
+SELECT define_rate_limit('team_only', 10, '1 minute', plan => 'team');  -- binds nobody here: memory need not be there
 SELECT grant_credits(:'ann', 10, reference_id => 'a reference', expires_at => '2026-05-01');
 SELECT spend_credits(:'ann', 2.5);
 CREATE ROLE regress_ut_bad_input;

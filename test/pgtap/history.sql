@@ -56,6 +56,9 @@ SELECT pg_temp.made($$SELECT set_credit_cost('photo', 2), set_credit_refill('pro
 SELECT pg_temp.made($$SELECT set_credit_cost('photo', 2), set_credit_refill('pro', 100)$$, '', 'the same again');
 SELECT pg_temp.made($$SELECT set_credit_cost('photo', NULL), set_credit_refill('pro', NULL)$$, 'DELETE credit_costs, DELETE credit_refills', 'taken back');
 SELECT pg_temp.made($$SELECT set_stripe_price('price_1', 'pro')$$, 'INSERT stripe_prices', 'what a price at Stripe pays for');
+SELECT pg_temp.made($$SELECT define_rate_limit('api', 10, '1 minute'), define_rate_limit('api', 20, '1 minute', plan => 'pro')$$, 'INSERT api_rate_limits, INSERT api_rate_limits', 'a rate, and a plan''s');
+SELECT pg_temp.made($$SELECT define_rate_limit('api', 10, '60 seconds'), define_rate_limit('api', 20, '1 minute', 20, 'pro')$$, 'UPDATE api_rate_limits', 'the same again, and a burst');
+SELECT pg_temp.made($$DELETE FROM api_rate_limits$$, 'DELETE api_rate_limits, DELETE api_rate_limits', 'and their end');
 SELECT pg_temp.made($$SELECT set_plan_limit('pro', 'photos', 7)$$, 'INSERT plan_limits', 'a plan''s word');
 SELECT pg_temp.made($$SELECT set_plan_limit('pro', 'photos', 7)$$, '', 'the same again');
 SELECT pg_temp.made($$SELECT set_plan_limit('pro', 'photos', 8)$$, 'UPDATE plan_limits', 'another');
@@ -235,7 +238,7 @@ SELECT ok(NOT strpos(export_user_data(:bob)::text, 'changed_by') > 0 AND NOT str
 SELECT bag_eq($$SELECT c.relname::text FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
                  WHERE t.tgfoid = 'usage._record_change'::regproc GROUP BY 1 HAVING bit_or(t.tgtype::int) = 63 AND bool_and(t.tgenabled = 'O')$$,
               $$SELECT relname::text FROM pg_class WHERE relnamespace = 'usage'::regnamespace AND relkind = 'r'
-                  AND relname IN ('usage_limits', 'plan_limits', 'user_limits', 'plans', 'user_roles', 'user_subscriptions', 'temporary_limits', 'model_prices', 'model_aliases', 'usage_alert_rules', 'credit_costs', 'credit_refills', 'stripe_prices')$$,
+                  AND relname IN ('usage_limits', 'plan_limits', 'user_limits', 'plans', 'user_roles', 'user_subscriptions', 'temporary_limits', 'model_prices', 'model_aliases', 'usage_alert_rules', 'credit_costs', 'credit_refills', 'stripe_prices', 'api_rate_limits')$$,
               'every table of limits, prices, plans and roles is watched: INSERT, UPDATE, DELETE and TRUNCATE');
 SELECT is_empty('SELECT * FROM usage_security_check() WHERE problem !~ ''regress_ut_clerk''', 'and usage_security_check() agrees');
 SELECT * FROM finish();

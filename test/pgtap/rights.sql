@@ -82,6 +82,8 @@ INSERT INTO rights.functions VALUES
     ('_usage_tally', 'user'), ('_tally_uses', 'user'), ('_check_max_rows', 'user'), ('_zone_or_default', 'user'),
     ('attach_usage_tally', 'owner'), ('detach_usage_tally', 'owner'), ('detach_usage_tallies', 'owner'), ('sync_usage_tally', 'owner'),
     ('verify_usage_tally', 'owner'), ('_count_tally', 'owner'),
+    ('define_rate_limit', 'user'), ('check_rate_limit', 'user'), ('consume_rate_limit', 'user'), ('require_rate_limit', 'user'),
+    ('rate_limit_headers', 'user'), ('_decision_headers', 'user'), ('pre_request', 'user'), ('_memory_areas', 'user'),
     ('get_run', 'user'), ('list_runs', 'user'), ('get_run_deliveries', 'user'), ('run_usage', 'user'), ('check_monthly_usage_limit', 'user'), ('_monthly_runs', 'user'),
     ('start_run', 'server'), ('update_run', 'server'), ('succeed_run', 'server'), ('fail_run', 'server'), ('cancel_run', 'server'), ('record_delivery', 'server'),
     ('_runs_of_user', 'owner'), ('_deliveries_of_run', 'owner'), ('_months_of_runs', 'owner'), ('_run_usage', 'owner'), ('_sweep_old_runs', 'owner'),
@@ -146,6 +148,7 @@ INSERT INTO rights.relations VALUES
     ('credit_costs', 'r', NULL, '{}'), ('credit_refills', 'r', NULL, '{}'), ('credit_accounts', 'r', NULL, '{}'),
     ('credit_grants', 'r', NULL, '{}'), ('credit_grants_id_seq', 'S', NULL, '{}'), ('credit_ledger', 'r', NULL, '{}'), ('credit_ledger_id_seq', 'S', NULL, '{}'),
     ('usage_reservations', 'r', NULL, '{}'), ('usage_reservations_id_seq', 'S', NULL, '{}'),
+    ('api_rate_limits', 'r', NULL, '{}'), ('api_rate_limits_id_seq', 'S', NULL, '{}'), ('usage_memory', 'v', 'user', '{""}'),
     ('usage_levels', 'r', NULL, '{}'), ('usage_leases', 'r', NULL, '{}'), ('usage_leases_id_seq', 'S', NULL, '{}'),
     ('usage_changes', 'r', NULL, '{}'), ('usage_changes_id_seq', 'S', NULL, '{}');
 

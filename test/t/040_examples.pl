@@ -27,6 +27,7 @@ my $of_extension = q{
 
 my $node = PostgreSQL::Test::Cluster->new('examples');
 $node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'usage_tracking'\n");    # 15 and 16 have rates only so
 $node->start;
 
 check_examples($_) foreach grep { @{ $examples_of{$_} } } @pages;
@@ -201,7 +202,7 @@ sub check_relations
 # A row "| `setting` | `default` | who may set it | ..." for each.
 sub check_settings
 {
-    my %context = (superuser => 'superuser', user => 'anybody', sighup => 'server');
+    my %context = (superuser => 'superuser', user => 'anybody', sighup => 'server', postmaster => 'server');
     my @settings = rows(q{
         LOAD 'usage_tracking';
         SELECT name, current_setting(name), context FROM pg_settings

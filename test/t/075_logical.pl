@@ -53,6 +53,7 @@ SELECT usage.consume_usage($bob, 'photo', 3);
 SELECT usage.reserve_usage($ann, 'call', 1) FROM (SELECT usage.define_usage_type('call')) AS d;
 SELECT usage.record_delivery($ann, r.id, false, 503), usage.fail_run($ann, r.id, 'no luck', cost => 0.5) FROM usage.start_run($ann, 'call') AS r;
 SELECT usage.set_temporary_limit('calls_daily', 50, '2026-01-01', '2026-02-01');
+SELECT usage.define_rate_limit('api', 10, '1 minute'), usage.define_rate_limit('api', 20, '1 minute', plan => 'pro');
 INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('openai', 'gpt', '{"input": 1}', '2026-01-01');
 INSERT INTO usage.model_aliases VALUES ('azure', 'ours', 'openai', 'gpt');
 SELECT usage.define_campaign($bob, 'spring', budget => 5);
@@ -179,6 +180,10 @@ sub check_open_session
           "SELECT input_cost FROM usage.calculate_llm_cost('azure', 'yours', 1, 0)", '2' ],
         [ 'a user has his own', "SELECT usage.set_user_limit($dan, 'photos', 7)",
           "SELECT max_usage FROM usage.check_usage_limit($dan, 'photos')", '7' ],
+        [ 'a rate is new', q{SELECT usage.define_rate_limit('reels', 2, '1 hour', plan => 'team')},
+          "SELECT reason FROM usage.check_rate_limit($dan, 'reels')", 'unlimited' ],
+        [ 'a rate is gone', q{DELETE FROM usage.api_rate_limits WHERE name = 'reels'},
+          "SELECT reason FROM usage.check_rate_limit($dan, 'reels')", 'ERROR UT004' ],
         [ 'plans have none', 'TRUNCATE usage.plan_limits',
           "SELECT max_usage FROM usage.check_usage_limit($bob, 'photos')", '11' ],
         [ 'plans have maxima again', q{SELECT usage.set_plan_limit('pro', 'photos', 20)},

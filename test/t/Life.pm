@@ -83,6 +83,7 @@ SET usage_tracking.credits_enabled = on;
 SELECT \@.reserve_usage($cyd, 'call', 4, idempotency_key => 'held');
 RESET usage_tracking.credits_enabled;
 SELECT \@.reverse_usage($ada, \@.track_usage($ada, 'visit', 2), 1, 'counted twice');
+SELECT \@.define_rate_limit('api', 10, '1 minute', 20, description => 'é\n'), \@.define_rate_limit('api', 7, '1 mon 1 day 00:00:00.000001', plan => 'gold');
 SELECT \@.define_usage_limit('renders', 'render', 2, 'gauge'), \@.define_usage_limit('projects', 'project', 3, 'gauge');
 SELECT \@.acquire_lease($ada, 'renders', '1 day'), \@.acquire_lease($ada, 'renders', NULL), \@.set_usage_level($bob, 'renders', 1.5);
 CREATE TABLE app.projects (id integer PRIMARY KEY, owner uuid);
@@ -215,6 +216,9 @@ sub check_use
         "SELECT anchor + '7 days' FROM \@.user_subscriptions WHERE user_id = $ada"), "$title: a failed call counts where it did");
     is($sql->("SELECT d.allowed, d.reason, d.used FROM \@.acquire_lease($ada, 'renders') AS d"), $_,
         "$title: a lease is held, but none of a session that was") foreach 't|ok|2', 'f|held|2';
+    $sql->(q{SELECT @.define_rate_limit('more', 1, '1 day'), @.define_rate_limit('api', 7, '1 mon 1 day 00:00:00.000001', plan => 'gold')});
+    is($sql->('SELECT name, plan, max_requests, per, burst FROM @.api_rate_limits ORDER BY id'),
+        "api||10|00:01:00|20\napi|gold|7|1 mon 1 day 00:00:00.000001|\nmore||1|1 day|", "$title: rates go on");
     is($sql->("SELECT d.allowed, d.used FROM \@.add_usage_level($bob, 'renders', 0.5) AS d"), 't|2', "$title: a level goes on");
     is($sql->("INSERT INTO app.projects VALUES (5, $ada); SELECT * FROM \@.verify_usage_gauge('projects')"), '', "$title: and one that follows a table");
     my ($rc, $out, $err) = $node->psql($db, "INSERT INTO app.projects VALUES (6, $ada)");

@@ -61,6 +61,13 @@ SELECT kind, sqlstate, value FROM (VALUES
     ('count, count or none', '22023', ARRAY['-1', '-9223372036854775808']),
     ('count, count or none', '22003', ARRAY['''9223372036854775808''']),
     ('count, count or none', '00000', ARRAY['9223372036854775807']),
+    ('requests of a rate', '22004', ARRAY['NULL']),
+    ('requests of a rate, burst of ten', '22023', ARRAY['0', '-1', '-9223372036854775808', '9223372036854775807']),
+    ('requests of a rate, burst of ten', '22003', ARRAY['''9223372036854775808''']),
+    ('requests of a rate', '22023', ARRAY['1000000000000001']),
+    ('requests of a rate', '00000', ARRAY['1', '1000000000000000']),
+    ('burst of ten', '22023', ARRAY['10001']),
+    ('burst of ten', '00000', ARRAY['NULL', '1', '10000']),
 
     ('tokens', '22004', ARRAY['NULL']),
     ('tokens', '22023', ARRAY['-1', '-9223372036854775808']),
