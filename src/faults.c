@@ -64,7 +64,7 @@ fault(const char *place)
 		return;
 	if (strcmp(action, "error") == 0 || strcmp(action, "fatal") == 0)
 		ereport(*action == 'e' ? ERROR : FATAL,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("fault at \"%s\"", place)));
+				(errmsg("fault at \"%s\"", place)));
 	wait_or_die(action);
 	CHECK_FOR_INTERRUPTS();
 }
