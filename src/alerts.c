@@ -84,6 +84,8 @@ note_alerts_of(Datum user_id, const Stake *stake, int64 event_id)
 	if (n == 0)
 		return;
 	used = num_add(stake->used, stake->amount);
+	if (stake->is_unsure)
+		used = num_add(used, stake->more);
 	percent = num_mul(used, num_from(100));
 	if (num_sign(used) <= 0)
 		return;
@@ -98,7 +100,7 @@ note_alerts_of(Datum user_id, const Stake *stake, int64 event_id)
 
 /*
  * What a use that was recorded makes of its limits: "used" was before it, and is
- * exact, or said to be unsure and not too little.  As the owner.
+ * exact, or said to be unsure, and how much more it may be.  As the owner.
  */
 void
 note_alerts(Datum user_id, const Stakes *stakes, int64 event_id)

@@ -17,6 +17,7 @@
 #include "counters.h"
 #include "counters_memory.h"
 #include "errors.h"
+#include "miscadmin.h"
 #include "numbers.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -388,13 +389,14 @@ read_from_rows(Datum user_id, Stakes *stakes)
  * what is reserved, so that who reserves meanwhile is noticed by "holds".
  */
 static void
-read_for_use(Datum user_id, Stakes *stakes)
+read_once_for_use(Datum user_id, Stakes *stakes)
 {
-	bool		shared = has_counter_memory();
-	Stakes		others = *stakes;
+	Stakes		others;
 
-	if (shared)
+	forget_counters(stakes);
+	if (has_counter_memory())
 		read_shared(user_id, stakes);
+	others = *stakes;
 	others.all = palloc(stakes->n * sizeof(Stake));
 	others.n = 0;
 	for (int i = 0; i < stakes->n; i++)
@@ -411,6 +413,40 @@ read_for_use(Datum user_id, Stakes *stakes)
 	end_fresh_view();
 }
 
+/* What was used at one instant and held at another may not fit where both do. */
+static bool
+is_of_one_instant(Datum user_id, const Stakes *stakes)
+{
+	CHECK_FOR_INTERRUPTS();
+	return !has_counter_memory() || !may_have_holds(stakes) || holds_belong(user_id, stakes);
+}
+
+static void
+read_for_use(Datum user_id, Stakes *stakes)
+{
+	do
+		read_once_for_use(user_id, stakes);
+	while (!is_of_one_instant(user_id, stakes));
+}
+
+/* False: not all of them are there. */
+static bool
+read_from_memory(Datum user_id, Stakes *stakes)
+{
+	do
+	{
+		forget_counters(stakes);
+		if (!has_counter_memory() || !read_if_shared(user_id, stakes))
+			return false;
+		if (!may_have_holds(stakes))
+			return true;
+		begin_fresh_view();
+		read_holds(user_id, stakes);
+		end_fresh_view();
+	} while (!is_of_one_instant(user_id, stakes));
+	return true;
+}
+
 /*
  * Fills "used" and "held" of each stake, for uses between two instants: from its
  * counter or else from the events, and from the live reservations.
@@ -425,23 +461,21 @@ read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes
 	stakes->last = last;
 	if (stakes->n == 0)
 		return;
-	forget_counters(stakes);
 	if (afresh)
 	{
 		read_for_use(user_id, stakes);
 		return;
 	}
-	if (IsolationUsesXactSnapshot() || !has_counter_memory() || !read_if_shared(user_id, stakes))
+	if (!IsolationUsesXactSnapshot() && read_from_memory(user_id, stakes))
+		return;
+	forget_counters(stakes);
+	read_rows_and_events(user_id, stakes);
+	if (missed_events(stakes))
 	{
-		forget_counters(stakes);
-		read_rows_and_events(user_id, stakes);
-		if (missed_events(stakes))
-		{
-			if (IsolationUsesXactSnapshot())
-				refuse_old_snapshot();
-			read_from_rows(user_id, stakes);
-			return;
-		}
+		if (IsolationUsesXactSnapshot())
+			refuse_old_snapshot();
+		read_from_rows(user_id, stakes);
+		return;
 	}
 	read_holds(user_id, stakes);
 }

@@ -27,7 +27,8 @@ typedef struct Stake
 	bool		may_have_holds; /* of which some may be live */
 	bool		in_memory;		/* its counter is shared (counters_shared.c) */
 	bool		has_new_row;	/* that has this use in it */
-	bool		is_unsure;		/* "used" has something of transactions under way */
+	bool		is_unsure;		/* transactions under way may change it, */
+	Numeric		more;			/* and may make it so much more */
 	/* if it is not in memory: */
 	bool		has_counter;	/* else "used" was summed from events */
 	ItemPointerData counter;	/* where it stood */
@@ -167,6 +168,7 @@ extern void note_folds(Datum user_id, const Stakes *stakes);
 /* counters_shared.c */
 extern void read_shared(Datum user_id, Stakes *stakes);
 extern bool read_if_shared(Datum user_id, Stakes *stakes);
+extern bool holds_belong(Datum user_id, const Stakes *stakes);
 extern bool take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
 extern void add_to_shared(Datum user_id, const Stakes *stakes, bool back);
 

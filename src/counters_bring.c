@@ -114,11 +114,30 @@ find_counter(Datum user_id, const Stake *stake)
 
 /* ---- into memory ---- */
 
+/* What a savepoint that was rolled back leaves is nothing to wait for. */
+static bool
+is_of_nothing(const Counter *counter, const Taking *taking)
+{
+	return taking->events == 0 && taking->changes_of_holds == 0 && taking->counts_to == 0 &&
+		amount_is_zero(&taking->up) && amount_is_zero(&taking->down) &&
+		counter->exclusive != number_of_taking(taking);
+}
+
+static Taking *
+taking_of_something(const Counter *counter)
+{
+	for (int number = counter->takings; number != NONE; number = taking_number(number)->next)
+		if (!is_of_nothing(counter, taking_number(number)))
+			return taking_number(number);
+	return NULL;
+}
+
 /* Somebody who has taken of it, or of a window that overlaps it, under another clock. */
 static Taking *
 taking_beside(const Place *place, const Stake *stake)
 {
 	Counter    *counter = NULL;
+	Taking	   *taking;
 
 	while ((counter = next_counter_of_user(place, counter)) != NULL)
 	{
@@ -126,8 +145,8 @@ taking_beside(const Place *place, const Stake *stake)
 			counter->window.end <= stake->window.start)
 			continue;
 		settle_prepared(place->partition, counter);
-		if (counter->ntakings > 0)
-			return taking_number(counter->takings);
+		if ((taking = taking_of_something(counter)) != NULL)
+			return taking;
 	}
 	return NULL;
 }

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "numbers.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 
 static Place
 place_of(Datum user_id)
@@ -85,8 +86,56 @@ read_if_shared(Datum user_id, Stakes *stakes)
 		if (!look_at(&place, &stakes->all[i], &used))
 			return false;
 		stakes->all[i].used = amount_numeric(&used);
+		stakes->all[i].in_memory = true;
 	}
 	return true;
+}
+
+/*
+ * Somebody who changed reservations and is over, as tables say, while the counter
+ * has not been told yet.
+ */
+static TransactionId
+changer_of_holds(const Counter *counter)
+{
+	for (int number = counter->takings; number != NONE; number = taking_number(number)->next)
+	{
+		const Taking *taking = taking_number(number);
+
+		if (!is_own(taking) && taking->changes_of_holds > 0 && !TransactionIdIsInProgress(taking->xid))
+			return taking->xid;
+	}
+	return InvalidTransactionId;
+}
+
+/*
+ * Whether reservations that were read after these counters are of the same instant.
+ * If not, both can be read again.
+ */
+bool
+holds_belong(Datum user_id, const Stakes *stakes)
+{
+	Place		place = place_of(user_id);
+	TransactionId changer = InvalidTransactionId;
+	bool		belong = true;
+
+	LWLockAcquire(&place.partition->lock, LW_SHARED);
+	for (int i = 0; i < stakes->n && belong; i++)
+	{
+		const Stake *stake = &stakes->all[i];
+		Counter    *counter;
+
+		if (!stake->in_memory)
+			continue;
+		counter = counter_in_memory(&place, stake->limit->id, stake->window);
+		if (counter != NULL)
+			changer = changer_of_holds(counter);
+		belong = counter != NULL && counter->holds == stake->holds && !TransactionIdIsValid(changer);
+	}
+	LWLockRelease(&place.partition->lock);
+	if (TransactionIdIsValid(changer))
+		XactLockTableWait(changer, NULL, NULL, XLTW_None);
+	return belong;
 }
 
 /* ---- taking ---- */
@@ -195,14 +244,22 @@ try_to_take(const Place *place, Stakes *stakes, Share *shares, TakingKind kind, 
 	return trial;
 }
 
-/* "used" of each stake is what it was before it. */
+/*
+ * "used" of each stake is what it was before it, by what is committed: with what is
+ * under way something that moves from what is held to what is recorded would be in
+ * the answer twice.  Marks are the same either way.
+ */
 static void
 tell_stakes(const Share *shares, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		shares[i].stake->used = amount_numeric(&shares[i].high);
-		shares[i].stake->is_unsure = amount_compare(&shares[i].used, &shares[i].high) != 0;
+		Stake	   *stake = shares[i].stake;
+		Amount		more = amount_minus(&shares[i].high, &shares[i].used);
+
+		stake->used = amount_numeric(&shares[i].used);
+		stake->is_unsure = !amount_is_zero(&more);
+		stake->more = amount_numeric(&more);
 	}
 }
 

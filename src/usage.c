@@ -26,6 +26,17 @@ weigh(const Config *config, const UserTerms *terms, const Event *event, bool afr
 	return stakes;
 }
 
+/* By rows: counters of windows that may never be stay out of memory. */
+static Stakes
+weigh_by_rows(const Config *config, const UserTerms *terms, const Event *event)
+{
+	Stakes		stakes = stakes_of_event(config, terms, event);
+
+	stakes.first = stakes.last = event->occurred_at;
+	read_from_rows(event->user_id, &stakes);
+	return stakes;
+}
+
 static Decision
 answer_to_repeat(const Event *event, const FirstAnswer *answer)
 {
@@ -122,15 +133,19 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 		price_call(home, event);
 	if (!terms.is_known)
 		terms.anchor = event->occurred_at;
-	stakes = weigh(config, &terms, event, true);
+	stakes = terms.is_known ? weigh(config, &terms, event, true) : weigh_by_rows(config, &terms, event);
 	*decision = decide(&stakes, false);
 	if (price != NULL && may_refuse)
 		deny_without_credits(home, event, &terms, price, true, decision);
 	if (!decision->allowed && may_refuse)
 		return event->idempotency_key == NULL || key_is_free(event);
 
-	if (!terms.is_known && !note_first_use(event->user_id, event->occurred_at))
-		return false;
+	if (!terms.is_known)
+	{
+		if (!note_first_use(event->user_id, event->occurred_at))
+			return false;
+		stakes = weigh(config, &terms, event, true);
+	}
 	if (price != NULL)
 	{
 		account = lock_account(home, event->user_id, &terms);
