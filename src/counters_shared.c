@@ -523,7 +523,7 @@ bypass_memory(const Place *place, Stakes *stakes)
 	if (bypass == CAME_BACK)
 		return false;
 	for (int i = 0; i < stakes->n; i++)
-		lock_key(&place->user, stakes->all[i].limit->id, stakes->all[i].window);
+		lock_key(&place->user, stakes->all[i].limit->id, stakes->all[i].window, true);
 	return true;
 }
 
