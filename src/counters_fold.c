@@ -222,7 +222,8 @@ put_counter(const Place *place, const Stake *stake, const Found *found, const Am
 		way = HAS_NO_PLACE;
 	else if (departures_from(place) == departures && taking_beside(place, stake) == NULL)
 	{
-		counter = add_counter(place, stake->limit->id, stake->window);
+		/* One that nobody could take of would be brought here again and again. */
+		counter = has_free_taking(place->partition) ? add_counter(place, stake->limit->id, stake->window) : NULL;
 		way = counter == NULL ? HAS_NO_PLACE : IS_THERE;
 		if (counter != NULL)
 		{

@@ -29,6 +29,7 @@
 
 #define MAX_PARTITIONS 64
 #define COUNTERS_A_PARTITION 32 /* at least, if there are several */
+#define RESERVED_TAKINGS 128	/* in each, for counters that are not here */
 
 typedef struct CounterMemory
 {
@@ -57,7 +58,7 @@ partitions_for(int slots)
 	return Max(1, Min(MAX_PARTITIONS, slots / COUNTERS_A_PARTITION));
 }
 
-/* The same number of counters, takings and buckets in each partition. */
+/* The same number of counters, of takings, and of buckets in each partition. */
 static Size
 lay_out(CounterMemory *layout, int slots)
 {
@@ -70,7 +71,7 @@ lay_out(CounterMemory *layout, int slots)
 	layout->counters = size;
 	size = add_size(size, MAXALIGN(mul_size(slots, sizeof(Counter))));
 	layout->takings = size;
-	size = add_size(size, MAXALIGN(mul_size(slots, sizeof(Taking))));
+	size = add_size(size, MAXALIGN(mul_size(slots + layout->npartitions * RESERVED_TAKINGS, sizeof(Taking))));
 	layout->buckets = size;
 	return add_size(size, MAXALIGN(mul_size(slots, sizeof(int))));
 }
@@ -98,17 +99,22 @@ make_partition(Partition *partition, int number, int slots, int tranche)
 	int			first = number * slots;
 
 	LWLockInitialize(&partition->lock, tranche);
-	partition->ncounters = partition->ntakings = partition->nbuckets = slots;
-	partition->first_counter = partition->first_taking = partition->first_bucket = first;
+	partition->ncounters = partition->nbuckets = slots;
+	partition->ntakings = partition->nfree_takings = slots + RESERVED_TAKINGS;
+	partition->first_counter = partition->first_bucket = first;
+	partition->first_taking = number * partition->ntakings;
 	partition->hand = first;
 	partition->free_counter = partition->free_taking = partition->bypassing = NONE;
 	for (int i = first + slots - 1; i >= first; i--)
 	{
 		counters_here[i].next = partition->free_counter;
 		partition->free_counter = i;
+		buckets_here[i] = NONE;
+	}
+	for (int i = partition->first_taking + partition->ntakings - 1; i >= partition->first_taking; i--)
+	{
 		takings_here[i].next = partition->free_taking;
 		partition->free_taking = i;
-		buckets_here[i] = NONE;
 	}
 }
 
@@ -364,6 +370,7 @@ add_taking(Partition *partition, Counter *counter, TransactionId xid)
 		return NULL;
 	taking = &takings_here[partition->free_taking];
 	partition->free_taking = taking->next;
+	partition->nfree_takings--;
 	memset(taking, 0, sizeof(*taking));
 	taking->xid = xid;
 	taking->pid = MyProcPid;
@@ -447,6 +454,7 @@ end_taking(Partition *partition, Taking *taking, bool committed)
 	taking->xid = InvalidTransactionId;
 	taking->next = partition->free_taking;
 	partition->free_taking = number_of_taking(taking);
+	partition->nfree_takings++;
 }
 
 /* One for whose end to wait. */
@@ -459,11 +467,11 @@ any_taker(const Partition *partition)
 	return InvalidTransactionId;
 }
 
-/* The last one there is room for. */
+/* The others are kept for counters that are not here. */
 bool
-is_last_taking(const Partition *partition)
+has_free_taking(const Partition *partition)
 {
-	return partition->free_taking != NONE && takings_here[partition->free_taking].next == NONE;
+	return partition->nfree_takings > RESERVED_TAKINGS;
 }
 
 static void

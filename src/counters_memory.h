@@ -82,6 +82,7 @@ typedef struct Partition
 	int			nbuckets;
 	int			ncounters;
 	int			ntakings;
+	int			nfree_takings;
 	int			first_counter;	/* of all there are */
 	int			first_taking;
 	int			first_bucket;
@@ -116,7 +117,7 @@ extern int	number_of_taking(const Taking *taking);
 extern Taking *add_taking(Partition *partition, Counter *counter, TransactionId xid);
 extern void end_taking(Partition *partition, Taking *taking, bool committed);
 extern TransactionId any_taker(const Partition *partition);
-extern bool is_last_taking(const Partition *partition);
+extern bool has_free_taking(const Partition *partition);
 extern Taking *find_taking(const Counter *counter, int pid);
 extern bool is_bypassed(Partition *partition);
 extern int64 departures_from(const Place *place);
