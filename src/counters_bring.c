@@ -37,13 +37,16 @@ subobject_of(uint64 hash)
 	return 1 + (hash >> 32) % PG_UINT16_MAX;
 }
 
-/* Tells who finds no counter here that there is more to come than tables say. */
+/*
+ * Tells who finds no counter here that there is more to come than tables say.  Who
+ * counts in rows need not wait for others who do, but who brings it here must.
+ */
 void
-lock_key(const UserKey *user, int64 limit_id, Window window)
+lock_key(const UserKey *user, int64 limit_id, Window window, bool in_row)
 {
 	uint64		hash = hash_of_key(user, limit_id, window);
 
-	LockDatabaseObject(user->usage_events, (uint32) hash, subobject_of(hash), RowExclusiveLock);
+	LockDatabaseObject(user->usage_events, (uint32) hash, subobject_of(hash), in_row ? RowShareLock : RowExclusiveLock);
 }
 
 void
@@ -54,19 +57,27 @@ lock_prepared(Partition *partition, Taking *taking)
 	if (taking->counter == NONE)
 		return;					/* locked when it began */
 	counter = counter_number(taking->counter);
-	lock_key(&counter->user, counter->limit_id, counter->window);
+	lock_key(&counter->user, counter->limit_id, counter->window, false);
+}
+
+/* Who has locked it, for counting in its row as well, or only otherwise. */
+static VirtualTransactionId *
+holders_of_key(const UserKey *user, int64 limit_id, Window window, bool in_row)
+{
+	uint64		hash = hash_of_key(user, limit_id, window);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, user->usage_events, (uint32) hash, subobject_of(hash));
+	return GetLockConflicts(&tag, in_row ? ExclusiveLock : ShareRowExclusiveLock, NULL);
 }
 
 bool
 wait_for_prepared(const UserKey *user, int64 limit_id, Window window)
 {
-	uint64		hash = hash_of_key(user, limit_id, window);
-	LOCKTAG		tag;
 	VirtualTransactionId *holders;
 	bool		waited = false;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, user->usage_events, (uint32) hash, subobject_of(hash));
-	for (holders = GetLockConflicts(&tag, ShareRowExclusiveLock, NULL); VirtualTransactionIdIsValid(*holders); holders++)
+	for (holders = holders_of_key(user, limit_id, window, false); VirtualTransactionIdIsValid(*holders); holders++)
 		waited = VirtualXactLock(*holders, true);
 	return waited;
 }
@@ -179,6 +190,31 @@ way_to_bring(const Place *place, const Stake *stake, int64 *departures, Transact
 	return way;
 }
 
+/*
+ * Of windows that overlap, which another clock makes, one is here at a time: who adds
+ * to it would not know of the others.
+ */
+static void
+remove_overlapping(const Place *place, const Stake *stake)
+{
+	Counter    *counter = next_counter_of_user(place, NULL);
+
+	while (counter != NULL)
+	{
+		Counter    *next = next_counter_of_user(place, counter);
+
+		if (counter->limit_id == stake->limit->id && counter->window.start < stake->window.end &&
+			counter->window.end > stake->window.start)
+		{
+			if (counter->ntakings == 0)
+				remove_counter(place->partition, counter);
+			else
+				counter->is_stale = true;	/* of nothing, so far */
+		}
+		counter = next;
+	}
+}
+
 /* What was found is still all there is: nobody had taken of it, and nobody has since. */
 static Way
 put_counter(const Place *place, const Stake *stake, const Found *found, const Amount *used, int64 departures)
@@ -193,7 +229,9 @@ put_counter(const Place *place, const Stake *stake, const Found *found, const Am
 		way = HAS_NO_PLACE;
 	else if (departures_from(place) == departures && taking_beside(place, stake) == NULL)
 	{
-		counter = add_counter(place, stake->limit->id, stake->window);
+		remove_overlapping(place, stake);
+		/* One that nobody could take of would be brought here again and again. */
+		counter = has_free_taking(place->partition) ? add_counter(place, stake->limit->id, stake->window) : NULL;
 		way = counter == NULL ? HAS_NO_PLACE : IS_THERE;
 		if (counter != NULL)
 		{
@@ -222,7 +260,8 @@ try_to_bring(const Place *place, Datum user_id, const Stake *stake)
 		XactLockTableWait(taker, NULL, NULL, XLTW_None);
 	if (way != CAN_BE_READ)
 		return way;
-	wait_for_prepared(&place->user, stake->limit->id, stake->window);
+	if (VirtualTransactionIdIsValid(*holders_of_key(&place->user, stake->limit->id, stake->window, true)))
+		return HAS_NO_PLACE;	/* who wants what cannot fit need not wait for them */
 	begin_fresh_view();
 	found = find_counter(user_id, stake);
 	end_fresh_view();

@@ -147,8 +147,8 @@ own_taking(Partition *partition, Counter *counter)
 
 	if (taking != NULL)
 		return taking;
-	if (counter != NULL && is_last_taking(partition) && find_own(partition, NULL) == NULL)
-		return NULL;			/* kept for counters that are not here */
+	if (counter != NULL && !has_free_taking(partition))
+		return NULL;
 	taking = add_taking(partition, counter, counter == NULL ? GetTopTransactionIdIfAny() : GetCurrentTransactionIdIfAny());
 	if (taking == NULL)
 		return NULL;

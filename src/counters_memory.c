@@ -59,7 +59,7 @@ partitions_for(int slots)
 	return Max(1, Min(MAX_PARTITIONS, slots / COUNTERS_A_PARTITION));
 }
 
-/* The same number of counters, takings and buckets in each partition. */
+/* The same number of counters, of takings, and of buckets in each partition. */
 static Size
 lay_out(CounterMemory *layout, int slots)
 {
@@ -72,7 +72,7 @@ lay_out(CounterMemory *layout, int slots)
 	layout->counters = size;
 	size = add_size(size, MAXALIGN(mul_size(slots, sizeof(Counter))));
 	layout->takings = size;
-	size = add_size(size, MAXALIGN(mul_size(slots, sizeof(Taking))));
+	size = add_size(size, MAXALIGN(mul_size(slots + layout->npartitions * RESERVED_TAKINGS, sizeof(Taking))));
 	layout->buckets = size;
 	return add_size(size, MAXALIGN(mul_size(slots, sizeof(int))));
 }
@@ -100,17 +100,22 @@ make_partition(Partition *partition, int number, int slots, int tranche)
 	int			first = number * slots;
 
 	LWLockInitialize(&partition->lock, tranche);
-	partition->ncounters = partition->ntakings = partition->nbuckets = slots;
-	partition->first_counter = partition->first_taking = partition->first_bucket = first;
+	partition->ncounters = partition->nbuckets = slots;
+	partition->ntakings = partition->nfree_takings = slots + RESERVED_TAKINGS;
+	partition->first_counter = partition->first_bucket = first;
+	partition->first_taking = number * partition->ntakings;
 	partition->hand = first;
 	partition->free_counter = partition->free_taking = partition->bypassing = NONE;
 	for (int i = first + slots - 1; i >= first; i--)
 	{
 		counters_here[i].next = partition->free_counter;
 		partition->free_counter = i;
+		buckets_here[i] = NONE;
+	}
+	for (int i = partition->first_taking + partition->ntakings - 1; i >= partition->first_taking; i--)
+	{
 		takings_here[i].next = partition->free_taking;
 		partition->free_taking = i;
-		buckets_here[i] = NONE;
 	}
 }
 

@@ -23,6 +23,7 @@ typedef struct UserKey
 } UserKey;
 
 #define NONE (-1)
+#define RESERVED_TAKINGS 128	/* in each partition, for counters that are not here */
 #define DEPARTURES 32			/* buckets share them */
 
 /* What one transaction takes of one counter. */
@@ -83,6 +84,7 @@ typedef struct Partition
 	int			nbuckets;
 	int			ncounters;
 	int			ntakings;
+	int			nfree_takings;
 	int			first_counter;	/* of all there are */
 	int			first_taking;
 	int			first_bucket;
@@ -119,7 +121,7 @@ extern int	number_of_taking(const Taking *taking);
 extern Taking *add_taking(Partition *partition, Counter *counter, TransactionId xid);
 extern void end_taking(Partition *partition, Taking *taking, bool committed);
 extern TransactionId any_taker(const Partition *partition);
-extern bool is_last_taking(const Partition *partition);
+extern bool has_free_taking(const Partition *partition);
 extern Taking *find_taking(const Counter *counter, int pid);
 extern bool is_bypassed(Partition *partition);
 extern int64 departures_from(const Place *place);

@@ -31,7 +31,10 @@ try_to_bypass(const Place *place, Stakes *stakes, TransactionId *taker)
 	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < stakes->n; i++)
 		if (counter_in_memory(place, stakes->all[i].limit->id, stakes->all[i].window) != NULL)
+		{
+			stakes->all[i].in_memory = true;
 			bypass = CAME_BACK;
+		}
 	if (bypass == BEGUN && own_taking(place->partition, NULL) == NULL)
 	{
 		bypass = IS_FULL;
@@ -57,7 +60,7 @@ bypass_memory(const Place *place, Stakes *stakes)
 		return false;
 	fault("bypass");
 	for (int i = 0; i < stakes->n; i++)
-		lock_key(&place->user, stakes->all[i].limit->id, stakes->all[i].window);
+		lock_key(&place->user, stakes->all[i].limit->id, stakes->all[i].window, true);
 	return true;
 }
 
@@ -99,9 +102,10 @@ pass_all_memory_by(void)
 }
 
 bool
-take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
+take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved)
 {
-	if (!bypass_memory(place, stakes))
+	*moved = !bypass_memory(place, stakes);
+	if (*moved)
 		return false;
 	read_from_rows(user_id, stakes);
 	if (make_rows_whole(user_id, stakes))

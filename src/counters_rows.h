@@ -41,11 +41,11 @@ extern void forget_noted_folds(void);
 
 /* counters_bring.c */
 extern bool bring_counter(const Place *place, Datum user_id, const Stake *stake);
-extern void lock_key(const UserKey *user, int64 limit_id, Window window);
+extern void lock_key(const UserKey *user, int64 limit_id, Window window, bool in_row);
 extern bool wait_for_prepared(const UserKey *user, int64 limit_id, Window window);
 extern void lock_prepared(Partition *partition, Taking *taking);
 
 /* counters_past.c */
-extern bool take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
+extern bool take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved);
 
 #endif							/* UT_COUNTERS_ROWS_H */

@@ -282,13 +282,15 @@ get_over(const Place *place, Datum user_id, const Trial *trial)
 
 /*
  * Takes of each stake, all of which are here.  False: one of them is used up, its
- * reservations have changed, or (in_memory is false) it is no longer here.
+ * reservations have changed, or (in_memory is false) it is no longer here.  Moved:
+ * there is no room for all of them at once, however often one is brought back.
  */
 static bool
-take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
+take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved)
 {
 	Share	   *shares = palloc(stakes->n * sizeof(Share));
 	bool		alone = kind == TAKE_ALONE;
+	int			brought = 0;
 	Trial		trial;
 
 	for (int i = 0; i < stakes->n; i++)
@@ -297,6 +299,12 @@ take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bo
 	{
 		CHECK_FOR_INTERRUPTS();
 		alone = alone || (trial.verdict == HANGS && kind == TAKE_TOGETHER);
+		if (trial.verdict == IS_NOT_HERE && brought++ == 2 * stakes->n)
+		{
+			trial.share->stake->in_memory = false;
+			*moved = true;
+			return false;
+		}
 		if (!get_over(place, user_id, &trial))
 			return false;
 	}
@@ -339,17 +347,20 @@ put_back(Stakes *stakes, const Stakes *some)
 	}
 }
 
+/* Moved: nothing is taken, but it is known now which of them are here. */
 static bool
-try_both(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
+try_both(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved)
 {
 	Stakes		here = some_stakes(stakes, true);
 	Stakes		there = some_stakes(stakes, false);
-	bool		taken = here.n == 0 || take_here(place, user_id, &here, kind, stale);
+	bool		taken;
 
-	if (taken && there.n > 0 && !(taken = take_past_memory(place, user_id, &there, kind, stale)) && adds_in_memory(kind))
+	*moved = false;
+	taken = here.n == 0 || take_here(place, user_id, &here, kind, stale, moved);
+	if (taken && there.n > 0 && !(taken = take_past_memory(place, user_id, &there, kind, stale, moved)) && adds_in_memory(kind))
 		add_to_shared(user_id, &here, true);
 	put_back(stakes, &here);
-	if (taken)
+	if (taken || *moved)
 		put_back(stakes, &there);
 	return taken;
 }
@@ -362,13 +373,16 @@ bool
 take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 {
 	Place		place = place_of(user_id);
+	bool		moved;
 
 	PreventCommandIfReadOnly("INSERT");
-	while (!try_both(&place, user_id, stakes, kind, stale))
+	while (!try_both(&place, user_id, stakes, kind, stale, &moved))
 	{
+		CHECK_FOR_INTERRUPTS();
+		if (moved)
+			continue;
 		if (may_be_refused(kind))
 			return false;
-		CHECK_FOR_INTERRUPTS();
 		read_shared(user_id, stakes);
 	}
 	return true;

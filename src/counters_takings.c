@@ -31,6 +31,7 @@ add_taking(Partition *partition, Counter *counter, TransactionId xid)
 		return NULL;
 	taking = taking_number(partition->free_taking);
 	partition->free_taking = taking->next;
+	partition->nfree_takings--;
 	memset(taking, 0, sizeof(*taking));
 	taking->xid = xid;
 	taking->pid = MyProcPid;
@@ -114,6 +115,7 @@ end_taking(Partition *partition, Taking *taking, bool committed)
 	taking->xid = InvalidTransactionId;
 	taking->next = partition->free_taking;
 	partition->free_taking = number_of_taking(taking);
+	partition->nfree_takings++;
 }
 
 /* One for whose end to wait. */
@@ -126,11 +128,11 @@ any_taker(const Partition *partition)
 	return InvalidTransactionId;
 }
 
-/* The last one there is room for. */
+/* The others are kept for counters that are not here. */
 bool
-is_last_taking(const Partition *partition)
+has_free_taking(const Partition *partition)
 {
-	return partition->free_taking != NONE && taking_number(partition->free_taking)->next == NONE;
+	return partition->nfree_takings > RESERVED_TAKINGS;
 }
 
 static void
