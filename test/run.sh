@@ -74,7 +74,7 @@ for user_id in $UT_USER_ID; do
         ;;
     esac
 done
-case ${UT_MEMORY:=} in
+case ${UT_MEMORY:=off} in
 on | off | '') ;;
 *)
     echo "run.sh: UT_MEMORY is on or off" >&2
