@@ -53,6 +53,8 @@ say(Client *me, const char *sql)
 		count(me, TOO_LATE);
 	else if (reply == REFUSED && strcmp(me->link.state, "40P01") == 0)
 		count(me, DEADLOCKED);
+	else if (reply == REFUSED && strcmp(me->link.state, "25P02") == 0)
+		return false;			/* what came before it was judged */
 	else if (reply == REFUSED && first[0] == '\0')
 		snprintf(first, sizeof(me->shared->fault[0]), "%s: %s %s", sql, me->link.state, me->link.message);
 	return reply == ANSWERED;

@@ -121,7 +121,8 @@ foreach my $name (@names)
 
 my $node = PostgreSQL::Test::Cluster->new('versions');
 $node->init;
-$node->append_conf('postgresql.conf', "usage_tracking.clock = '2026-02-10 12:00+00'\ntimezone = 'UTC'\n");
+# A preloaded library could not be replaced.
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''\nusage_tracking.clock = '2026-02-10 12:00+00'\ntimezone = 'UTC'\n");
 $node->start;
 $node->safe_psql('postgres', 'CREATE ROLE anon; CREATE ROLE regress_ut_app; CREATE ROLE regress_ut_server');
 

@@ -246,7 +246,7 @@ $standby->stop;
 
 my $plain = PostgreSQL::Test::Cluster->new('plain');
 $plain->init;
-$plain->append_conf('postgresql.conf', "usage_tracking.worker_databases = 'postgres'");
+$plain->append_conf('postgresql.conf', "shared_preload_libraries = ''\nusage_tracking.worker_databases = 'postgres'");
 $plain->start;
 is($plain->safe_psql('postgres', "LOAD 'usage_tracking'; SHOW usage_tracking.worker_databases; SHOW usage_tracking.worker_interval"), "postgres\n1min",
     'without preloading the settings are there');

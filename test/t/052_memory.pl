@@ -1,0 +1,291 @@
+# Counters in shared memory stay exact when memory comes and goes, has no room, or
+# is passed by.
+#
+# In every story a user may use 50, and uses them up at the end: what he is told
+# equals his events before and after, and the 51st unit is refused.
+#
+# Not tested here, because it is elsewhere with memory as well as without: killed
+# servers and sessions (050), changes of limits and clocks at random (100), months
+# that are dropped (110).
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $calls = $ENV{UT_MEMORY_CALLS} // 5000;
+
+my $node = PostgreSQL::Test::Cluster->new('memory');
+$node->init(allows_streaming => 'logical');
+$node->append_conf('postgresql.conf', "max_prepared_transactions = 40\nlog_statement = none\nautovacuum = off\ntimezone = 'UTC'\ndeadlock_timeout = 200ms\n");
+$node->start;
+memory_is(1000);
+my $install = <<'SQL';
+CREATE SCHEMA usage;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SELECT usage.define_usage_limit('ever', 'photo', 50, 'lifetime', NULL);
+SELECT usage.define_usage_limit('calls', NULL, 1000, 'lifetime', NULL, 'events');
+SELECT usage.define_usage_limit('weekly', 'photo', 1000, 'anchored', '7 days');
+SELECT usage.usage_maintenance();
+
+/* What he is told and events do not say. */
+CREATE FUNCTION faults(who uuid) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(format('%s: %s of %s used', l, c.used, e.used), ', ')
+      FROM unnest('{ever,calls,weekly}'::text[]) AS l, usage.check_usage_limit(who, l) AS c,
+           LATERAL (SELECT CASE l WHEN 'calls' THEN count(*) ELSE coalesce(sum(quantity), 0) END AS used
+                      FROM usage.usage_events WHERE user_id = who) AS e
+     WHERE c.used <> e.used
+$$;
+CREATE FUNCTION use_up(who uuid) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer usage.usage_decision;
+BEGIN
+    LOOP
+        answer := usage.consume_usage(who, 'photo');
+        EXIT WHEN NOT answer.allowed;
+    END LOOP;
+    RETURN concat_ws(' ', answer.reason, answer.limit_type, trim_scale(answer.used));
+END
+$$;
+CREATE FUNCTION somebody(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE
+RETURN format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0'))::uuid;
+SQL
+value($install);
+my $users = 0;
+
+prepared_uses();
+switching();
+little_room();
+events_from_elsewhere();
+replicated_events();
+forgotten();
+memory_of_a_session();
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|not closed|leak|still referenced|was terminated by signal/, 'the log tells of no crash and no leak');
+done_testing();
+
+sub value { return $node->safe_psql('postgres', $_[0]) }
+
+# The server starts again with room for so many counters, or without memory.
+sub memory_is
+{
+    my ($slots) = @_;
+    my $library = $slots ? 'usage_tracking' : '';
+    $node->append_conf('postgresql.conf', "shared_preload_libraries = '$library'\nusage_tracking.counter_slots = $slots");
+    $node->restart;
+    return;
+}
+
+# An id, of whom so much is used.
+sub new_user
+{
+    my ($used) = @_;
+    my $id = sprintf '%08x-0000-4000-8000-000000000000', 1_000_000 + ++$users;
+    value("SELECT usage.consume_usage('$id', 'photo', $used)") if $used;
+    return $id;
+}
+
+sub agrees
+{
+    my ($when, @ids) = @_;
+    my $list = join ', ', map { "('$_'::uuid)" } @ids;
+    is(value("SELECT faults(id) FROM (VALUES $list) AS u (id) WHERE faults(id) IS NOT NULL"), '', "$when: users are told what events say");
+    is(value('SELECT * FROM usage.reconcile_usage()'), '', "$when: rows agree");
+    return;
+}
+
+sub is_exact
+{
+    my ($when, @ids) = @_;
+    agrees($when, @ids);
+    is(value("SELECT use_up('$_')"), 'limit_reached ever 50', "$when: used to the last unit and no further") foreach @ids;
+    agrees("$when, used up", @ids);
+    return;
+}
+
+# What another session is told, in one word.
+sub told
+{
+    my ($id, $quantity) = @_;
+    my ($status, $out, $err) = $node->psql('postgres', <<"SQL", on_error_stop => 0);
+SET lock_timeout = '20ms';
+BEGIN;
+SELECT d.reason FROM usage.consume_usage('$id', 'photo', $quantity) AS d; \\echo :SQLSTATE
+ROLLBACK;
+SQL
+    return $out =~ s/^(?:\w+\n)?(?!00000)(\w+)$/$1/r =~ s/\n00000$//r;
+}
+
+sub prepared_uses
+{
+    my @between = (
+        [ 'at once', sub { } ],
+        [ 'restarted', sub { $node->restart } ],
+        [ 'stopped at once', sub { $node->stop('immediate'); $node->start } ],
+        [ 'without memory', sub { memory_is(0) } ],
+        [ 'with memory again', sub { memory_is(1000) } ],
+    );
+    my %of;
+    foreach my $end (map { my $how = $_; map { "$how, $_->[0]" } @between } 'COMMIT', 'ROLLBACK')
+    {
+        my $id = $of{$end} = new_user(10);
+        value(<<"SQL");
+BEGIN;
+SELECT usage.consume_usage('$id', 'photo', 3);
+SAVEPOINT s;
+SELECT usage.consume_usage('$id', 'photo', 20);
+ROLLBACK TO s;
+SELECT usage.track_usage('$id', 'photo', 2);
+PREPARE TRANSACTION '$id';
+SQL
+    }
+    foreach my $step (@between)
+    {
+        my ($when, $do) = @$step;
+        $do->();
+        foreach my $end ('COMMIT', 'ROLLBACK')
+        {
+            my $id = $of{"$end, $when"};
+            my $title = "prepared, $when, then $end";
+            is(told($id, 36), '55P03', "$title: who fits only beside a rollback waits");
+            is(told($id, 41), 'limit_reached', "$title: who cannot fit is refused at once");
+            is(told($id, 35), 'ok', "$title: who fits anyway does not wait") if $when eq 'at once';
+            value("$end PREPARED '$id'");
+            is(told($id, $end eq 'COMMIT' ? 36 : 41), 'limit_reached', "$title: and what it took is gone, or not");
+            is_exact($title, $id);
+        }
+    }
+    is(value('SELECT count(*) FROM pg_prepared_xacts'), 0, 'all are over');
+    return;
+}
+
+sub switching
+{
+    my @ids = map { new_user(2) } 1 .. 3;
+    foreach my $slots (0, 1000, 0, 8, 0, 1000)
+    {
+        memory_is($slots);
+        my $title = "switched to $slots counters in memory";
+        agrees($title, @ids);
+        # Other limits have rows of other ages
+        value("SELECT usage.consume_usage('$_', 'photo', 0.5), usage.track_usage('$_', 'photo', 1)") foreach @ids;
+        value("SELECT usage.consume_usage('$ids[0]', 'photo', 0.1) FROM generate_series(1, 35)");
+        agrees("$title, and used", @ids);
+    }
+    is_exact('switched back and forth', $ids[1], $ids[2]);
+    memory_is(0);
+    is(told($ids[1], 1), 'limit_reached', 'and without memory nothing is left of it');
+    memory_is(1000);
+    return;
+}
+
+# Eight slots: hardly two transactions find room at once.
+sub little_room
+{
+    memory_is(8);
+    $node->pgbench('--no-vacuum --client=8 --jobs=2 --transactions=150', 0, [qr{processed: 1200/1200}], [qr{^$}],
+        'eight clients with room for eight counters',
+        { '052_little_room' => <<'SQL' });
+\set one random(1, 1000)
+\set hot 1001 + random(1, 3)
+SET statement_timeout = '60s';
+BEGIN;
+SELECT usage.consume_usage(somebody(:one), 'photo', 2);
+SELECT usage.consume_usage(somebody(:hot), 'photo');
+SELECT usage.consume_usage(somebody(1010), 'photo', 0.25);
+COMMIT;
+SQL
+    is(value(q{SELECT count(*) FROM usage.user_subscriptions WHERE faults(user_id) IS NOT NULL}), 0, 'little room: all users are told what events say');
+    is(value(q{SELECT trim_scale(sum(quantity)) FROM usage.usage_events WHERE user_id IN (somebody(1002), somebody(1003), somebody(1004), somebody(1010)) GROUP BY user_id}),
+        join("\n", (50) x 4), 'little room: who is asked for most is at his limit');
+    value('SELECT usage.consume_usage(somebody(n), \'photo\', 3) FROM generate_series(2001, 2200) AS n');
+    is(value(q{SELECT count(*), sum(quantity) FROM usage.usage_events WHERE user_id BETWEEN somebody(2001) AND somebody(2200)}), '200|600', 'little room: one transaction uses for 200 users');
+    value('BEGIN; SELECT usage.consume_usage(somebody(n), \'photo\', 3) FROM generate_series(2001, 2200) AS n; ROLLBACK');
+    my @some = split /\n/, value('SELECT somebody(n) FROM unnest(ARRAY[2001, 2002, 2100, 2199, 2200]) AS n');
+    is_exact('little room', @some);
+    memory_is(1000);
+    return;
+}
+
+sub events_from_elsewhere
+{
+    my $id = new_user(10);
+    my $values = q{nextval('usage.usage_events_id_seq'), user_id, usage_type, status, 2, tokens, cost, clock_timestamp()};
+    my $columns = '(id, user_id, usage_type, status, quantity, tokens, cost, occurred_at)';
+    my $file = $node->basedir . '/events';
+    value("INSERT INTO usage.usage_events $columns SELECT $values FROM usage.usage_events WHERE user_id = '$id' LIMIT 1");
+    agrees('inserted', $id);
+    value("COPY (SELECT $values FROM usage.usage_events WHERE user_id = '$id' LIMIT 1) TO '$file'; COPY usage.usage_events $columns FROM '$file'");
+    agrees('copied', $id);
+    my $partition = value("SELECT DISTINCT tableoid::regclass FROM usage.usage_events WHERE user_id = '$id'");
+    value("COPY (SELECT $values FROM usage.usage_events WHERE user_id = '$id' LIMIT 1) TO '$file'; COPY $partition $columns FROM '$file'");
+    agrees('copied into a month', $id);
+    value("BEGIN; INSERT INTO $partition $columns SELECT $values FROM usage.usage_events WHERE user_id = '$id' LIMIT 1; ROLLBACK");
+    agrees('inserted and rolled back', $id);
+    is(value("SELECT sum(quantity) FROM usage.usage_events WHERE user_id = '$id'"), 16, 'what came from elsewhere is there');
+    is_exact('events from elsewhere', $id);
+    return;
+}
+
+# The other database of the same server publishes, and counts as well.
+sub replicated_events
+{
+    my $id = new_user(10);
+    value('CREATE DATABASE publisher');
+    $node->safe_psql('publisher', "$install CREATE PUBLICATION p FOR TABLE usage.usage_events WITH (publish_via_partition_root);
+        SELECT setval('usage.usage_events_id_seq', 1000000)");
+    $node->safe_psql('publisher', "SELECT pg_create_logical_replication_slot('s', 'pgoutput')");
+    my $connection = $node->connstr('publisher') =~ s/'/''/gr;
+    value("CREATE SUBSCRIPTION s CONNECTION '$connection' PUBLICATION p WITH (create_slot = false, slot_name = 's', copy_data = false)");
+    foreach my $round (1 .. 5)
+    {
+        $node->safe_psql('publisher', "SELECT usage.consume_usage('$id', 'photo', 2)");
+        value("SELECT usage.consume_usage('$id', 'photo', 0.5)");
+        $node->wait_for_catchup('s');
+        agrees("replicated, $round", $id);
+    }
+    is(value("SELECT trim_scale(sum(quantity)) FROM usage.usage_events WHERE user_id = '$id'"), 22.5, 'both sides have recorded');
+    value("SELECT usage.consume_usage('$id', 'photo', 0.5)");
+    is_exact('replicated events', $id);
+    value('DROP SUBSCRIPTION s');
+    return;
+}
+
+sub forgotten
+{
+    my ($id, $gone) = (new_user(10), new_user(50));
+    foreach my $zone ('Asia/Tokyo', 'UTC')
+    {
+        value("SELECT usage.set_user_clock('$id', '$zone')");
+        agrees("clock of $zone", $id);
+        value("SELECT usage.consume_usage('$id', 'photo')");
+    }
+    value("BEGIN; SELECT usage.set_user_clock('$id', 'Asia/Tokyo'), usage.consume_usage('$id', 'photo', 3); ROLLBACK");
+    is_exact('clock there and back', $id);
+    value("SELECT usage.erase_user('$gone')");
+    is_exact('erased and back', $gone);
+    return;
+}
+
+sub memory_of_a_session
+{
+    my $id = new_user(1);
+    my $uses = <<"SQL";
+DO \$\$
+BEGIN
+    FOR i IN 1 .. %d LOOP
+        PERFORM usage.consume_usage('$id', 'photo', 0.0001), usage.check_usage_limit('$id', 'ever');
+        COMMIT;
+    END LOOP;
+END
+\$\$;
+SELECT sum(used_bytes) FROM pg_backend_memory_contexts;
+SQL
+    value("SELECT usage.define_usage_limit('calls', NULL, -1, 'lifetime', NULL, 'events')");
+    my ($before, $after) = split /\n/, value(sprintf "$uses$uses", $calls, 4 * $calls);
+    cmp_ok($after, '<=', $before + 65536, 'a session needs no more memory after many calls');
+    agrees('many calls', $id);
+    return;
+}
