@@ -112,7 +112,7 @@ for my $role (qw(anon authenticated regress_ut_app)) {
 	my $refused = 0;
 	for (@relations) {
 		my ($relation, $kind) = @$_;
-		my $own = $role ne 'anon' && $relation =~ /^usage\.(user_usage|api_usage|user_credits|credit_transactions|user_monthly_usage)$/;
+		my $own = $role ne 'anon' && $relation =~ /^usage\.(user_usage|api_usage|user_credits|credit_transactions|user_monthly_usage|usage_memory)$/;
 		$copies .= "COPY (SELECT * FROM $relation) TO STDOUT;\n";
 		$refused += !$own;
 		next if $kind eq 'S' || $kind eq 'v';
