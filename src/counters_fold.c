@@ -76,7 +76,7 @@ is_due(const Counter *counter, const Taking *taking)
 {
 	int			enough = TIMESTAMP_IS_NOBEGIN(counter->counts_to) ? 1 : FOLD_AFTER;
 
-	return counter->unfolded + taking->events >= Max(enough, counter->fold_at) && counter->folding == NONE &&
+	return counter->unfolded + taking->events >= Max(enough, counter->fold_at) && !taking->is_folding &&
 		!counter->is_stale && !TIMESTAMP_IS_NOEND(counter->counts_to);
 }
 
@@ -152,7 +152,7 @@ begin_fold(NotedFold *fold)
 	LWLockAcquire(&fold->place.partition->lock, LW_EXCLUSIVE);
 	counter = counter_in_memory(&fold->place, fold->limit_id, fold->window);
 	taking = counter == NULL ? NULL : find_taking(counter, MyProcPid);
-	if (taking != NULL && is_due(counter, taking))
+	if (taking != NULL && is_due(counter, taking) && counter->folding == NONE)
 	{
 		settle_prepared(fold->place.partition, counter);
 		set_boundary(counter, boundary);

@@ -7,20 +7,10 @@
 #include "postgres.h"
 
 #include "amounts.h"
-#include "installation.h"
 #include "storage/lwlock.h"
+#include "user_key.h"
 #include "window.h"
 
-#define USER_KEY_LENGTH 47
-
-/* A user id as it is, or, if it is a long text, a digest of it. */
-typedef struct UserKey
-{
-	Oid			database;
-	Oid			usage_events;	/* the installation, also after it was made anew */
-	uint8		length;
-	char		bytes[USER_KEY_LENGTH];
-} UserKey;
 
 #define NONE (-1)
 #define RESERVED_TAKINGS 128	/* in each partition, for counters that are not here */
@@ -103,7 +93,6 @@ typedef struct Place
 
 extern void counters_memory_init(void);
 extern bool has_counter_memory(void);
-extern UserKey key_of_user(const Installation *home, Datum user_id);
 extern Place place_of_user(const Installation *home, Datum user_id);
 extern Place place_of_key(const UserKey *user);
 
@@ -120,7 +109,7 @@ extern int	number_of_taking(const Taking *taking);
 /* counters_takings.c */
 extern Taking *add_taking(Partition *partition, Counter *counter, TransactionId xid);
 extern void end_taking(Partition *partition, Taking *taking, bool committed);
-extern TransactionId any_taker(const Partition *partition);
+extern TransactionId any_taker(Partition *partition);
 extern bool has_free_taking(const Partition *partition);
 extern Taking *find_taking(const Counter *counter, int pid);
 extern bool is_bypassed(Partition *partition);

@@ -44,6 +44,18 @@ try_to_bypass(const Place *place, Stakes *stakes, TransactionId *taker)
 	return bypass;
 }
 
+static Bypass
+begin_to_bypass(const Place *place, Stakes *stakes)
+{
+	TransactionId taker;
+	Bypass		bypass;
+
+	while ((bypass = try_to_bypass(place, stakes, &taker)) == IS_FULL)
+		if (TransactionIdIsValid(taker))
+			XactLockTableWait(taker, NULL, NULL, XLTW_None);
+	return bypass;
+}
+
 /*
  * From now on nobody brings a counter here that is not, in this partition, until
  * the transaction ends.  False: one came back meanwhile.
@@ -51,12 +63,7 @@ try_to_bypass(const Place *place, Stakes *stakes, TransactionId *taker)
 static bool
 bypass_memory(const Place *place, Stakes *stakes)
 {
-	TransactionId taker = InvalidTransactionId;
-	Bypass		bypass;
-
-	while ((bypass = try_to_bypass(place, stakes, &taker)) == IS_FULL)
-		XactLockTableWait(taker, NULL, NULL, XLTW_None);
-	if (bypass == CAME_BACK)
+	if (begin_to_bypass(place, stakes) == CAME_BACK)
 		return false;
 	fault("bypass");
 	for (int i = 0; i < stakes->n; i++)
@@ -71,19 +78,10 @@ bypass_memory(const Place *place, Stakes *stakes)
 static void
 pass_partition_by(Partition *partition)
 {
-	TransactionId taker;
+	Place		place = {.partition = partition};
+	Stakes		none = {NULL};
 
-	do
-	{
-		expect_takings(1);
-		taker = InvalidTransactionId;
-		LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
-		if (own_taking(partition, NULL) == NULL)
-			taker = any_taker(partition);
-		LWLockRelease(&partition->lock);
-		if (TransactionIdIsValid(taker))
-			XactLockTableWait(taker, NULL, NULL, XLTW_None);
-	} while (TransactionIdIsValid(taker));
+	(void) begin_to_bypass(&place, &none);
 }
 
 void

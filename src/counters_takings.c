@@ -118,16 +118,6 @@ end_taking(Partition *partition, Taking *taking, bool committed)
 	partition->nfree_takings++;
 }
 
-/* One for whose end to wait. */
-TransactionId
-any_taker(const Partition *partition)
-{
-	for (int i = partition->first_taking; i < partition->first_taking + partition->ntakings; i++)
-		if (TransactionIdIsValid(taking_number(i)->xid) && taking_number(i)->pid != MyProcPid)
-			return taking_number(i)->xid;
-	return InvalidTransactionId;
-}
-
 /* The others are kept for counters that are not here. */
 bool
 has_free_taking(const Partition *partition)
@@ -167,4 +157,23 @@ is_bypassed(Partition *partition)
 {
 	settle_list(partition, partition->bypassing);
 	return partition->bypassing != NONE;
+}
+
+static void
+settle_all(Partition *partition)
+{
+	settle_list(partition, partition->bypassing);
+	for (int i = 0; i < partition->ncounters; i++)
+		settle_prepared(partition, counter_number(partition->first_counter + i));
+}
+
+/* One for whose end to wait; none if prepared ones are over, which are settled. */
+TransactionId
+any_taker(Partition *partition)
+{
+	settle_all(partition);
+	for (int i = partition->first_taking; i < partition->first_taking + partition->ntakings; i++)
+		if (TransactionIdIsValid(taking_number(i)->xid) && taking_number(i)->pid != MyProcPid)
+			return taking_number(i)->xid;
+	return InvalidTransactionId;
 }
