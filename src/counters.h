@@ -26,6 +26,8 @@ typedef struct Stake
 	int64		holds;			/* how often reservations here had changed then */
 	bool		may_have_holds; /* of which some may be live */
 	bool		in_memory;		/* its counter is shared (counters_shared.c) */
+	bool		lacks_row;		/* as it seems */
+	bool		is_due;			/* for its row to follow, as it seems */
 	bool		has_new_row;	/* that has this use in it */
 	bool		is_unsure;		/* transactions under way may change it, */
 	Numeric		more;			/* and may make it so much more */

@@ -71,7 +71,7 @@ is_noted(const NotedFold *like)
  * Whether its row lacks so much that who reads it would have to read too many
  * events.  A window that was used has a row.
  */
-static bool
+bool
 is_due(const Counter *counter, const Taking *taking)
 {
 	int			enough = TIMESTAMP_IS_NOBEGIN(counter->counts_to) ? 1 : FOLD_AFTER;
@@ -80,31 +80,30 @@ is_due(const Counter *counter, const Taking *taking)
 		!counter->is_stale && !TIMESTAMP_IS_NOEND(counter->counts_to);
 }
 
+static bool
+any_is_due(const Stakes *stakes)
+{
+	for (int i = 0; i < stakes->n; i++)
+		if (stakes->all[i].is_due)
+			return true;
+	return false;
+}
+
 /* Counters of these uses whose rows are due, for when the transaction commits. */
 void
 note_folds(Datum user_id, const Stakes *stakes)
 {
 	Place		place;
 
-	if (!has_counter_memory() || IsolationUsesXactSnapshot())
+	if (IsolationUsesXactSnapshot() || !any_is_due(stakes))
 		return;
 	place = place_of_user(present_installation(), user_id);
 	for (int i = 0; i < stakes->n; i++)
 	{
 		const Stake *stake = &stakes->all[i];
 		NotedFold	like = {NULL, place, user_id, stake->limit->id, stake->window};
-		Counter    *counter;
-		Taking	   *taking;
-		bool		due;
 
-		if (!stake->in_memory)
-			continue;
-		LWLockAcquire(&place.partition->lock, LW_SHARED);
-		counter = counter_in_memory(&place, stake->limit->id, stake->window);
-		taking = counter == NULL ? NULL : find_taking(counter, MyProcPid);
-		due = taking != NULL && is_due(counter, taking);
-		LWLockRelease(&place.partition->lock);
-		if (due && !is_noted(&like))
+		if (stake->is_due && !is_noted(&like))
 			note_fold(&place, user_id, stake);
 	}
 }

@@ -186,8 +186,9 @@ make_rows(const Place *place, Datum user_id, Stakes *stakes)
 		CounterRow	row = {user_id, stake->limit->id, stake->window};
 		Amount		used;
 
-		if (!begin_row(place, &row, &used))
+		if (!stake->lacks_row || !begin_row(place, &row, &used))
 			continue;
+		stake->is_due = false;
 		stake->has_new_row = !TIMESTAMP_IS_NOBEGIN(row.counts_to);
 		row.used = amount_numeric(&used);
 		fault("row");

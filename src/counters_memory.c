@@ -325,6 +325,7 @@ add_counter(const Place *place, int64 limit_id, Window window)
 	counter->user = place->user;
 	counter->limit_id = limit_id;
 	counter->window = window;
+	counter->holds = ++partition->changes_of_holds;
 	counter->takings = counter->exclusive = counter->folding = NONE;
 	counter->next = buckets_here[place->bucket];
 	buckets_here[place->bucket] = number_of_counter(counter);

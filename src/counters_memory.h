@@ -51,7 +51,7 @@ typedef struct Counter
 	int			exclusive;		/* the taking that keeps new ones away, or NONE */
 	int			folding;		/* the taking whose transaction changes the row, or NONE */
 	int64		turns;			/* how often something was taken */
-	int64		holds;			/* how often reservations changed */
+	int64		holds;			/* another number whenever reservations changed */
 	bool		may_have_holds;
 	bool		is_stale;		/* goes as soon as nobody has taken of it */
 	bool		was_used;		/* since somebody looked for room */
@@ -78,6 +78,7 @@ typedef struct Partition
 	int			first_counter;	/* of all there are */
 	int			first_taking;
 	int			first_bucket;
+	int64		changes_of_holds;	/* no number comes twice, also of counters that left */
 	int64		nused;
 	int64		evictions;
 	int64		bypasses;

@@ -12,7 +12,9 @@
 #include "counters.h"
 #include "counters_inflight.h"
 #include "counters_rows.h"
+#include "counters_trial.h"
 #include "faults.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 
 typedef enum Bypass
@@ -99,7 +101,7 @@ pass_all_memory_by(void)
 			pass_partition_by(partition_number(i));
 }
 
-bool
+static bool
 take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved)
 {
 	*moved = !bypass_memory(place, stakes);
@@ -110,4 +112,110 @@ take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind k
 		read_from_rows(user_id, stakes);
 	fault("past");
 	return take_from_rows(user_id, stakes, kind, stale);
+}
+
+/* ---- of those that are here and of those that are not ---- */
+
+static Stakes
+some_stakes(const Stakes *stakes, bool in_memory)
+{
+	Stakes		some = *stakes;
+
+	some.all = palloc(stakes->n * sizeof(Stake));
+	some.n = 0;
+	for (int i = 0; i < stakes->n; i++)
+		if (stakes->all[i].in_memory == in_memory)
+			some.all[some.n++] = stakes->all[i];
+	if (in_memory)
+		some.nneighbours = 0;
+	return some;
+}
+
+static void
+put_back(Stakes *stakes, const Stakes *some)
+{
+	for (int i = 0; i < some->n; i++)
+	{
+		Stake	   *stake = stake_in_window(stakes, some->all[i].limit->id, some->all[i].window);
+
+		*stake = some->all[i];
+	}
+}
+
+/* Moved: nothing is taken, but it is known now which of them are here. */
+static bool
+try_both(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved)
+{
+	Stakes		here = some_stakes(stakes, true);
+	Stakes		there = some_stakes(stakes, false);
+	bool		taken;
+
+	*moved = false;
+	taken = here.n == 0 || take_here(place, user_id, &here, kind, stale, moved);
+	if (taken && there.n > 0 && !(taken = take_past_memory(place, user_id, &there, kind, stale, moved)) && adds_in_memory(kind))
+		add_to_shared(user_id, &here, true);
+	put_back(stakes, &here);
+	if (taken || *moved)
+		put_back(stakes, &there);
+	return taken;
+}
+
+/*
+ * Takes every amount or none.  A counter may have left since it was read, or come;
+ * who may not be refused then looks where it is now and takes from there.
+ */
+bool
+take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
+{
+	Place		place = place_of_user(present_installation(), user_id);
+	bool		moved;
+
+	PreventCommandIfReadOnly("INSERT");
+	while (!try_both(&place, user_id, stakes, kind, stale, &moved))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (moved)
+			continue;
+		if (may_be_refused(kind))
+			return false;
+		read_shared(user_id, stakes);
+	}
+	return true;
+}
+
+static void
+turn_round(Change *change)
+{
+	change->up = amount_minus(&amount_zero, &change->up);
+	change->down = amount_minus(&amount_zero, &change->down);
+	change->gain = amount_minus(&amount_zero, &change->gain);
+	change->events = -change->events;
+}
+
+/* To, or back from, counters of which this transaction has taken. */
+void
+add_to_shared(Datum user_id, const Stakes *stakes, bool back)
+{
+	Stakes		here = some_stakes(stakes, true);
+	Stakes		there = some_stakes(stakes, false);
+	Place		place = place_of_user(present_installation(), user_id);
+
+	expect_takings(here.n);
+	LWLockAcquire(&place.partition->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < here.n; i++)
+	{
+		Stake	   *stake = &here.all[i];
+		Share		share = share_of(stake, TAKE_ANYWAY);
+		Change		change = change_of(&share, TAKE_ANYWAY);
+
+		change.events = 1;
+		if (back)
+			turn_round(&change);
+		change_taking(place.partition, own_taking(place.partition, counter_in_memory(&place, stake->limit->id, stake->window)), &change);
+	}
+	LWLockRelease(&place.partition->lock);
+	fault(back ? "given back" : "added");
+	count_late(user_id, &here, back);
+	if (there.n > 0)
+		add_to_rows(user_id, &there, back ? MINUS_AMOUNT : AMOUNT);
 }

@@ -36,6 +36,7 @@ extern void count_late(Datum user_id, Stakes *stakes, bool back);
 extern bool make_rows_whole(Datum user_id, const Stakes *stakes);
 
 /* counters_fold.c: when the transaction ends */
+extern bool is_due(const Counter *counter, const Taking *taking);
 extern void fold_noted(void);
 extern void forget_noted_folds(void);
 
@@ -44,8 +45,5 @@ extern bool bring_counter(const Place *place, Datum user_id, const Stake *stake)
 extern void lock_key(const UserKey *user, int64 limit_id, Window window, bool in_row);
 extern bool wait_for_prepared(const UserKey *user, int64 limit_id, Window window);
 extern void lock_prepared(Partition *partition, Taking *taking);
-
-/* counters_past.c */
-extern bool take_past_memory(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved);
 
 #endif							/* UT_COUNTERS_ROWS_H */

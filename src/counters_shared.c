@@ -140,7 +140,7 @@ holds_belong(Datum user_id, const Stakes *stakes)
 
 /* ---- taking ---- */
 
-static Change
+Change
 change_of(const Share *share, TakingKind kind)
 {
 	Change		change = {share->amount};
@@ -184,6 +184,8 @@ take_share(const Place *place, const Stakes *stakes, Share *share, TakingKind ki
 	counter->was_used = true;
 	counter->latest = Max(counter->latest, stakes->last);
 	change_taking(place->partition, taking, &change);
+	share->stake->lacks_row = adds_in_memory(kind) && TIMESTAMP_IS_NOBEGIN(counter->counts_to) && counter->folding == NONE;
+	share->stake->is_due = is_due(counter, taking);
 }
 
 /* Who has the last takings there is room for. */
@@ -280,12 +282,25 @@ get_over(const Place *place, Datum user_id, const Trial *trial)
 	}
 }
 
+/* What a counter that came back says of reservations, which are read again then. */
+static void
+look_again(const Place *place, Datum user_id, Stakes *stakes, Share *shares, TakingKind kind)
+{
+	Amount		used;
+
+	for (int i = 0; i < stakes->n; i++)
+		(void) look_at(place, &stakes->all[i], &used);
+	read_holds_again(user_id, stakes);
+	for (int i = 0; i < stakes->n; i++)
+		shares[i] = share_of(&stakes->all[i], kind);
+}
+
 /*
  * Takes of each stake, all of which are here.  False: one of them is used up, its
  * reservations have changed, or (in_memory is false) it is no longer here.  Moved:
  * there is no room for all of them at once, however often one is brought back.
  */
-static bool
+bool
 take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved)
 {
 	Share	   *shares = palloc(stakes->n * sizeof(Share));
@@ -307,6 +322,8 @@ take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bo
 		}
 		if (!get_over(place, user_id, &trial))
 			return false;
+		if (trial.verdict == IS_NOT_HERE)
+			look_again(place, user_id, stakes, shares, kind);
 	}
 	*stale = *stale || trial.is_stale;
 	tell_stakes(shares, stakes->n);
@@ -317,110 +334,4 @@ take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bo
 			count_late(user_id, stakes, false);
 	}
 	return true;
-}
-
-/* ---- of counters that are not here as well ---- */
-
-static Stakes
-some_stakes(const Stakes *stakes, bool in_memory)
-{
-	Stakes		some = *stakes;
-
-	some.all = palloc(stakes->n * sizeof(Stake));
-	some.n = 0;
-	for (int i = 0; i < stakes->n; i++)
-		if (stakes->all[i].in_memory == in_memory)
-			some.all[some.n++] = stakes->all[i];
-	if (in_memory)
-		some.nneighbours = 0;
-	return some;
-}
-
-static void
-put_back(Stakes *stakes, const Stakes *some)
-{
-	for (int i = 0; i < some->n; i++)
-	{
-		Stake	   *stake = stake_in_window(stakes, some->all[i].limit->id, some->all[i].window);
-
-		*stake = some->all[i];
-	}
-}
-
-/* Moved: nothing is taken, but it is known now which of them are here. */
-static bool
-try_both(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved)
-{
-	Stakes		here = some_stakes(stakes, true);
-	Stakes		there = some_stakes(stakes, false);
-	bool		taken;
-
-	*moved = false;
-	taken = here.n == 0 || take_here(place, user_id, &here, kind, stale, moved);
-	if (taken && there.n > 0 && !(taken = take_past_memory(place, user_id, &there, kind, stale, moved)) && adds_in_memory(kind))
-		add_to_shared(user_id, &here, true);
-	put_back(stakes, &here);
-	if (taken || *moved)
-		put_back(stakes, &there);
-	return taken;
-}
-
-/*
- * Takes every amount or none.  A counter may have left since it was read, or come;
- * who may not be refused then looks where it is now and takes from there.
- */
-bool
-take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
-{
-	Place		place = place_of(user_id);
-	bool		moved;
-
-	PreventCommandIfReadOnly("INSERT");
-	while (!try_both(&place, user_id, stakes, kind, stale, &moved))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (moved)
-			continue;
-		if (may_be_refused(kind))
-			return false;
-		read_shared(user_id, stakes);
-	}
-	return true;
-}
-
-static void
-turn_round(Change *change)
-{
-	change->up = amount_minus(&amount_zero, &change->up);
-	change->down = amount_minus(&amount_zero, &change->down);
-	change->gain = amount_minus(&amount_zero, &change->gain);
-	change->events = -change->events;
-}
-
-/* To, or back from, counters of which this transaction has taken. */
-void
-add_to_shared(Datum user_id, const Stakes *stakes, bool back)
-{
-	Stakes		here = some_stakes(stakes, true);
-	Stakes		there = some_stakes(stakes, false);
-	Place		place = place_of(user_id);
-
-	expect_takings(here.n);
-	LWLockAcquire(&place.partition->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < here.n; i++)
-	{
-		Stake	   *stake = &here.all[i];
-		Share		share = share_of(stake, TAKE_ANYWAY);
-		Change		change = change_of(&share, TAKE_ANYWAY);
-
-		change.events = 1;
-		if (back)
-			turn_round(&change);
-		change_taking(place.partition, own_taking(place.partition, counter_in_memory(&place, stake->limit->id, stake->window)), &change);
-	}
-	LWLockRelease(&place.partition->lock);
-	fault(back ? "given back" : "added");
-	count_late(user_id, &here, back);
-	if (there.n > 0)
-		add_to_rows(user_id, &there, back ? MINUS_AMOUNT : AMOUNT);
 }

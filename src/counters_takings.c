@@ -52,12 +52,12 @@ add_taking(Partition *partition, Counter *counter, TransactionId xid)
 }
 
 static void
-count_taking(Counter *counter, const Taking *taking)
+count_taking(Partition *partition, Counter *counter, const Taking *taking)
 {
 	counter->used = amount_plus(&counter->used, &taking->gain);
 	counter->unfolded += taking->events;
 	if (taking->changes_of_holds > 0)
-		counter->holds++;
+		counter->holds = ++partition->changes_of_holds;
 	if (taking->counts_to == 0)
 		return;
 	counter->counts_to = taking->counts_to;
@@ -109,7 +109,7 @@ end_taking(Partition *partition, Taking *taking, bool committed)
 	else
 	{
 		if (committed)
-			count_taking(counter_number(taking->counter), taking);
+			count_taking(partition, counter_number(taking->counter), taking);
 		leave_counter(partition, counter_number(taking->counter), taking);
 	}
 	taking->xid = InvalidTransactionId;

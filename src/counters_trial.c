@@ -154,7 +154,7 @@ try_share(const Place *place, const Stakes *stakes, Share *share, bool alone, Tr
 	if (verdict == HANGS)
 		trial->xid = taking_number(in_the_way)->xid;
 	trial->is_late = trial->is_late || stakes->first < rows_count_to(share->counter);
-	if (share->counter->holds != share->stake->holds)
+	if (share->counter->holds != share->stake->holds && (share->counter->may_have_holds || share->stake->may_have_holds))
 	{
 		trial->is_stale = true;
 		if (share->refuses)

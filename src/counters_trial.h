@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "counters.h"
+#include "counters_inflight.h"
 #include "counters_memory.h"
 
 /* A stake, as it is compared under the lock, and what was found there. */
@@ -47,5 +48,9 @@ extern Amount used_by_us(const Counter *counter);
 extern Taking *taking_of_another(const Counter *counter);
 extern Share share_of(Stake *stake, TakingKind kind);
 extern Trial try_shares(const Place *place, const Stakes *stakes, Share *shares, bool alone);
+
+/* counters_shared.c */
+extern bool take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bool *stale, bool *moved);
+extern Change change_of(const Share *share, TakingKind kind);
 
 #endif							/* UT_COUNTERS_TRIAL_H */

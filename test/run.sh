@@ -21,9 +21,8 @@
 # first one gets everything. Tests are written for uuid; for the others
 # test/lib/translate-ids.pl rewrites the copy of the tree.
 #
-# Servers count in shared memory, but for those of type text, which gets the TAP
-# tests that have to do with that as well: so each kind of tests runs both ways.
-# UT_MEMORY=on or off makes it one way for all types.
+# UT_MEMORY=on lets servers count in shared memory; off is the default. Empty is on
+# but for type text, which then gets the TAP tests that have to do with it as well.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -74,7 +73,7 @@ for user_id in $UT_USER_ID; do
         ;;
     esac
 done
-case ${UT_MEMORY:=off} in
+case ${UT_MEMORY=off} in
 on | off | '') ;;
 *)
     echo "run.sh: UT_MEMORY is on or off" >&2
