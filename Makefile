@@ -30,8 +30,8 @@ EXTRA_CLEAN = $(wildcard sql/$(PRODUCT)*--*.sql $(PRODUCT)-*.zip) $(PRODUCT)_tex
 override with_llvm = no
 
 PG_CONFIG ?= pg_config
-PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
-ifdef PGXS
+PGXS := $(if $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h),$(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null)))
+ifneq ($(PGXS),)
 include $(PGXS)
 else
 # No server headers yet: install them and begin again, once.

@@ -33,7 +33,8 @@ missing() {
         has gcc || echo gcc
         has make || echo make
         echo '#include <stdio.h>' | gcc -E - >/dev/null 2>&1 || echo libc6-dev
-        [ -e "$(pg pgxs)" ] || echo "postgresql-server-dev-$major"
+        # A server's package may have the makefiles without the headers.
+        [ -e "$(pg pgxs)" ] && [ -e "$(pg includedir-server)/postgres.h" ] || echo "postgresql-server-dev-$major"
         ;;
     server)
         [ -x "$(pg bindir)/postgres" ] || echo "postgresql-$major"
