@@ -13,7 +13,6 @@
 #include "compat.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "counters.h"
 #include "counters_memory.h"
 #include "errors.h"
@@ -26,52 +25,6 @@
 Table		counters = {
 	"usage_counters", {"user_id", "limit_id", "window_start", "window_end", "used", "holds", "counted_to"}
 };
-
-/* Which facts a limit counts, and how: as stakes_of_event() and reconcile_usage(). */
-#define COUNTS(limit_id, status) \
-	" AND (" limit_id " OPERATOR(pg_catalog.=) $7 OR (COALESCE(" limit_id ", 0) OPERATOR(pg_catalog.=) 0" \
-	" AND ($4 IS NULL OR usage_type OPERATOR(pg_catalog.=) $4)" \
-	" AND " status " OPERATOR(pg_catalog.=) ANY ($5)))"
-
-static Statement sum_events = {
-	"SELECT pg_catalog.count(*), pg_catalog.sum(CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN events"
-	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN quantity"
-	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN tokens ELSE cost END),"
-	" pg_catalog.max(occurred_at) FROM ("
-	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric, cost, occurred_at"
-	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
-	" AND occurred_at OPERATOR(pg_catalog.>=) $2 AND occurred_at OPERATOR(pg_catalog.<) $3"
-	COUNTS("corrected_limit", "COALESCE(corrected_status, status)")
-	" UNION ALL SELECT events, quantity, tokens, cost, month"
-	" FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
-	" AND month OPERATOR(pg_catalog.>=) $2 AND month OPERATOR(pg_catalog.<) $3"
-	COUNTS("limit_id", "status") ") AS facts",
-	7, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID, INT8OID}
-};
-
-/* What the stake's limit counts of the events from one instant to another. */
-Numeric
-sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, EventSpan *span)
-{
-	const UsageLimit *limit = stake->limit;
-	Datum		args[] = {
-		user_id,
-		TimestampTzGetDatum(from),
-		TimestampTzGetDatum(to),
-		limit->usage_type ? CStringGetTextDatum(limit->usage_type) : (Datum) 0,
-		PointerGetDatum(limit->statuses),
-		Int32GetDatum(limit->measure),
-		Int64GetDatum(limit->id)
-	};
-	const char *nulls = limit->usage_type ? "       " : "   n   ";
-	Numeric		sum;
-
-	statement_look(&sum_events, args, nulls);
-	span->n = result_int64(0, 1);
-	span->latest = result_time(0, 3, DT_NOBEGIN);
-	sum = result_numeric(0, 2);
-	return sum == NULL ? num_from(0) : num_trim(sum);
-}
 
 static const Stake *
 any_stake_of(const Stakes *stakes, int64 limit_id)

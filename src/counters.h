@@ -48,6 +48,7 @@ typedef struct Stakes
 	int			n;
 	Stake	   *neighbours;
 	int			nneighbours;
+	bool		is_known;		/* the user is, so these are windows of his */
 	TimestampTz first;			/* the instants between which the uses are */
 	TimestampTz last;
 	Event	   **events;			/* if there are several of them, or NULL */

@@ -16,6 +16,7 @@
 #include "counters_inflight.h"
 #include "counters_rows.h"
 #include "faults.h"
+#include "locks.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 
@@ -248,7 +249,7 @@ put_counter(const Place *place, const Stake *stake, const Found *found, const Am
 }
 
 static Way
-try_to_bring(const Place *place, Datum user_id, const Stake *stake)
+try_to_bring(const Place *place, Datum user_id, const Stake *stake, bool may_wait)
 {
 	TransactionId taker = InvalidTransactionId;
 	int64		departures;
@@ -256,7 +257,7 @@ try_to_bring(const Place *place, Datum user_id, const Stake *stake)
 	Found		found;
 	Amount		used;
 
-	if (way == IS_TAKEN_OF)
+	if (way == IS_TAKEN_OF && may_wait)
 		XactLockTableWait(taker, NULL, NULL, XLTW_None);
 	if (way != CAN_BE_READ)
 		return way;
@@ -270,13 +271,30 @@ try_to_bring(const Place *place, Datum user_id, const Stake *stake)
 	return put_counter(place, stake, &found, &used, departures);
 }
 
+/*
+ * For who only looks: one try, for which nobody is waited.  What his uses would wait
+ * for (locks.c) is not wanted for longer.
+ */
+bool
+bring_to_look(const Place *place, Datum user_id, const Stake *stake)
+{
+	const Installation *home = present_installation();
+	Way			way;
+
+	if (!try_to_lock_counting(home, user_id))
+		return false;
+	way = try_to_bring(place, user_id, stake, false);
+	unlock_counting(home, user_id);
+	return way == IS_THERE;
+}
+
 /* False: there is no place for it, so its row counts. */
 bool
 bring_counter(const Place *place, Datum user_id, const Stake *stake)
 {
 	Way			way;
 
-	while ((way = try_to_bring(place, user_id, stake)) != IS_THERE && way != HAS_NO_PLACE)
+	while ((way = try_to_bring(place, user_id, stake, true)) != IS_THERE && way != HAS_NO_PLACE)
 		CHECK_FOR_INTERRUPTS();
 	return way == IS_THERE;
 }

@@ -26,6 +26,7 @@
 #include "utils/snapmgr.h"
 
 #define FOLD_AFTER 32			/* events */
+#define FOLD_ANYWAY 256			/* whatever is reserved */
 
 typedef struct NotedFold
 {
@@ -125,12 +126,12 @@ set_boundary(Counter *counter, TimestampTz boundary)
 
 /*
  * Commits of reservations have their instants, which had better not be late then.
- * Those that are still to be committed themselves may be.
+ * Those that are still to be committed themselves may be, and those that last long.
  */
 static TimestampTz
-boundary_for(Datum user_id)
+boundary_beside_holds(Datum user_id, TimestampTz now)
 {
-	TimestampTz boundary = usage_now() + 1;
+	TimestampTz boundary = now;
 	int			n;
 	Hold	   *holds = live_holds(user_id, &n);
 
@@ -143,7 +144,8 @@ boundary_for(Datum user_id)
 static bool
 begin_fold(NotedFold *fold)
 {
-	TimestampTz boundary = boundary_for(fold->user_id);
+	TimestampTz now = usage_now() + 1;
+	TimestampTz beside_holds = boundary_beside_holds(fold->user_id, now);
 	Counter    *counter;
 	Taking	   *taking;
 	bool		begun = false;
@@ -153,11 +155,13 @@ begin_fold(NotedFold *fold)
 	taking = counter == NULL ? NULL : find_taking(counter, MyProcPid);
 	if (taking != NULL && is_due(counter, taking) && counter->folding == NONE)
 	{
+		int			lacking = counter->unfolded + taking->events;
+
 		settle_prepared(fold->place.partition, counter);
-		set_boundary(counter, boundary);
+		set_boundary(counter, lacking >= FOLD_ANYWAY ? now : beside_holds);
 		begun = counter->boundary > counter->counts_to && counter->nearly == taking->is_early;
 		if (counter->boundary <= counter->counts_to)
-			counter->fold_at = 2 * (counter->unfolded + taking->events);
+			counter->fold_at = Min(2 * lacking, FOLD_ANYWAY);
 	}
 	if (begun)
 	{

@@ -74,7 +74,15 @@ read_shared(Datum user_id, Stakes *stakes)
 		read_stake(&place, user_id, &stakes->all[i]);
 }
 
-/* False: not all of them are here. */
+/* Of one of whom nothing is known there is nothing worth a place. */
+static bool
+look_or_bring(const Place *place, Datum user_id, Stake *stake, bool is_known, Amount *used)
+{
+	return look_at(place, stake, used) ||
+		(is_known && bring_to_look(place, user_id, stake) && look_at(place, stake, used));
+}
+
+/* False: not all of them can be had here. */
 bool
 read_if_shared(Datum user_id, Stakes *stakes)
 {
@@ -83,7 +91,7 @@ read_if_shared(Datum user_id, Stakes *stakes)
 
 	for (int i = 0; i < stakes->n; i++)
 	{
-		if (!look_at(&place, &stakes->all[i], &used))
+		if (!look_or_bring(&place, user_id, &stakes->all[i], stakes->is_known, &used))
 			return false;
 		stakes->all[i].used = amount_numeric(&used);
 		stakes->all[i].in_memory = true;

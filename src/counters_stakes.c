@@ -96,7 +96,7 @@ stake_in_window(Stakes *stakes, int64 limit_id, Window window)
 	return NULL;
 }
 
-/* As sum_events below. */
+/* As events that are read (counters_events.c). */
 bool
 limit_counts(const UsageLimit *limit, const Event *event)
 {

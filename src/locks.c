@@ -67,6 +67,31 @@ lock_user(const Installation *home, Datum user_id)
 	LockDatabaseObject(home->usage_events, clock_of_user(home, user_id), 0, RowExclusiveLock);
 }
 
+/*
+ * For a moment, for who only looks and brings what he sees to shared memory.  He
+ * waits for nobody: false.
+ */
+bool
+try_to_lock_counting(const Installation *home, Datum user_id)
+{
+	LOCKTAG		clock;
+
+	if (!ConditionalLockRelationOid(home->usage_events, RowExclusiveLock))
+		return false;
+	SET_LOCKTAG_OBJECT(clock, MyDatabaseId, home->usage_events, clock_of_user(home, user_id), 0);
+	if (LockAcquire(&clock, RowExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	UnlockRelationOid(home->usage_events, RowExclusiveLock);
+	return false;
+}
+
+void
+unlock_counting(const Installation *home, Datum user_id)
+{
+	UnlockDatabaseObject(home->usage_events, clock_of_user(home, user_id), 0, RowExclusiveLock);
+	UnlockRelationOid(home->usage_events, RowExclusiveLock);
+}
+
 static void
 be_patient_for(int milliseconds)
 {

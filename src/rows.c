@@ -14,6 +14,7 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "catalog/pg_am.h"
 #include "rows.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -73,6 +74,35 @@ add_to_known(Table *table)
 	known = table;
 }
 
+static bool
+begins_with(Relation index, const Table *table, TupleDesc desc)
+{
+	const Form_pg_index form = index->rd_index;
+
+	for (int i = 0; i < MAX_BY && table->by[i] != NULL; i++)
+		if (i >= form->indnkeyatts || form->indkey.values[i] != SPI_fnumber(desc, table->by[i]))
+			return false;
+	return index->rd_rel->relam == BTREE_AM_OID && form->indisvalid && !form->indcheckxmin;
+}
+
+/* It may leave out rows, as the caller does then. */
+static Oid
+index_by(const Table *table, Relation relation)
+{
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(relation))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		bool		found = begins_with(index, table, RelationGetDescr(relation));
+
+		index_close(index, AccessShareLock);
+		if (found)
+			return lfirst_oid(cell);
+	}
+	return InvalidOid;
+}
+
 /* What there is to know of the table that is now open. */
 void
 remember_table(Table *table, Relation relation)
@@ -84,7 +114,7 @@ remember_table(Table *table, Relation relation)
 	do
 	{
 		before = news;			/* looking at indexes may bring more */
-		table->key = ut_primary_key(relation);
+		table->key = table->by[0] != NULL ? index_by(table, relation) : ut_primary_key(relation);
 		if (!find_columns(table, RelationGetDescr(relation)))
 			refuse_table(table);
 		find_out_what_is_plain(table, relation);
@@ -126,6 +156,8 @@ comparison_of_times(StrategyNumber strategy)
 {
 	switch (strategy)
 	{
+		case BTLessStrategyNumber:
+			return F_TIMESTAMPTZ_LT;
 		case BTLessEqualStrategyNumber:
 			return F_TIMESTAMPTZ_LE;
 		case BTGreaterEqualStrategyNumber:
@@ -152,14 +184,28 @@ make_scan_key(ScanKey to, const Table *table, TupleDesc desc, const Key *key)
 								   &type->eq_opr_finfo, key->value);
 }
 
+/* Whether it has its index; else it takes a statement. */
+bool
+rows_can_be_found(Table *table)
+{
+	table_close(open_table(table, AccessShareLock), NoLock);
+	return OidIsValid(table->key);
+}
+
 /* Reads what the calling query sees, or the fresh view around it (query.c). */
 Rows
 rows_begin(Table *table, const Key *keys, int nkeys)
 {
-	Rows		rows = {table};
+	return rows_begin_in(open_table(table, AccessShareLock), table, keys, nkeys);
+}
+
+/* The relation is open, and remembered as that table. */
+Rows
+rows_begin_in(Relation relation, Table *table, const Key *keys, int nkeys)
+{
+	Rows		rows = {table, relation};
 	ScanKeyData scan_keys[INDEX_MAX_KEYS];
 
-	rows.relation = open_table(table, AccessShareLock);
 	if (!OidIsValid(table->key))
 		refuse_table(table);
 	for (int i = 0; i < nkeys; i++)
@@ -187,7 +233,7 @@ rows_end(Rows *rows)
 }
 
 /* By reference only until the next row. */
-static Datum
+Datum
 row_datum(const Rows *rows, int column, bool *isnull)
 {
 	return SPI_getbinval(rows->row, RelationGetDescr(rows->relation), rows->table->places[column], isnull);
@@ -203,6 +249,24 @@ row_text(const Rows *rows, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+bool
+row_is_null(const Rows *rows, int column)
+{
+	bool		isnull;
+
+	(void) row_datum(rows, column, &isnull);
+	return isnull;
+}
+
+bool
+row_bool(const Rows *rows, int column)
+{
+	bool		isnull;
+
+	return DatumGetBool(row_datum(rows, column, &isnull));
+}
+
+/* 0 for NULL. */
 int64
 row_int64(const Rows *rows, int column)
 {

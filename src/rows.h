@@ -12,6 +12,7 @@
 #include "query.h"
 
 #define MAX_COLUMNS 64
+#define MAX_BY 3
 
 /*
  * A table of the extension, and the columns that are wanted of it.  Columns are
@@ -21,6 +22,7 @@ typedef struct Table
 {
 	const char *name;
 	const char *columns[MAX_COLUMNS];	/* up to the first NULL */
+	const char *by[MAX_BY];		/* with which columns the index begins; none: the primary key */
 	/* found, and found again when the table changes: */
 	Oid			relation;
 	Oid			key;			/* the index */
@@ -35,7 +37,7 @@ typedef struct Table
 typedef struct Key
 {
 	int			column;
-	StrategyNumber strategy;	/* equal; of an instant also <=, >= and > */
+	StrategyNumber strategy;	/* equal; of an instant also <, <=, >= and > */
 	Datum		value;
 } Key;
 
@@ -57,11 +59,15 @@ typedef struct LockedRow
 } LockedRow;
 
 extern void rows_init(void);
+extern bool rows_can_be_found(Table *table);
 extern Rows rows_begin(Table *table, const Key *keys, int nkeys);
 extern bool rows_next(Rows *rows);
 extern void rows_end(Rows *rows);
 
+extern Datum row_datum(const Rows *rows, int column, bool *isnull);
 extern char *row_text(const Rows *rows, int column);
+extern bool row_is_null(const Rows *rows, int column);
+extern bool row_bool(const Rows *rows, int column);
 extern int64 row_int64(const Rows *rows, int column);
 extern Numeric row_numeric(const Rows *rows, int column);
 extern TimestampTz row_time(const Rows *rows, int column, TimestampTz if_null);
@@ -75,7 +81,13 @@ extern void row_change(const LockedRow *row, int n, const int *columns, Datum *v
 extern void row_release(LockedRow *row);
 extern bool row_insert(Oid parent, Table *partition, TimestampTz at, const Datum *values, const bool *nulls);
 
-/* between these two */
+/* rows_partitions.c */
+typedef void (*Visit) (const Rows *rows, void *argument);
+extern bool visit_partitions(Oid parent, const Table *like, TimestampTz from, TimestampTz to,
+							 const Key *keys, int nkeys, Visit visit, void *argument);
+
+/* between these */
+extern Rows rows_begin_in(Relation relation, Table *table, const Key *keys, int nkeys);
 extern bool is_known_table(const Table *table);
 extern Relation open_table(Table *table, LOCKMODE lock);
 extern void remember_table(Table *table, Relation relation);

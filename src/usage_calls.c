@@ -137,7 +137,7 @@ static Stakes
 stakes_by_name(const Config *config, const UserTerms *terms, Event *event, const char *name)
 {
 	const UsageLimit *limit = find_limit(config, name);
-	Stakes		stakes = {NULL};
+	Stakes		stakes = {.is_known = terms->is_known};
 
 	if (limit == NULL)
 	{

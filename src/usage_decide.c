@@ -28,7 +28,7 @@ stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 Stakes
 stakes_of_event(const Config *config, const UserTerms *terms, const Event *event)
 {
-	Stakes		stakes = {palloc(config->nlimits * sizeof(Stake))};
+	Stakes		stakes = {.all = palloc(config->nlimits * sizeof(Stake)), .is_known = terms->is_known};
 
 	for (int i = 0; i < config->nlimits; i++)
 	{
