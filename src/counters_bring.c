@@ -114,7 +114,8 @@ find_counter(Datum user_id, const Stake *stake)
 			continue;
 		}
 		found.used = row_numeric(&rows, COUNTER_USED);
-		found.counts_to = from = counts_to;
+		found.counts_to = counts_to;
+		from = Max(counts_to, stake->window.start);
 	}
 	rows_end(&rows);
 	if (from < stake->window.end)

@@ -170,7 +170,6 @@ take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 	Place		place = place_of_user(present_installation(), user_id);
 	bool		moved;
 
-	PreventCommandIfReadOnly("INSERT");
 	while (!try_both(&place, user_id, stakes, kind, stale, &moved))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -10,6 +10,7 @@
 #include "counters.h"
 #include "counters_rows.h"
 #include "counters_memory.h"
+#include "miscadmin.h"
 #include "users.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -304,6 +305,7 @@ take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind)
 
 	if (stakes->n == 0)
 		return true;
+	PreventCommandIfReadOnly("INSERT");
 	if (!(has_counter_memory() ? take_shared : take_from_whole_rows) (user_id, stakes, kind, &stale))
 		return false;
 	if (stale)
