@@ -243,6 +243,7 @@ put_counter(const Place *place, const Stake *stake, const Found *found, const Am
 			counter->may_have_holds = found->may_have_holds;
 		}
 	}
+	stall("brought");
 	LWLockRelease(&place->partition->lock);
 	return way;
 }
