@@ -20,6 +20,8 @@ forget_counter(Partition *partition, Counter *counter)
 {
 	settle_prepared(partition, counter);
 	stall("forgotten");
+	if (counter->limit_id == 0)
+		return;					/* it left with the last prepared transaction */
 	if (counter->ntakings == 0)
 		remove_counter(partition, counter);
 	else

@@ -155,6 +155,28 @@ sub events_from_elsewhere
     agrees('inserted and rolled back', $id);
     is(value("SELECT sum(quantity) FROM usage.usage_events WHERE user_id = '$id'"), 16, 'what came from elsewhere is there');
     is_exact('events from elsewhere', $id);
+    prepared_beside_events();
+    return;
+}
+
+# A prepared transaction that brought events leaves counters that are to be forgotten,
+# and are as soon as somebody finds that it is over: once.
+sub prepared_beside_events
+{
+    my $events = <<'SQL';
+INSERT INTO usage.usage_events (id, user_id, usage_type, status, quantity, tokens, cost, occurred_at)
+VALUES (nextval('usage.usage_events_id_seq'), '%s', 'photo', 'success', 1, 0, 0, clock_timestamp());
+SQL
+    foreach my $end ('COMMIT', 'ROLLBACK')
+    {
+        my $id = new_user(10);
+        my $brings = sprintf $events, $id;
+        value("BEGIN; SELECT usage.consume_usage('$id', 'photo', 2); $brings PREPARE TRANSACTION 'p'; $end PREPARED 'p'");
+        my $timed_out;
+        $node->psql('postgres', $brings, on_error_die => 1, timeout => 60, timed_out => \$timed_out);
+        ok(!$timed_out, "prepared with events, then $end: more events come") or BAIL_OUT('a session does not come back');
+        is_exact("prepared with events, then $end, and more", $id);
+    }
     return;
 }
 

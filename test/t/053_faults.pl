@@ -133,7 +133,7 @@ my @stories = (
     { places => [ 'take', 'taking', 'taken' ], before => $used, op => $once },
     { places => [ 'read', 'brought', 'row begins', 'row', 'row made' ], op => $once },
     { places => [ 'late', 'counts to' ], before => $used,
-      op => sub { "SELECT usage.track_usage('$_[0]', 'photo', 1, occurred_at => clock_timestamp() - interval '1 hour');" } },
+      op => sub { "SELECT usage.track_usage('$_[0]', 'photo', 1, occurred_at => (SELECT min(occurred_at) FROM usage.usage_events WHERE user_id = '$_[0]'));" } },
     # Who brings events keeps uses out, so who waits would wait for each other
     { places => [ 'forgotten', 'bypassing', 'bypass', 'whole', 'past' ], before => $used, shapes => [ qw(alone savepoint deep prepared undone) ],
       op => sub { <<"SQL" . use_of($_[0], 1) } },
