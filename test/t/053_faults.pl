@@ -66,7 +66,7 @@ value($helpers . <<'SQL');
 SELECT usage.define_usage_limit('renders', 'render', 2, 'gauge'), usage.define_rate_limit('api', 5, '1 day', 5);
 
 /* Until somebody waits for the end of this transaction, or of a prepared one. */
-CREATE PROCEDURE await_waiter(who xid) LANGUAGE plpgsql AS $$
+CREATE FUNCTION await_waiter(who xid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid' AND transactionid = who) LOOP
         PERFORM pg_sleep(0.005);
@@ -184,7 +184,7 @@ sub script
     my $begin = 'BEGIN; ' . ($shape eq 'alone' ? '' : use_of($other, 30));
     return "$begin $op PREPARE TRANSACTION 'p';" if $shape eq 'prepared' || $shape eq 'undone';
     $begin .= join '', map { "SAVEPOINT s$_; " . use_of($other, 0.01) } 1 .. 70 if $shape eq 'deep';
-    $begin .= "SELECT pg_advisory_lock($story_number); CALL await_waiter(pg_current_xact_id()::xid);" if $shape eq 'waiting';
+    $begin .= "SELECT pg_advisory_lock($story_number); SELECT await_waiter(pg_current_xact_id()::xid);" if $shape eq 'waiting';
     return "$begin $op $end;" if $shape ne 'deep' || $end ne 'COMMIT' || grep { /^commit|^fold/ } @{ $story->{places} };
     # An error undoes what was done since, in half of the subtransactions
     return "$begin $op \\if :ERROR\n ROLLBACK TO s30; $after \\endif\n COMMIT;";
@@ -223,7 +223,7 @@ sub run_story
     my (@beside, $waiter);
     push @beside, $waiter = begin_psql("CALL await_story($n)", use_of($other, 20)) if $shape eq 'waiting';
     # Only who comes by the place after he has waited needs it in time
-    push @beside, begin_psql("CALL await_waiter((SELECT transaction FROM pg_prepared_xacts WHERE gid = 'h'))", "$story->{then} PREPARED 'h'")
+    push @beside, begin_psql("SELECT await_waiter(transaction) FROM pg_prepared_xacts WHERE gid = 'h'", "$story->{then} PREPARED 'h'")
         if $story->{ahead} && ($action eq '5' || $story->{then} eq 'COMMIT');
     my ($status, $out, $err) = $node->psql('postgres', script($shape, $story, "$place $action", $other, $id)
             . "\nSELECT 'waited ' || current_setting('usage_tracking.faults');", on_error_stop => 0, timeout => 90);
