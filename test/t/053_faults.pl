@@ -181,7 +181,8 @@ sub script
     my $after = "SET usage_tracking.fault = ''; " . use_of($id, 1);
     my $end = $story->{at} // 'COMMIT';
     return "BEGIN; SAVEPOINT s; $op ROLLBACK TO s; $after COMMIT;" if $shape eq 'savepoint';
-    my $begin = 'BEGIN; ' . ($shape eq 'alone' ? '' : use_of($other, 30));
+    # What a subtransaction set is gone before the transaction aborts
+    my $begin = ($story->{at} ? "SET usage_tracking.fault = '$fault'; " : '') . 'BEGIN; ' . ($shape eq 'alone' ? '' : use_of($other, 30));
     return "$begin $op PREPARE TRANSACTION 'p';" if $shape eq 'prepared' || $shape eq 'undone';
     $begin .= join '', map { "SAVEPOINT s$_; " . use_of($other, 0.01) } 1 .. 70 if $shape eq 'deep';
     $begin .= "SELECT pg_advisory_lock($story_number); SELECT await_waiter(pg_current_xact_id()::xid);" if $shape eq 'waiting';
