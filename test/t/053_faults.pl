@@ -207,6 +207,18 @@ sub end_psql
     return;
 }
 
+# Whoever asks too early is answered by the server that is about to end.
+sub has_ended
+{
+    my ($from) = @_;
+    foreach (1 .. 3000)
+    {
+        return 1 if slurp_file($node->logfile, $from) =~ /all server processes terminated/;
+        select(undef, undef, undef, 0.01);
+    }
+    return 0;
+}
+
 sub quietly { $node->psql('postgres', $_[0], on_error_stop => 0); return }
 
 # Runs one; returns the users it had.
@@ -226,13 +238,14 @@ sub run_story
     # Only who comes by the place after he has waited needs it in time
     push @beside, begin_psql("SELECT await_waiter(transaction) FROM pg_prepared_xacts WHERE gid = 'h'", "$story->{then} PREPARED 'h'")
         if $story->{ahead} && ($action eq '5' || $story->{then} eq 'COMMIT');
+    my $log_before = -s $node->logfile;
     my ($status, $out, $err) = $node->psql('postgres', script($shape, $story, "$place $action", $other, $id)
             . "\nSELECT 'waited ' || current_setting('usage_tracking.faults');", on_error_stop => 0, timeout => 90);
     my $came = $action eq '5' ? $out =~ /^waited [1-9]/m : $action eq 'die' ? $err =~ /closed the connection/
         : $err =~ /\U$action\E: .*fault at "\Q$place\E"/;
     ok($came, "$title: came by") or diag("$out\n$err");
     $reached{$place}{$action} = 1 if $came;
-    ok($node->poll_query_until('postgres', 'SELECT true'), "$title: the server starts anew") if $action eq 'die';
+    ok(has_ended($log_before) && $node->poll_query_until('postgres', 'SELECT true'), "$title: the server starts anew") if $action eq 'die';
     end_psql($_) foreach @beside;
     quietly("$story->{then} PREPARED 'h'") if $story->{ahead};
     quietly(($shape eq 'undone' ? 'ROLLBACK' : 'COMMIT') . " PREPARED 'p'") if $shape eq 'prepared' || $shape eq 'undone';
