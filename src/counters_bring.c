@@ -149,11 +149,14 @@ taking_of_something(const Counter *counter)
 static Taking *
 taking_beside(const Place *place, const Stake *stake)
 {
-	Counter    *counter = NULL;
+	Counter    *next = next_counter_of_user(place, NULL);
 	Taking	   *taking;
 
-	while ((counter = next_counter_of_user(place, counter)) != NULL)
+	while (next != NULL)
 	{
+		Counter    *counter = next;
+
+		next = next_counter_of_user(place, counter);	/* this one may leave now */
 		if (counter->limit_id != stake->limit->id || counter->window.start >= stake->window.end ||
 			counter->window.end <= stake->window.start)
 			continue;
@@ -245,6 +248,7 @@ put_counter(const Place *place, const Stake *stake, const Found *found, const Am
 			counter->may_have_holds = found->may_have_holds;
 		}
 	}
+	stall("brought");
 	LWLockRelease(&place->partition->lock);
 	return way;
 }

@@ -10,6 +10,7 @@
 #include "counters_memory.h"
 #include "errors.h"
 #include "events.h"
+#include "faults.h"
 #include "locks.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
@@ -18,6 +19,9 @@ static void
 forget_counter(Partition *partition, Counter *counter)
 {
 	settle_prepared(partition, counter);
+	stall("forgotten");
+	if (counter->limit_id == 0)
+		return;					/* it left with the last prepared transaction */
 	if (counter->ntakings == 0)
 		remove_counter(partition, counter);
 	else

@@ -169,6 +169,7 @@ begin_fold(NotedFold *fold)
 		taking->is_folding = true;
 		taking->counts_to = fold->to = counter->boundary;
 	}
+	stall("folding");
 	LWLockRelease(&fold->place.partition->lock);
 	return begun;
 }

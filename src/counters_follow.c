@@ -74,6 +74,7 @@ note_counted_to(Datum user_id, const CounterRow *row, TimestampTz counts_to)
 	counter = counter_in_memory(&place, row->limit_id, row->window);
 	if (counter != NULL && TIMESTAMP_IS_NOEND(counter->counts_to))
 		change_taking(place.partition, own_taking(place.partition, counter), &change);
+	stall("counts to");
 	LWLockRelease(&place.partition->lock);
 }
 

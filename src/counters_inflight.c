@@ -367,6 +367,8 @@ transaction_ends(XactEvent event, void *arg)
 			if (nowns > 0)
 				stall("prepared");
 			visit_own_takings(leave_prepared);
+			if (nowns > 0)
+				stall("left prepared");
 			forget_all();
 			break;
 		case XACT_EVENT_COMMIT:

@@ -42,6 +42,7 @@ try_to_bypass(const Place *place, Stakes *stakes, TransactionId *taker)
 		bypass = IS_FULL;
 		*taker = any_taker(place->partition);
 	}
+	stall("bypassing");
 	LWLockRelease(&place->partition->lock);
 	return bypass;
 }
@@ -212,6 +213,7 @@ add_to_shared(Datum user_id, const Stakes *stakes, bool back)
 			turn_round(&change);
 		change_taking(place.partition, own_taking(place.partition, counter_in_memory(&place, stake->limit->id, stake->window)), &change);
 	}
+	stall(back ? "giving back" : "adding");
 	LWLockRelease(&place.partition->lock);
 	fault(back ? "given back" : "added");
 	count_late(user_id, &here, back);

@@ -14,6 +14,7 @@
 
 #include "access/xlog.h"
 #include "errors.h"
+#include "faults.h"
 #include "liveness.h"
 #include "miscadmin.h"
 #include "storage/dsm.h"
@@ -49,6 +50,7 @@ begin_pulse(void)
 		elog(ERROR, "could not generate random values");
 	pulse->beats = true;
 	on_dsm_detach(segment, stop_pulse, (Datum) 0);
+	fault("pulse");
 	dsm_pin_mapping(segment);	/* to the end of the session, not of the transaction */
 	return segment;
 }

@@ -7,6 +7,7 @@
 #include "access/xact.h"
 #include "arguments.h"
 #include "errors.h"
+#include "faults.h"
 #include "locks.h"
 #include "miscadmin.h"
 #include "numbers.h"
@@ -90,8 +91,10 @@ try_to_acquire(const Installation *home, const Event *request, const Term *term,
 	answer = answer_to_keep(decision);
 	if (request->idempotency_key != NULL && !keep_first_answer(request, &answer))
 		return false;
+	fault("lease");
 	bury_leases(user_id, request->usage_type);
 	write_lease(user_id, decision->id, request->usage_type, end_of(term), term->holder);
+	fault("lease written");
 	return true;
 }
 
@@ -138,6 +141,7 @@ renew(const Installation *home, Datum user_id, int64 id, const Term *term)
 	lock_user(home, user_id);
 	lock_level(user_id, limit_type);
 	is_live = lock_live_lease(user_id, id);
+	fault("lease locked");
 	if (is_live)
 		prolong_lease(user_id, id, end_of(term), term->holder);
 	stakes = weigh_gauge(user_id, limit_type, num_zero);

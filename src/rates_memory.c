@@ -44,6 +44,7 @@
 #include "compat.h"
 
 #include "errors.h"
+#include "faults.h"
 #include "memory.h"
 #include "rates_memory.h"
 #include "settings.h"
@@ -260,7 +261,10 @@ add_slot(const Place *place, const Cell *cell, TimestampTz now)
 	if (place->partition->used < place->n)
 		slot = place->partition->used++;
 	else
+	{
 		leave_chain(place, slot = choose_victim(place, now));
+		stall("rate leaves");
+	}
 	place->slots[slot].hash = place->hash;
 	place->slots[slot].cell = *cell;
 	place->slots[slot].next = *chain;
@@ -315,7 +319,9 @@ take_of_rate(const void *subject, Size length, const Pace *pace, int64 requests)
 	room = cell_take(slot != NULL ? &slot->cell : &unused, pace, requests, now);
 	if (slot == NULL && !cell_is_at_rest(&unused, now))
 		add_slot(&place, &unused, now);
+	stall("rate takes");
 	LWLockRelease(&place.partition->lock);
+	fault("rate taken");
 	return room;
 }
 

@@ -9,7 +9,8 @@
 #   tap        test/t/*.pl           prove, with servers of their own; longer with
 #                                    UT_CRASH_CYCLES (3), UT_POOLER_TRANSACTIONS (2000),
 #                                    UT_MODEL_OPS (2000), UT_CREDIT_OPS (3000),
-#                                    UT_TALLY_STEPS (10000)
+#                                    UT_TALLY_STEPS (10000), UT_LONG_CALLS (20000),
+#                                    UT_FAULT_SHAPES=all
 #   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long, with
 #                                    UT_ONCE_EVENTS (3000)
 # ONLY="regress tap" runs some of them. The last line counts single tests: a

@@ -12,6 +12,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use MemoryStories;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -23,38 +24,8 @@ $node->init(allows_streaming => 'logical');
 $node->append_conf('postgresql.conf', "max_prepared_transactions = 40\nlog_statement = none\nautovacuum = off\ntimezone = 'UTC'\ndeadlock_timeout = 200ms\n");
 $node->start;
 memory_is(1000);
-my $install = <<'SQL';
-CREATE SCHEMA usage;
-CREATE EXTENSION usage_tracking SCHEMA usage;
-SELECT usage.define_usage_limit('ever', 'photo', 50, 'lifetime', NULL);
-SELECT usage.define_usage_limit('calls', NULL, 1000, 'lifetime', NULL, 'events');
-SELECT usage.define_usage_limit('weekly', 'photo', 1000, 'anchored', '7 days');
-SELECT usage.usage_maintenance();
-
-/* What he is told and events do not say. */
-CREATE FUNCTION faults(who uuid) RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(format('%s: %s of %s used', l, c.used, e.used), ', ')
-      FROM unnest('{ever,calls,weekly}'::text[]) AS l, usage.check_usage_limit(who, l) AS c,
-           LATERAL (SELECT CASE l WHEN 'calls' THEN count(*) ELSE coalesce(sum(quantity), 0) END AS used
-                      FROM usage.usage_events WHERE user_id = who) AS e
-     WHERE c.used <> e.used
-$$;
-CREATE FUNCTION use_up(who uuid) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer usage.usage_decision;
-BEGIN
-    LOOP
-        answer := usage.consume_usage(who, 'photo');
-        EXIT WHEN NOT answer.allowed;
-    END LOOP;
-    RETURN concat_ws(' ', answer.reason, answer.limit_type, trim_scale(answer.used));
-END
-$$;
-CREATE FUNCTION somebody(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE
-RETURN format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0'))::uuid;
-SQL
-value($install);
-my $users = 0;
+stories_on($node);
+value($helpers);
 
 prepared_uses();
 switching();
@@ -66,8 +37,6 @@ memory_of_a_session();
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|not closed|leak|still referenced|was terminated by signal/, 'the log tells of no crash and no leak');
 done_testing();
 
-sub value { return $node->safe_psql('postgres', $_[0]) }
-
 # The server starts again with room for so many counters, or without memory.
 sub memory_is
 {
@@ -76,46 +45,6 @@ sub memory_is
     $node->append_conf('postgresql.conf', "shared_preload_libraries = '$library'\nusage_tracking.counter_slots = $slots");
     $node->restart;
     return;
-}
-
-# An id, of whom so much is used.
-sub new_user
-{
-    my ($used) = @_;
-    my $id = sprintf '%08x-0000-4000-8000-000000000000', 1_000_000 + ++$users;
-    value("SELECT usage.consume_usage('$id', 'photo', $used)") if $used;
-    return $id;
-}
-
-sub agrees
-{
-    my ($when, @ids) = @_;
-    my $list = join ', ', map { "('$_'::uuid)" } @ids;
-    is(value("SELECT faults(id) FROM (VALUES $list) AS u (id) WHERE faults(id) IS NOT NULL"), '', "$when: users are told what events say");
-    is(value('SELECT * FROM usage.reconcile_usage()'), '', "$when: rows agree");
-    return;
-}
-
-sub is_exact
-{
-    my ($when, @ids) = @_;
-    agrees($when, @ids);
-    is(value("SELECT use_up('$_')"), 'limit_reached ever 50', "$when: used to the last unit and no further") foreach @ids;
-    agrees("$when, used up", @ids);
-    return;
-}
-
-# What another session is told, in one word.
-sub told
-{
-    my ($id, $quantity) = @_;
-    my ($status, $out, $err) = $node->psql('postgres', <<"SQL", on_error_stop => 0);
-SET lock_timeout = '20ms';
-BEGIN;
-SELECT d.reason FROM usage.consume_usage('$id', 'photo', $quantity) AS d; \\echo :SQLSTATE
-ROLLBACK;
-SQL
-    return $out =~ s/^(?:\w+\n)?(?!00000)(\w+)$/$1/r =~ s/\n00000$//r;
 }
 
 sub prepared_uses
@@ -226,6 +155,28 @@ sub events_from_elsewhere
     agrees('inserted and rolled back', $id);
     is(value("SELECT sum(quantity) FROM usage.usage_events WHERE user_id = '$id'"), 16, 'what came from elsewhere is there');
     is_exact('events from elsewhere', $id);
+    prepared_beside_events();
+    return;
+}
+
+# A prepared transaction that brought events leaves counters that are to be forgotten,
+# and are as soon as somebody finds that it is over: once.
+sub prepared_beside_events
+{
+    my $events = <<'SQL';
+INSERT INTO usage.usage_events (id, user_id, usage_type, status, quantity, tokens, cost, occurred_at)
+VALUES (nextval('usage.usage_events_id_seq'), '%s', 'photo', 'success', 1, 0, 0, clock_timestamp());
+SQL
+    foreach my $end ('COMMIT', 'ROLLBACK')
+    {
+        my $id = new_user(10);
+        my $brings = sprintf $events, $id;
+        value("BEGIN; SELECT usage.consume_usage('$id', 'photo', 2); $brings PREPARE TRANSACTION 'p'; $end PREPARED 'p'");
+        my $timed_out;
+        $node->psql('postgres', $brings, on_error_die => 1, timeout => 60, timed_out => \$timed_out);
+        ok(!$timed_out, "prepared with events, then $end: more events come") or BAIL_OUT('a session does not come back');
+        is_exact("prepared with events, then $end, and more", $id);
+    }
     return;
 }
 
@@ -234,7 +185,7 @@ sub replicated_events
 {
     my $id = new_user(10);
     value('CREATE DATABASE publisher');
-    $node->safe_psql('publisher', "$install CREATE PUBLICATION p FOR TABLE usage.usage_events WITH (publish_via_partition_root);
+    $node->safe_psql('publisher', "$helpers CREATE PUBLICATION p FOR TABLE usage.usage_events WITH (publish_via_partition_root);
         SELECT setval('usage.usage_events_id_seq', 1000000)");
     $node->safe_psql('publisher', "SELECT pg_create_logical_replication_slot('s', 'pgoutput')");
     my $connection = $node->connstr('publisher') =~ s/'/''/gr;
