@@ -149,6 +149,26 @@ CREATE TRIGGER config_emptied AFTER TRUNCATE ON @extschema@.temporary_limits
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._config_changed();
 ALTER TABLE @extschema@.temporary_limits ENABLE ALWAYS TRIGGER config_emptied;
 
+/* What is particular to a user is kept by sessions for as long as nobody changes it,
+ * also by replication, hence ENABLE ALWAYS. */
+CREATE FUNCTION @extschema@._terms_changed() RETURNS trigger
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_terms_changed';
+COMMENT ON FUNCTION @extschema@._terms_changed() IS
+'Internal: tells sessions that what is particular to a user changed';
+CREATE TRIGGER terms_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.user_subscriptions
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._terms_changed();
+ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER terms_changed;
+CREATE TRIGGER terms_emptied AFTER TRUNCATE ON @extschema@.user_subscriptions
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._terms_changed();
+ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER terms_emptied;
+CREATE TRIGGER terms_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.user_limits
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._terms_changed();
+ALTER TABLE @extschema@.user_limits ENABLE ALWAYS TRIGGER terms_changed;
+CREATE TRIGGER terms_emptied AFTER TRUNCATE ON @extschema@.user_limits
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._terms_changed();
+ALTER TABLE @extschema@.user_limits ENABLE ALWAYS TRIGGER terms_emptied;
+
 /* check_usage_limit() takes either name, so one must not be both. */
 CREATE FUNCTION @extschema@._names_are_distinct() RETURNS trigger
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

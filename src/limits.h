@@ -96,7 +96,8 @@ typedef struct Override
 /* What is particular to one user. */
 typedef struct UserTerms
 {
-	TimestampTz now;			/* the moment for which they are */
+	TimestampTz now;			/* the moment for which they are, */
+	TimestampTz until;			/* and when they may be others without anybody changing them */
 	bool		is_known;		/* has a subscription row */
 	const char *plan;
 	pg_tz	   *zone;			/* NULL if he has none */

@@ -2,11 +2,14 @@
  * limits_terms.c -- what is particular to one user: his plan, his clock, and what was
  * set for him.
  *
- * Read at each call, by primary key and without a plan (rows.h).
+ * Read at each call, by primary key and without a plan (rows.h), unless what this
+ * session read before is known to hold (limits_known.c).
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "limits.h"
+#include "limits_known.h"
 #include "plans.h"
 #include "rows.h"
 #include "settings.h"
@@ -53,8 +56,11 @@ read_subscription(UserTerms *terms, Datum user_id, TimestampTz now)
 	terms->is_known = rows_next(&rows);
 	if (terms->is_known)
 	{
-		terms->plan = plan_in_force(row_text(&rows, SUBSCRIPTION_PLAN), row_text(&rows, SUBSCRIPTION_STATUS),
-									row_time(&rows, SUBSCRIPTION_EXPIRES_AT, DT_NOEND), now);
+		TimestampTz expires_at = row_time(&rows, SUBSCRIPTION_EXPIRES_AT, DT_NOEND);
+
+		terms->plan = plan_in_force(row_text(&rows, SUBSCRIPTION_PLAN), row_text(&rows, SUBSCRIPTION_STATUS), expires_at, now);
+		if (expires_at > now)
+			terms->until = Min(terms->until, expires_at);
 		terms->anchor = row_time(&rows, SUBSCRIPTION_ANCHOR, now);
 		zone = row_text(&rows, SUBSCRIPTION_ZONE);
 		terms->zone = zone == NULL ? NULL : find_time_zone(zone);
@@ -83,21 +89,25 @@ read_overrides(UserTerms *terms, Datum user_id, TimestampTz now)
 	Rows		rows = rows_begin(&overrides, keys, lengthof(keys));
 
 	while (rows_next(&rows))
-		if (row_time(&rows, OVERRIDE_EXPIRES_AT, DT_NOEND) > now)
-			add_override(terms, row_text(&rows, OVERRIDE_LIMIT), row_numeric(&rows, OVERRIDE_MAX_USAGE));
+	{
+		TimestampTz expires_at = row_time(&rows, OVERRIDE_EXPIRES_AT, DT_NOEND);
+
+		if (expires_at <= now)
+			continue;
+		add_override(terms, row_text(&rows, OVERRIDE_LIMIT), row_numeric(&rows, OVERRIDE_MAX_USAGE));
+		terms->until = Min(terms->until, expires_at);
+	}
 	rows_end(&rows);
 }
 
 /*
  * One look at both tables: an old plan and new overrides may allow what neither
  * the old terms nor the new ones do.
- *
- * Allocated in SPI's context: gone when the caller leaves the owner's role.
  */
-UserTerms
-terms_of_user(Datum user_id, TimestampTz now, bool afresh)
+static UserTerms
+read_terms(Datum user_id, TimestampTz now, bool afresh)
 {
-	UserTerms	terms = {now};
+	UserTerms	terms = {.now = now, .until = DT_NOEND};
 
 	if (afresh)
 		begin_fresh_view();
@@ -108,18 +118,27 @@ terms_of_user(Datum user_id, TimestampTz now, bool afresh)
 	return terms;
 }
 
+/* Allocated in SPI's context: gone when the caller leaves the owner's role. */
+UserTerms
+terms_of_user(Datum user_id, TimestampTz now, bool afresh)
+{
+	UserTerms	terms;
+	Seen		seen;
+
+	if (!afresh && IsolationUsesXactSnapshot())
+		return read_terms(user_id, now, false);
+	if (find_known_terms(user_id, now, &seen, &terms))
+		return terms;
+	terms = read_terms(user_id, now, afresh || seen.may_keep);
+	keep_known_terms(&seen, &terms);
+	return terms;
+}
+
 /* Where nothing else about him is wanted. */
 const char *
 plan_of_user(Datum user_id, TimestampTz now, bool afresh)
 {
-	UserTerms	terms = {now};
-
-	if (afresh)
-		begin_fresh_view();
-	read_subscription(&terms, user_id, now);
-	if (afresh)
-		end_fresh_view();
-	return terms.plan;
+	return terms_of_user(user_id, now, afresh).plan;
 }
 
 /* Of a user who is known from now on, if not before. */

@@ -92,6 +92,22 @@ unlock_counting(const Installation *home, Datum user_id)
 	UnlockRelationOid(home->usage_events, RowExclusiveLock);
 }
 
+/* Of users whose terms a prepared transaction changes; nobody waits for it. */
+void
+lock_terms(Oid usage_events, int group)
+{
+	LockDatabaseObject(usage_events, CLOCKS + group, 0, RowShareLock);
+}
+
+bool
+terms_are_locked(Oid usage_events, int group)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, usage_events, CLOCKS + group, 0);
+	return VirtualTransactionIdIsValid(*GetLockConflicts(&tag, ExclusiveLock, NULL));
+}
+
 static void
 be_patient_for(int milliseconds)
 {

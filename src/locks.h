@@ -12,6 +12,8 @@ extern void lock_user(const Installation *home, Datum user_id);
 extern void lock_counting(const Installation *home, Datum user_id);
 extern bool try_to_lock_counting(const Installation *home, Datum user_id);
 extern void unlock_counting(const Installation *home, Datum user_id);
+extern void lock_terms(Oid usage_events, int group);
+extern bool terms_are_locked(Oid usage_events, int group);
 extern void lock_out_uses_of(const Installation *home, Datum user_id);
 extern void keep_out_uses_of(const Installation *home, Datum user_id);
 extern void keep_out_all_uses(const Installation *home);

@@ -11,6 +11,7 @@
 #include "faults.h"
 #include "installation.h"
 #include "limits.h"
+#include "limits_known.h"
 #include "memory.h"
 #include "numbers.h"
 #include "prices.h"
@@ -37,6 +38,7 @@ _PG_init(void)
 	installation_init();
 	rows_init();
 	limits_init();
+	known_terms_init();
 	prices_init();
 	credits_init();
 	alerts_init();
