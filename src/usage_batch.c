@@ -184,7 +184,7 @@ try_to_record_batch(const Installation *home, Batch *batch)
 		events[i]->id = next_event_id(home);
 	count_users(home, batch);
 	if (n > 0)
-		insert_events(home, events, n);
+		insert_events(events, n);
 	events = open_events(batch, true, &items, &n);
 	return n == 0 || keep_keys(home, events, n);
 }
