@@ -89,6 +89,7 @@ typedef struct KeyFate
 extern void check_event_time(TimestampTz occurred_at);
 extern int64 next_event_id(const Installation *home);
 extern void insert_event(const Event *event);
+extern void insert_events(Event *const *events, int n);
 extern bool events_are_ours(void);
 extern void insert_as_ours(Statement *statement, Datum *args, const char *nulls);
 extern bool is_correction(const Event *event);
@@ -97,7 +98,6 @@ extern bool lock_event(Datum user_id, int64 id, Event *event);
 extern bool find_first_answer(const Event *event, FirstAnswer *answer);
 extern bool key_is_free(const Event *event);
 extern TimestampTz oldest_key(void);
-extern void insert_events(const Installation *home, Event *const *events, int n);
 extern KeyFate *find_first_answers(const Installation *home, Event *const *events, int n, int *found);
 extern bool keep_keys(const Installation *home, Event *const *events, int n);
 extern bool keep_first_answer(const Event *event, const FirstAnswer *answer);

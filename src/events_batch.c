@@ -1,5 +1,5 @@
 /*
- * events_batch.c -- many events and keys, each in one statement.
+ * events_batch.c -- many keys in one statement.
  */
 #include "compat.h"
 
@@ -8,7 +8,6 @@
 #include "numbers.h"
 #include "settings.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 /* ---- a column of several events, as an SQL array ---- */
@@ -25,44 +24,13 @@ text_datum(const char *value, bool *isnull)
 #define COLUMN(name, datum) \
 	static Datum column_##name(const void *row, bool *isnull) { const Event *event = row; *isnull = false; return datum; }
 
-#define NUMERIC_COLUMN(name) \
-	static Datum column_##name(const void *row, bool *isnull) \
-	{ const Event *event = row; *isnull = event->name == NULL; return NumericGetDatum(event->name); }
-
 COLUMN(id, Int64GetDatum(event->id))
 COLUMN(user_id, event->user_id)
 TEXT_COLUMN(usage_type)
-TEXT_COLUMN(status)
 COLUMN(quantity, NumericGetDatum(event->quantity))
 COLUMN(tokens, Int64GetDatum(event->tokens))
-COLUMN(cost, NumericGetDatum(event->cost))
-NUMERIC_COLUMN(credits_used)
-NUMERIC_COLUMN(credits_owed)
-COLUMN(occurred_at, TimestampTzGetDatum(event->occurred_at))
-TEXT_COLUMN(event_subtype)
-TEXT_COLUMN(error_message)
-TEXT_COLUMN(resource_type)
-TEXT_COLUMN(resource_id)
-TEXT_COLUMN(parent_resource_id)
-TEXT_COLUMN(overage)
 TEXT_COLUMN(idempotency_key)
 TEXT_COLUMN(function)
-
-static Datum
-column_duration_ms(const void *row, bool *isnull)
-{
-	const Event *event = row;
-	*isnull = !event->has_duration;
-	return Int64GetDatum(event->duration_ms);
-}
-
-static Datum
-column_metadata(const void *row, bool *isnull)
-{
-	const Event *event = row;
-	*isnull = event->metadata == NULL;
-	return PointerGetDatum(event->metadata);
-}
 
 /* The time as it was given, which is what a repeated key is compared by. */
 static Datum
@@ -71,58 +39,6 @@ column_own_time(const void *row, bool *isnull)
 	const Event *event = row;
 	*isnull = !event->has_own_time;
 	return TimestampTzGetDatum(event->occurred_at);
-}
-
-/* ---- events ---- */
-
-static Statement insert_rows = {
-	"INSERT INTO @extschema@.usage_events (id, user_id, usage_type, status, quantity, tokens, cost,"
-	" occurred_at, event_subtype, duration_ms, error_message, resource_type, resource_id,"
-	" parent_resource_id, metadata, overage, credits_used, credits_owed)"
-	" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
-	" pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
-	" pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
-	" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15),"
-	" pg_catalog.unnest($16), pg_catalog.unnest($17), pg_catalog.unnest($18)) AS e",
-	18, {INT8ARRAYOID, USER_IDS, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, INT8ARRAYOID,
-	NUMERICARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID}
-};
-
-static Datum
-column_overage_json(const void *row, bool *isnull)
-{
-	const Event *event = row;
-	Datum		text = column_overage(event, isnull);
-
-	return *isnull ? text : DirectFunctionCall1(jsonb_in, CStringGetDatum(event->overage));
-}
-
-void
-insert_events(const Installation *home, Event *const *events, int n)
-{
-	Datum		args[] = {
-		column_array((void *const *) events, n, column_id, INT8OID),
-		column_array((void *const *) events, n, column_user_id, home->user_id_type),
-		column_array((void *const *) events, n, column_usage_type, TEXTOID),
-		column_array((void *const *) events, n, column_status, TEXTOID),
-		column_array((void *const *) events, n, column_quantity, NUMERICOID),
-		column_array((void *const *) events, n, column_tokens, INT8OID),
-		column_array((void *const *) events, n, column_cost, NUMERICOID),
-		column_array((void *const *) events, n, column_occurred_at, TIMESTAMPTZOID),
-		column_array((void *const *) events, n, column_event_subtype, TEXTOID),
-		column_array((void *const *) events, n, column_duration_ms, INT8OID),
-		column_array((void *const *) events, n, column_error_message, TEXTOID),
-		column_array((void *const *) events, n, column_resource_type, TEXTOID),
-		column_array((void *const *) events, n, column_resource_id, TEXTOID),
-		column_array((void *const *) events, n, column_parent_resource_id, TEXTOID),
-		column_array((void *const *) events, n, column_metadata, JSONBOID),
-		column_array((void *const *) events, n, column_overage_json, JSONBOID),
-		column_array((void *const *) events, n, column_credits_used, NUMERICOID),
-		column_array((void *const *) events, n, column_credits_owed, NUMERICOID)
-	};
-
-	insert_as_ours(&insert_rows, args, NULL);
 }
 
 /* ---- keys ---- */

@@ -12,6 +12,7 @@
 #include "lib/stringinfo.h"
 #include "rows.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/xid8.h"
 
@@ -81,6 +82,7 @@ StaticAssertDecl(EVENT_IMAGE_OUTPUT_TOKENS - EVENT_INPUT_TOKENS == TOKENS_IMAGE_
 
 static Table partition = {"usage_events", {EVENT_COLUMNS(AS_NAME)}};
 static Statement insert_row = {NULL, ALL_EVENT_COLUMNS, {EVENT_COLUMNS(AS_TYPE)}};
+static Statement insert_rows = {NULL, ALL_EVENT_COLUMNS};	/* from arrays */
 
 /* ---- what stands in a column ---- */
 
@@ -210,8 +212,9 @@ insert_as_ours(Statement *statement, Datum *args, const char *nulls)
 	PG_END_TRY();
 }
 
+/* Of what is given for each column. */
 static const char *
-statement_of_columns(void)
+statement_of_columns(const char *before, const char *parameter, const char *after)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 	StringInfoData sql;
@@ -220,10 +223,13 @@ statement_of_columns(void)
 	appendStringInfoString(&sql, "INSERT INTO @extschema@.usage_events (");
 	for (int i = 0; i < ALL_EVENT_COLUMNS; i++)
 		appendStringInfo(&sql, "%s%s", i == 0 ? "" : ", ", partition.columns[i]);
-	appendStringInfoString(&sql, ") VALUES (");
+	appendStringInfo(&sql, ") %s", before);
 	for (int i = 0; i < ALL_EVENT_COLUMNS; i++)
-		appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
-	appendStringInfoChar(&sql, ')');
+	{
+		appendStringInfoString(&sql, i == 0 ? "" : ", ");
+		appendStringInfo(&sql, parameter, i + 1);
+	}
+	appendStringInfoString(&sql, after);
 	MemoryContextSwitchTo(caller);
 	return sql.data;
 }
@@ -234,10 +240,56 @@ insert_by_statement(EventRow *row)
 	char		nulls[ALL_EVENT_COLUMNS];
 
 	if (insert_row.sql == NULL)
-		insert_row.sql = statement_of_columns();
+		insert_row.sql = statement_of_columns("VALUES (", "$%d", ")");
 	for (int i = 0; i < ALL_EVENT_COLUMNS; i++)
 		nulls[i] = row->nulls[i] ? 'n' : ' ';
 	insert_as_ours(&insert_row, row->values, nulls);
+}
+
+static void
+make_statement_of_arrays(void)
+{
+	for (int i = 0; i < ALL_EVENT_COLUMNS; i++)
+		insert_rows.argtypes[i] = insert_row.argtypes[i] == USER_ID ? USER_IDS : get_array_type(insert_row.argtypes[i]);
+	insert_rows.sql = statement_of_columns("SELECT * FROM ROWS FROM (", "pg_catalog.unnest($%d)", ") AS e");
+}
+
+static Datum
+array_of_column(int column, const EventRow *rows, const NewRow *fates, int n)
+{
+	Oid			type = insert_row.argtypes[column] == USER_ID ? present_installation()->user_id_type : insert_row.argtypes[column];
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+		if (!fates[i].is_written)
+		{
+			values[left] = rows[i].values[column];
+			nulls[left++] = rows[i].nulls[column];
+		}
+	return value_array(values, nulls, left, type);
+}
+
+static bool
+are_written(const NewRow *fates, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (!fates[i].is_written)
+			return false;
+	return true;
+}
+
+static void
+insert_others_by_statement(const EventRow *rows, const NewRow *fates, int n)
+{
+	Datum		args[ALL_EVENT_COLUMNS];
+
+	if (insert_rows.sql == NULL)
+		make_statement_of_arrays();
+	for (int column = 0; column < ALL_EVENT_COLUMNS; column++)
+		args[column] = array_of_column(column, rows, fates, n);
+	insert_as_ours(&insert_rows, args, NULL);
 }
 
 bool
@@ -246,20 +298,66 @@ is_correction(const Event *event)
 	return strcmp(event->status, "correction") == 0;
 }
 
+static void
+put_event(EventRow *row, const Event *event)
+{
+	memset(row->nulls, true, sizeof(row->nulls));
+	put_fact(row, event);
+	put_description(row, event);
+	if (is_correction(event))
+		put_correction(row, event);
+	else if (event->events != 1)	/* it is a test */
+		put(row, EVENT_CORRECTED_EVENTS, Int64GetDatum(event->events));
+	if (event->call != NULL)
+		put_call(row, event->call);
+}
+
+static NewRow
+new_row(const Event *event, EventRow *row)
+{
+	NewRow		new = {event->occurred_at, row->values, row->nulls};
+
+	put_event(row, event);
+	return new;
+}
+
 void
 insert_event(const Event *event)
 {
 	EventRow	row;
+	NewRow		fate = new_row(event, &row);
 
-	memset(row.nulls, true, sizeof(row.nulls));
-	put_fact(&row, event);
-	put_description(&row, event);
-	if (is_correction(event))
-		put_correction(&row, event);
-	else if (event->events != 1)	/* it is a test */
-		put(&row, EVENT_CORRECTED_EVENTS, Int64GetDatum(event->events));
-	if (event->call != NULL)
-		put_call(&row, event->call);
-	if (!row_insert(present_installation()->usage_events, &partition, event->occurred_at, row.values, row.nulls))
+	rows_insert(present_installation()->usage_events, &partition, &fate, 1);
+	if (!fate.is_written)
 		insert_by_statement(&row);
+}
+
+static void
+insert_some(Event *const *events, int n)
+{
+	EventRow   *rows = palloc(n * sizeof(EventRow));
+	NewRow	   *fates = palloc(n * sizeof(NewRow));
+
+	for (int i = 0; i < n; i++)
+		fates[i] = new_row(events[i], &rows[i]);
+	rows_insert(present_installation()->usage_events, &partition, fates, n);
+	if (!are_written(fates, n))
+		insert_others_by_statement(rows, fates, n);
+}
+
+#define TOGETHER 1000			/* rows, for what they take in memory */
+
+void
+insert_events(Event *const *events, int n)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "usage_tracking events", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+
+	for (int i = 0; i < n; i += TOGETHER)
+	{
+		insert_some(events + i, Min(n - i, TOGETHER));
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 }

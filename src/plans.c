@@ -68,6 +68,22 @@ note_first_uses(Datum user_ids, TimestampTz at)
 	return statement_write(&add_subscriptions, args, NULL);
 }
 
+static Statement add_subscriptions_at = {
+	"INSERT INTO @extschema@.user_subscriptions (user_id, started_at, anchor)"
+	" SELECT id, at, at FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS u (id, at, number)"
+	" ORDER BY number ON CONFLICT (user_id) DO NOTHING",
+	2, {USER_IDS, TIMESTAMPTZARRAYOID}
+};
+
+/* Of each user at his own instant, in the order of the arrays. */
+void
+note_first_events(Datum user_ids, Datum instants)
+{
+	Datum		args[] = {user_ids, instants};
+
+	statement_write(&add_subscriptions_at, args, NULL);
+}
+
 static Statement find_plan = {
 	"SELECT FROM @extschema@.plans WHERE plan OPERATOR(pg_catalog.=) $1",
 	1, {TEXTOID}

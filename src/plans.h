@@ -13,5 +13,6 @@ extern const char *plan_in_force(const char *plan, const char *status,
 extern void check_plan_exists(const char *plan);
 extern bool note_first_use(Datum user_id, TimestampTz at);
 extern uint64 note_first_uses(Datum user_ids, TimestampTz at);
+extern void note_first_events(Datum user_ids, Datum instants);
 
 #endif							/* UT_PLANS_H */

@@ -7,7 +7,7 @@
  *
  * Rights and row security are the executor's business: only tables of the
  * extension may be touched here, by whoever has become its owner.  Writing is in
- * rows_write.c.
+ * rows_write.c and rows_insert.c.
  */
 #include "compat.h"
 

@@ -10,6 +10,7 @@
 #include "access/stratnum.h"
 #include "executor/tuptable.h"
 #include "query.h"
+#include "utils/reltrigger.h"
 
 #define MAX_COLUMNS 64
 #define MAX_BY 3
@@ -58,6 +59,16 @@ typedef struct LockedRow
 	TupleTableSlot *slot;		/* as it stands */
 } LockedRow;
 
+/* A row to be inserted, its values in the order of the table's columns. */
+typedef struct NewRow
+{
+	TimestampTz at;
+	const Datum *values;
+	const bool *nulls;
+	Oid			partition;
+	bool		is_written;
+} NewRow;
+
 extern void rows_init(void);
 extern bool rows_can_be_found(Table *table);
 extern Rows rows_begin(Table *table, const Key *keys, int nkeys);
@@ -79,12 +90,14 @@ extern int64 locked_int64(const LockedRow *row, int column);
 extern Numeric locked_numeric(const LockedRow *row, int column);
 extern void row_change(const LockedRow *row, int n, const int *columns, Datum *values);
 extern void row_release(LockedRow *row);
-extern bool row_insert(Oid parent, Table *partition, TimestampTz at, const Datum *values, const bool *nulls);
 
 /* rows_partitions.c */
 typedef void (*Visit) (const Rows *rows, void *argument);
 extern bool visit_partitions(Oid parent, const Table *like, TimestampTz from, TimestampTz to,
 							 const Key *keys, int nkeys, Visit visit, void *argument);
+
+/* rows_insert.c */
+extern void rows_insert(Oid parent, Table *partition, NewRow *rows, int n);
 
 /* between these */
 extern Rows rows_begin_in(Relation relation, Table *table, const Key *keys, int nkeys);
@@ -92,5 +105,6 @@ extern bool is_known_table(const Table *table);
 extern Relation open_table(Table *table, LOCKMODE lock);
 extern void remember_table(Table *table, Relation relation);
 extern void find_out_what_is_plain(Table *table, Relation relation);
+extern bool minds_inserts(const TriggerDesc *triggers, int16 level);
 
 #endif							/* UT_ROWS_H */

@@ -1,5 +1,5 @@
 /*
- * rows_write.c -- writing rows of our own tables without a plan.
+ * rows_write.c -- changing rows of our own tables without a plan.
  *
  * What the executor would do besides, it alone knows: triggers, constraints,
  * row security, and indexes on expressions or on some of the rows.  So only
@@ -13,15 +13,11 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
-#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
-#include "partitioning/partbounds.h"
-#include "partitioning/partdesc.h"
 #include "rows.h"
 #include "storage/lmgr.h"
-#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
@@ -100,7 +96,7 @@ others_may_be_null(const Table *table, TupleDesc desc)
  * Whether there are triggers that an INSERT of ours would have to fire.  Some are
  * our own, for rows that come by other ways.
  */
-static bool
+bool
 minds_inserts(const TriggerDesc *triggers, int16 level)
 {
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
@@ -231,88 +227,4 @@ row_release(LockedRow *row)
 {
 	ExecDropSingleTupleTableSlot(row->slot);
 	table_close(row->relation, NoLock);
-}
-
-/* ---- inserting ---- */
-
-/*
- * The partition that holds the instant; none is also where it belongs into the
- * default partition, which may have got a sister that we do not know of yet.
- */
-static Oid
-partition_at(Relation parent, TimestampTz at)
-{
-	PartitionKey key = RelationGetPartitionKey(parent);
-	PartitionDesc partitions = RelationGetPartitionDesc(parent, true);
-	Datum		value = TimestampTzGetDatum(at);
-	bool		equal;
-	int			n;
-
-	if (partitions->nparts == 0)
-		return InvalidOid;
-	n = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, partitions->boundinfo, 1, &value, &equal);
-	n = partitions->boundinfo->indexes[n + 1];
-	return n >= 0 && partitions->is_leaf[n] ? partitions->oids[n] : InvalidOid;
-}
-
-/* Rules, or triggers for each statement: a partition has none of its parent's. */
-static bool
-minds_statements(Relation parent)
-{
-	return parent->rd_rules != NULL || minds_inserts(parent->trigdesc, TRIGGER_TYPE_STATEMENT);
-}
-
-/* False: NULL where the owner wants none, which the statement says better. */
-static bool
-spread_values(const Table *table, TupleDesc desc, const Datum *values, const bool *nulls,
-			  Datum *all_values, bool *all_nulls)
-{
-	memset(all_nulls, true, desc->natts);
-	for (int i = 0; i < MAX_COLUMNS && table->columns[i] != NULL; i++)
-	{
-		int			at = table->places[i] - 1;
-
-		if (nulls[i] && TupleDescAttr(desc, at)->attnotnull)
-			return false;
-		all_values[at] = values[i];
-		all_nulls[at] = nulls[i];
-	}
-	return true;
-}
-
-static bool
-insert_into(Relation relation, const Table *table, const Datum *values, const bool *nulls)
-{
-	TupleDesc	desc = RelationGetDescr(relation);
-	Datum		all_values[MaxHeapAttributeNumber];
-	bool		all_nulls[MaxHeapAttributeNumber];
-
-	if (!table->may_insert || !spread_values(table, desc, values, nulls, all_values, all_nulls))
-		return false;
-	CatalogTupleInsert(relation, heap_form_tuple(desc, all_values, all_nulls));
-	CommandCounterIncrement();
-	return true;
-}
-
-/*
- * Into the partition of that instant; false if that takes a statement.  The
- * table is one of the partitions of the parent, and becomes this one.
- */
-bool
-row_insert(Oid parent, Table *partition, TimestampTz at, const Datum *values, const bool *nulls)
-{
-	Relation	events = table_open(parent, RowExclusiveLock);
-	Oid			oid = minds_statements(events) ? InvalidOid : partition_at(events, at);
-	Relation	relation;
-	bool		inserted;
-
-	table_close(events, NoLock);
-	if (!OidIsValid(oid))
-		return false;
-	relation = table_open(oid, RowExclusiveLock);
-	if (partition->relation != oid || !is_known_table(partition))
-		remember_table(partition, relation);
-	inserted = insert_into(relation, partition, values, nulls);
-	table_close(relation, NoLock);
-	return inserted;
 }

@@ -1,10 +1,10 @@
 /*
  * usage_batch.c -- many facts in one call.
  *
- * The same as track_usage() for each element, in fewer statements: for each user
- * one that locks all his counters in their order and one that adds to them, for
- * all together one for the events and one for the keys.  If a key turns out to
- * be somebody else's by then, all is undone and done again, in a subtransaction.
+ * The same as track_usage() for each element, with less to do: everybody's terms are
+ * read at one instant, each user's counters are taken of once, and events and keys are
+ * written all together.  If a key turns out to be somebody else's by then, all is
+ * undone and done again, in a subtransaction.
  */
 #include "compat.h"
 
@@ -184,7 +184,7 @@ try_to_record_batch(const Installation *home, Batch *batch)
 		events[i]->id = next_event_id(home);
 	count_users(home, batch);
 	if (n > 0)
-		insert_events(home, events, n);
+		insert_events(events, n);
 	events = open_events(batch, true, &items, &n);
 	return n == 0 || keep_keys(home, events, n);
 }

@@ -1,15 +1,17 @@
 /*
  * usage_batch_count.c -- the counters of a batch, user by user.
  *
- * For each user one statement locks all his counters in their order, and one
- * adds to them.
+ * Locking: users have been locked; then rows of those who are new, in the order of
+ * users; then of each user his credits and, in their order, his counters.
  */
 #include "compat.h"
 
 #include "alerts.h"
+#include "catalog/pg_type.h"
 #include "credits.h"
 #include "miscadmin.h"
 #include "numbers.h"
+#include "plans.h"
 #include "settings.h"
 #include "usage_batch.h"
 
@@ -48,10 +50,17 @@ stakes_of_events(const Config *config, const UserTerms *terms, Event **events, i
 	return stakes_that_change(&all);
 }
 
-/* Marks what of each event is beyond a limit, by what was used before it. */
+/*
+ * Marks what of each event is beyond a limit, by what was used before it: nothing,
+ * where all of them together are not.
+ */
 static void
 mark_overage(const Config *config, const UserTerms *terms, Event **events, int n, Stakes *all)
 {
+	for (int i = 0; i < n; i++)
+		events[i]->overage = NULL;
+	if (overage_of(all) == NULL)
+		return;
 	for (int i = 0; i < n; i++)
 	{
 		Stakes		one = stakes_of_event(config, terms, events[i]);
@@ -103,50 +112,115 @@ charge_together(const Installation *home, const UserTerms *terms, Event **events
 		write_account(&account);
 }
 
+/* The open events of one user. */
+typedef struct UserEvents
+{
+	Event	  **events;
+	int			n;
+	UserTerms	terms;
+} UserEvents;
+
 static void
-count_together(const Installation *home, Event **events, int n)
+count_together(const Installation *home, const UserEvents *user)
 {
 	const Config *config = current_config();
-	Datum		user_id = events[0]->user_id;
-	UserTerms	terms = known_terms(user_id, events[0]->occurred_at);
-	Stakes		stakes = stakes_of_events(config, &terms, events, n);
+	Datum		user_id = user->events[0]->user_id;
+	Stakes		stakes = stakes_of_events(config, &user->terms, user->events, user->n);
 	TimestampTz first;
 	TimestampTz last;
 
-	charge_together(home, &terms, events, n);
-	find_span(events, n, &first, &last);
-	stakes.events = events;
-	stakes.nevents = n;
+	charge_together(home, &user->terms, user->events, user->n);
+	find_span(user->events, user->n, &first, &last);
+	stakes.events = user->events;
+	stakes.nevents = user->n;
 	read_counters(user_id, first, last, &stakes, true);
 	take_from_counters(user_id, &stakes, TAKE_TOGETHER);
 	note_alerts(user_id, &stakes, 0);
 	note_folds(user_id, &stakes);
-	mark_overage(config, &terms, events, n, &stakes);
+	mark_overage(config, &user->terms, user->events, user->n, &stakes);
 }
 
-static void
-count_user(const Installation *home, Batch *slice)
-{
-	BatchItem **items;
-	int			n;
-	Event	  **events = open_events(slice, false, &items, &n);
+/* ---- everybody's terms, at one instant ---- */
 
+static Datum
+column_user(const void *user, bool *isnull)
+{
+	*isnull = false;
+	return ((const UserEvents *) user)->events[0]->user_id;
+}
+
+static Datum
+column_first_use(const void *user, bool *isnull)
+{
+	*isnull = false;
+	return TimestampTzGetDatum(((const UserEvents *) user)->events[0]->occurred_at);
+}
+
+/* Returns those of them who are not known. */
+static UserEvents **
+read_terms(UserEvents *users, int n, int *nunknown)
+{
+	UserEvents **unknown = palloc(n * sizeof(UserEvents *) + 1);
+
+	*nunknown = 0;
+	begin_fresh_view();
 	for (int i = 0; i < n; i++)
-		if (!events[i]->has_own_time)
-			events[i]->occurred_at = usage_now();
-	if (n > 0)
-		count_together(home, events, n);
+	{
+		users[i].terms = terms_of_user(users[i].events[0]->user_id, usage_now(), false);
+		if (!users[i].terms.is_known)
+			unknown[(*nunknown)++] = &users[i];
+	}
+	end_fresh_view();
+	return unknown;
+}
+
+/* Before anything of anybody is locked for counting; in the order of users. */
+static void
+read_known_terms(const Installation *home, UserEvents *users, int n)
+{
+	UserEvents **unknown;
+	int			nunknown;
+
+	while (unknown = read_terms(users, n, &nunknown), nunknown > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		note_first_events(column_array((void *const *) unknown, nunknown, column_user, home->user_id_type),
+						  column_array((void *const *) unknown, nunknown, column_first_use, TIMESTAMPTZOID));
+	}
+}
+
+static UserEvents *
+users_of(const Installation *home, Batch *batch, int *n)
+{
+	UserEvents *users = palloc_extended(batch->n * sizeof(UserEvents) + 1, MCXT_ALLOC_HUGE);
+
+	*n = 0;
+	for (int i = 0, length; i < batch->n; i += length)
+	{
+		Batch		slice = {&batch->items[i]};
+		UserEvents *user = &users[*n];
+		BatchItem **items;
+
+		slice.n = length = run_length(home, &batch->items[i], batch->n - i);
+		user->events = open_events(&slice, false, &items, &user->n);
+		for (int k = 0; k < user->n; k++)
+			if (!user->events[k]->has_own_time)
+				user->events[k]->occurred_at = usage_now();
+		*n += user->n > 0;
+	}
+	return users;
 }
 
 void
 count_users(const Installation *home, Batch *batch)
 {
-	for (int i = 0, length; i < batch->n; i += length)
-	{
-		Batch		slice = {&batch->items[i]};
+	int			n;
+	UserEvents *users = users_of(home, batch, &n);
 
-		slice.n = length = run_length(home, &batch->items[i], batch->n - i);
-		count_user(home, &slice);
+	read_known_terms(home, users, n);
+	for (int i = 0; i < n; i++)
+	{
+		count_together(home, &users[i]);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
