@@ -71,7 +71,8 @@ read_shared(Datum user_id, Stakes *stakes)
 	Place		place = place_of(user_id);
 
 	for (int i = 0; i < stakes->n; i++)
-		read_stake(&place, user_id, &stakes->all[i]);
+		if (!limit_is_sliding(stakes->all[i].limit))
+			read_stake(&place, user_id, &stakes->all[i]);
 }
 
 /* False: not all of them are here. */
@@ -83,7 +84,7 @@ read_if_shared(Datum user_id, Stakes *stakes)
 
 	for (int i = 0; i < stakes->n; i++)
 	{
-		if (!look_at(&place, &stakes->all[i], &used))
+		if (limit_is_sliding(stakes->all[i].limit) || !look_at(&place, &stakes->all[i], &used))
 			return false;
 		stakes->all[i].used = amount_numeric(&used);
 		stakes->all[i].in_memory = true;

@@ -48,6 +48,19 @@ stakes_of_events(const Config *config, const UserTerms *terms, Event **events, i
 	return stakes_that_change(&all);
 }
 
+/* Sliding windows overlap. */
+static void
+add_to_windows(Stakes *all, const Stake *stake, TimestampTz at)
+{
+	for (int i = 0; i < all->n; i++)
+	{
+		Stake	   *one = &all->all[i];
+
+		if (one->limit == stake->limit && at >= one->window.start && at < one->window.end)
+			one->used = num_add(one->used, stake->amount);
+	}
+}
+
 /* Marks what of each event is beyond a limit, by what was used before it. */
 static void
 mark_overage(const Config *config, const UserTerms *terms, Event **events, int n, Stakes *all)
@@ -61,11 +74,7 @@ mark_overage(const Config *config, const UserTerms *terms, Event **events, int n
 			one.all[k].used = stake_in_window(all, one.all[k].limit->id, one.all[k].window)->used;
 		events[i]->overage = overage_of(&one);
 		for (int k = 0; k < one.n; k++)
-		{
-			Stake	   *stake = stake_in_window(all, one.all[k].limit->id, one.all[k].window);
-
-			stake->used = num_add(stake->used, one.all[k].amount);
-		}
+			add_to_windows(all, &one.all[k], events[i]->occurred_at);
 	}
 }
 
