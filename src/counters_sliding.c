@@ -96,15 +96,16 @@ read_buckets(Datum user_id, Stake *stake)
 	int			n = statement_look(&sum_buckets, args, limit->usage_type ? "        " : "   n    ");
 
 	stake->buckets = palloc(Max(n, 1) * sizeof(Bucket));
-	for (stake->nbuckets = 0; stake->nbuckets < n; stake->nbuckets++)
+	for (int row = 0; row < n; row++)
 	{
-		Bucket	   *bucket = &stake->buckets[stake->nbuckets];
+		Bucket		bucket = bucket_of_row(row);
 
-		*bucket = bucket_of_row(stake->nbuckets);
-		stake->used = num_add(stake->used, bucket->used);
+		if (num_sign(bucket.used) != 0)
+			stake->buckets[stake->nbuckets++] = bucket;
+		stake->used = num_add(stake->used, bucket.used);
 	}
 	stake->used = num_trim(stake->used);
-	qsort(stake->buckets, n, sizeof(Bucket), compare_buckets);
+	qsort(stake->buckets, stake->nbuckets, sizeof(Bucket), compare_buckets);
 }
 
 /* ---- apart from all others ---- */
