@@ -196,6 +196,7 @@ extern void pass_all_memory_by(void);
 /* counters_sliding.c */
 extern void read_buckets(Datum user_id, Stake *stake);
 extern void note_held_bucket(Stake *stake, TimestampTz at, Numeric amount);
+extern bool any_slides(const Stakes *stakes);
 extern void split_stakes(const Stakes *stakes, Stakes *counted, Stakes *sliding);
 extern void join_stakes(Stakes *stakes, const Stakes *counted, const Stakes *sliding);
 extern bool take_sliding(Datum user_id, Stakes *stakes, TakingKind kind);

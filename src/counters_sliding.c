@@ -110,6 +110,15 @@ read_buckets(Datum user_id, Stake *stake)
 
 /* ---- apart from all others ---- */
 
+bool
+any_slides(const Stakes *stakes)
+{
+	for (int i = 0; i < stakes->n; i++)
+		if (limit_is_sliding(stakes->all[i].limit))
+			return true;
+	return false;
+}
+
 static Stakes
 stakes_that(const Stakes *stakes, bool slide)
 {

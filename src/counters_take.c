@@ -319,6 +319,8 @@ take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind)
 	Stakes		sliding;
 	bool		taken;
 
+	if (!any_slides(stakes))
+		return take_counted(user_id, stakes, kind);
 	split_stakes(stakes, &counted, &sliding);
 	taken = take_sliding(user_id, &sliding, kind) && take_counted(user_id, &counted, kind);
 	join_stakes(stakes, &counted, &sliding);
