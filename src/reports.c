@@ -48,7 +48,7 @@ put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 {
 	const UsageLimit *limit = stake->limit;
 	bool		unlimited = is_unlimited(stake);
-	TimestampTz reset_at = reset_of(stake, false);
+	TimestampTz reset_at = all_back_at(stake, false);
 	Datum		values[USER_USAGE_COLUMNS] = {0};
 	bool		nulls[USER_USAGE_COLUMNS] = {false};
 

@@ -165,24 +165,25 @@ fits_at(const Stake *stake)
 	return DT_NOEND;
 }
 
-/* When all that is used of it has left; now, if that is nothing. */
-static TimestampTz
-empty_at(const Stake *stake, bool taken)
+/* When all that is used of it is there again; now, if that is nothing.  DT_NOEND: never. */
+TimestampTz
+all_back_at(const Stake *stake, bool taken)
 {
 	TimestampTz last = stake->nbuckets == 0 ? DT_NOBEGIN : stake->buckets[stake->nbuckets - 1].at;
 
+	if (!limit_is_sliding(stake->limit))
+		return stake->window.end;
 	if (taken)
 		last = Max(last, stake->at);
 	return TIMESTAMP_IS_NOBEGIN(last) ? stake->at : leaves_at(stake, last);
 }
 
-/* DT_NOEND: never. */
-TimestampTz
+static TimestampTz
 reset_of(const Stake *stake, bool taken)
 {
-	if (!limit_is_sliding(stake->limit))
-		return stake->window.end;
-	return !taken && denies(stake) ? fits_at(stake) : empty_at(stake, taken);
+	if (limit_is_sliding(stake->limit) && !taken && denies(stake))
+		return fits_at(stake);
+	return all_back_at(stake, taken);
 }
 
 /* ---- which one binds ---- */
