@@ -29,19 +29,23 @@
 	" AND ($4 IS NULL OR usage_type OPERATOR(pg_catalog.=) $4)" \
 	" AND " status " OPERATOR(pg_catalog.=) ANY ($5)))"
 
+/* Of this measure.  Only one of two sums costs something. */
+#define MEASURED(events, sum, quantity, tokens, cost) \
+	"CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN " events " ELSE " sum "(CASE WHEN $6 OPERATOR(pg_catalog.=) 1 THEN " quantity \
+	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN " tokens " WHEN $6 OPERATOR(pg_catalog.=) 3 THEN " cost " END) END"
+
+/* Buckets are counted from the window's begin; what is carried is all of one instant. */
 static Statement sum_buckets = {
-	"SELECT pg_catalog.max(occurred_at), pg_catalog.sum(CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN events"
-	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN quantity"
-	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN tokens ELSE cost END) FROM ("
-	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric, cost, occurred_at"
+	"SELECT pg_catalog.max(occurred_at), "
+	MEASURED("pg_catalog.sum(COALESCE(corrected_events, 1))", "pg_catalog.sum", "quantity", "tokens::pg_catalog.numeric", "cost")
 	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND occurred_at OPERATOR(pg_catalog.>=) $2 AND occurred_at OPERATOR(pg_catalog.<) $3"
 	COUNTS("corrected_limit", "COALESCE(corrected_status, status)")
-	" UNION ALL SELECT events, quantity, tokens, cost, month"
+	" GROUP BY pg_catalog.date_bin($8, occurred_at, $2)"
+	" UNION ALL SELECT month, " MEASURED("events", "", "quantity", "tokens", "cost")
 	" FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND month OPERATOR(pg_catalog.>=) $2 AND month OPERATOR(pg_catalog.<) $3"
-	COUNTS("limit_id", "status") ") AS facts"
-	" GROUP BY pg_catalog.date_bin($8, occurred_at, $2)",	/* buckets are counted from the window's begin */
+	COUNTS("limit_id", "status"),
 	8, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID, INT8OID, INTERVALOID}
 };
 

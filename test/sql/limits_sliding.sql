@@ -87,7 +87,8 @@ SELECT :shown :'ann';
 -- A hold leaves like a use, and is recorded at its instant
 SET usage_tracking.clock = '2026-03-11 13:01+00';
 SELECT :decision FROM consume_usage(:'ann', 'call', 5);
-SELECT :decision FROM commit_usage(:'ann', 1, 3);
+SELECT max(id) AS hold FROM usage_reservations WHERE user_id = :'ann' \gset
+SELECT :decision FROM commit_usage(:'ann', :hold, 3);
 SELECT occurred_at, quantity, overage FROM usage_events WHERE occurred_at >= '2026-03-11' ORDER BY id;
 SELECT :decision FROM reserve_usage(:'ann', 'call', 1);
 SET usage_tracking.clock = '2026-03-11 14:02+00';
