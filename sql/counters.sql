@@ -2,7 +2,8 @@
  *
  * A row always equals the sum of the user's events in its window before counted_to;
  * later ones are added by whoever reads it, and no row means all of them.  src/locks.c
- * has the locking protocol.
+ * has the locking protocol.  Of a sliding limit the row of an empty window before all
+ * time is what a use locks (src/counters_sliding.c).
  */
 CREATE TABLE @extschema@.usage_counters (
     user_id      @user_id_column@ NOT NULL,

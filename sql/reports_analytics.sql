@@ -459,9 +459,11 @@ BEGIN ATOMIC
         SELECT l.limit_id, l.usage_type, l.measure, l.period IS NOT NULL AND l.period <= '1 day'::interval AS is_short, l.period IS NULL AS is_long,
                CASE WHEN l.period IS NULL THEN '0001-01-01'
                     WHEN l.period <= '1 day'::interval THEN $2 - 2
+                    WHEN l.window_kind = 'sliding'
+                    THEN pg_catalog.date_trunc('month', ($2 - 2 + '00:00'::time) - EXTRACT(epoch FROM l.period) * '1.02 seconds'::interval)::date
                     ELSE pg_catalog.date_trunc('month', ($2 - 2 + '00:00'::time) - l.period)::date END AS since
           FROM @extschema@.usage_limits AS l
-         WHERE l.window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime'])
+         WHERE l.window_kind = ANY (ARRAY['calendar', 'anchored', 'billing', 'lifetime', 'sliding'])
     ), used AS (
         SELECT l.limit_id, l.measure, m.user_id, m.uses + m.failed AS events, m.quantity, m.tokens, m.cost
           FROM limits AS l

@@ -66,7 +66,7 @@ AS $$
 BEGIN
     SELECT s.done, s."left" INTO done, "left"
       FROM @extschema@._sweep('@extschema@.usage_counters',
-               format('s.window_end <= $3 AND s.window_start >= %L',
+               format('s.window_end <= $3 AND s.window_start >= %L AND s.window_end > ''-infinity''',
                       COALESCE((SELECT max(c.month AT TIME ZONE 'UTC' + '1 month'::interval) AT TIME ZONE 'UTC'
                                   FROM @extschema@.usage_carried AS c), '-infinity')),
                late, stop_at) AS s;
@@ -167,7 +167,9 @@ BEGIN ATOMIC
                WHEN l.window_kind = ANY (ARRAY['lifetime', 'gauge']) THEN 'infinity'::timestamptz
                WHEN l.window_kind = 'calendar'
                THEN (@extschema@._usage_window(l.window_kind, l.period, z.zone, at, at)).window_start
-               WHEN l.window_kind = ANY (ARRAY['anchored', 'sliding', 'billing'])
+               WHEN l.window_kind = 'sliding'  -- with its 60th, see src/window_sliding.c
+               THEN at - EXTRACT(epoch FROM l.period) * '1.02 seconds'::interval - '2 seconds'::interval
+               WHEN l.window_kind = ANY (ARRAY['anchored', 'billing'])
                THEN (at AT TIME ZONE 'UTC' - COALESCE(l.period, longest) - '4 days'::interval) AT TIME ZONE 'UTC'
                ELSE '-infinity'::timestamptz  -- a kind that nobody has thought of here
            END), 'infinity'::timestamptz)

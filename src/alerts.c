@@ -34,6 +34,13 @@ static Oid	noted_type = InvalidOid;	/* of user ids */
 
 /* ---- noting ---- */
 
+/* Within which an alert comes once.  What slides has none; it may come once a period. */
+static Window
+window_to_alert(const Stake *stake)
+{
+	return limit_is_sliding(stake->limit) ? period_from_epoch(&stake->limit->period, stake->at) : stake->window;
+}
+
 /* Not for an extension that was dropped since, with user ids of another type. */
 static bool
 is_anything_noted(void)
@@ -59,7 +66,7 @@ note(const AlertKey *key, const Stake *stake, Numeric used, const AlertRule *rul
 		copy = copy_alert_key(key);
 		alert.noted_in = GetCurrentSubTransactionId();
 		alert.limit_type = pstrdup(stake->limit->name);
-		alert.window_end = stake->window.end;
+		alert.window_end = window_to_alert(stake).end;
 		alert.used = num_trim(used);
 		alert.max_usage = DatumGetNumeric(datumCopy(NumericGetDatum(stake->max_usage), false, -1));
 		alert.event_id = event_id;
@@ -78,6 +85,7 @@ note_alerts_of(Datum user_id, const Stake *stake, int64 event_id)
 {
 	int			n;
 	const AlertRule *rules = rules_of_limit(stake->limit, &n);
+	Window		window = window_to_alert(stake);
 	Numeric		used;
 	Numeric		percent;
 
@@ -91,7 +99,7 @@ note_alerts_of(Datum user_id, const Stake *stake, int64 event_id)
 		return;
 	for (int i = 0; i < n && num_cmp(percent, num_mul(rules[i].threshold, stake->max_usage)) >= 0; i++)
 	{
-		AlertKey	key = {stake->limit->id, stake->window.start, user_id, rules[i].threshold};
+		AlertKey	key = {stake->limit->id, window.start, user_id, rules[i].threshold};
 
 		if (rules[i].is_active && !is_known_alert(&key))
 			note(&key, stake, used, &rules[i], event_id);

@@ -97,7 +97,7 @@ note_counters(Stakes *stakes, Datum user_id, const Stake *earliest)
 	rows_end(&rows);
 }
 
-/* One stake of each limit: its earliest, from where its counters are read. */
+/* One stake of each limit that has counters: its earliest, from where its counters are read. */
 static Stake *
 earliest_of_each_limit(const Stakes *stakes, int *n)
 {
@@ -108,6 +108,8 @@ earliest_of_each_limit(const Stakes *stakes, int *n)
 	{
 		int			k = 0;
 
+		if (limit_is_sliding(stakes->all[i].limit))
+			continue;
 		while (k < *n && earliest[k].limit != stakes->all[i].limit)
 			k++;
 		if (k == *n)
@@ -135,6 +137,8 @@ add_hold(Stake *stake, const Hold *hold)
 		hold->event.occurred_at < stake->window.start || hold->event.occurred_at >= stake->window.end)
 		return;
 	stake->held = num_trim(num_add(stake->held, amount_of(stake->limit, &hold->event)));
+	if (limit_is_sliding(stake->limit))
+		note_held_bucket(stake, hold->event.occurred_at, amount_of(stake->limit, &hold->event));
 	if (!stake->in_memory && !stake->has_counter)	/* the number its row will begin with */
 		stake->holds = 1;
 }
@@ -179,7 +183,9 @@ read_rows_and_events(Datum user_id, Stakes *stakes)
 		TimestampTz from = stake->has_counter ? Max(stake->counts_to, stake->window.start) : stake->window.start;
 		EventSpan	span;
 
-		if (from < stake->window.end)
+		if (limit_is_sliding(stake->limit))
+			read_buckets(user_id, stake);
+		else if (from < stake->window.end)
 			stake->used = num_trim(num_add(stake->used, sum_of_events(user_id, stake, from, stake->window.end, &span)));
 	}
 }
@@ -207,6 +213,7 @@ forget_counters(Stakes *stakes)
 		stake->lacks_row = stake->is_due = stake->has_new_row = false;
 		stake->may_have_holds = true;
 		stake->counts_to = DT_NOBEGIN;
+		stake->nbuckets = 0;
 	}
 	stakes->nneighbours = 0;
 }

@@ -14,6 +14,14 @@
 #include "rows.h"
 #include "settings.h"
 
+/* What was used in one part of a sliding window. */
+typedef struct Bucket
+{
+	TimestampTz at;				/* of the latest use in it */
+	Numeric		used;
+	bool		is_held;		/* by a reservation, so far */
+} Bucket;
+
 /* What one limit has at stake in one use. */
 typedef struct Stake
 {
@@ -35,6 +43,10 @@ typedef struct Stake
 	bool		has_counter;	/* else "used" was summed from events */
 	ItemPointerData counter;	/* where it stood */
 	TimestampTz counts_to;		/* it has events before this instant, and "used" later ones too */
+	/* if the window is sliding: */
+	TimestampTz at;				/* the instant of the use */
+	Bucket	   *buckets;		/* that are not empty, the earliest first */
+	int			nbuckets;
 } Stake;
 
 /*
@@ -181,6 +193,14 @@ extern void counters_elsewhere_init(void);
 /* counters_past.c */
 extern void pass_memory_by(const Installation *home, Datum user_id);
 extern void pass_all_memory_by(void);
+
+/* counters_sliding.c */
+extern void read_buckets(Datum user_id, Stake *stake);
+extern void note_held_bucket(Stake *stake, TimestampTz at, Numeric amount);
+extern bool any_slides(const Stakes *stakes);
+extern void split_stakes(const Stakes *stakes, Stakes *counted, Stakes *sliding);
+extern void join_stakes(Stakes *stakes, const Stakes *counted, const Stakes *sliding);
+extern bool take_sliding(Datum user_id, Stakes *stakes, TakingKind kind);
 
 /* counters_reached.c */
 extern bool is_reached(Datum user_id, int64 limit_id, Window window, Numeric amount, Numeric *used);

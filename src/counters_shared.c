@@ -71,7 +71,8 @@ read_shared(Datum user_id, Stakes *stakes)
 	Place		place = place_of(user_id);
 
 	for (int i = 0; i < stakes->n; i++)
-		read_stake(&place, user_id, &stakes->all[i]);
+		if (!limit_is_sliding(stakes->all[i].limit))
+			read_stake(&place, user_id, &stakes->all[i]);
 }
 
 /* Of one of whom nothing is known there is nothing worth a place. */
@@ -91,7 +92,8 @@ read_if_shared(Datum user_id, Stakes *stakes)
 
 	for (int i = 0; i < stakes->n; i++)
 	{
-		if (!look_or_bring(&place, user_id, &stakes->all[i], stakes->is_known, &used))
+		if (limit_is_sliding(stakes->all[i].limit) ||
+			!look_or_bring(&place, user_id, &stakes->all[i], stakes->is_known, &used))
 			return false;
 		stakes->all[i].used = amount_numeric(&used);
 		stakes->all[i].in_memory = true;

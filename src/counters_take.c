@@ -1,7 +1,8 @@
 /*
  * counters_take.c -- taking more of it: every counter of a use, or none.
  *
- * Locking: the rows, sorted by limit_id and window, after the locks of locks.c.
+ * Locking: the rows of sliding limits (counters_sliding.c), then all others, each sorted
+ * by limit_id and window, after the locks of locks.c.
  */
 #include "compat.h"
 
@@ -294,12 +295,8 @@ take_from_whole_rows(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale
 	return take_from_rows(user_id, stakes, kind, stale);
 }
 
-/*
- * Takes every amount or none.  False: another use was faster, one of the limits
- * is used up, or what is reserved has changed; nothing is taken.
- */
-bool
-take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind)
+static bool
+take_counted(Datum user_id, Stakes *stakes, TakingKind kind)
 {
 	bool		stale = false;
 
@@ -313,22 +310,49 @@ take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind)
 	return true;
 }
 
+/*
+ * Takes every amount or none.  False: another use was faster, one of the limits
+ * is used up, or what is reserved has changed; nothing is taken.
+ */
+bool
+take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind)
+{
+	Stakes		counted;
+	Stakes		sliding;
+	bool		taken;
+
+	if (!any_slides(stakes))
+		return take_counted(user_id, stakes, kind);
+	split_stakes(stakes, &counted, &sliding);
+	taken = take_sliding(user_id, &sliding, kind) && take_counted(user_id, &counted, kind);
+	join_stakes(stakes, &counted, &sliding);
+	return taken;
+}
+
 /* To those that were taken with TAKE_ALONE. */
 void
 add_to_counters(Datum user_id, const Stakes *stakes)
 {
+	Stakes		counted;
+	Stakes		sliding;
+
+	split_stakes(stakes, &counted, &sliding);
 	if (has_counter_memory())
-		add_to_shared(user_id, stakes, false);
+		add_to_shared(user_id, &counted, false);
 	else
-		add_to_rows(user_id, stakes, AMOUNT);
+		add_to_rows(user_id, &counted, AMOUNT);
 }
 
 /* Undoes a take of this transaction that added. */
 void
 return_to_counters(Datum user_id, const Stakes *stakes)
 {
+	Stakes		counted;
+	Stakes		sliding;
+
+	split_stakes(stakes, &counted, &sliding);
 	if (has_counter_memory())
-		add_to_shared(user_id, stakes, true);
+		add_to_shared(user_id, &counted, true);
 	else
-		add_to_rows(user_id, stakes, MINUS_AMOUNT);
+		add_to_rows(user_id, &counted, MINUS_AMOUNT);
 }

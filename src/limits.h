@@ -73,18 +73,18 @@ limit_is_gauge(const UsageLimit *limit)
 	return limit->kind == WINDOW_GAUGE;
 }
 
-/* By uses.  Sliding windows can be defined, but are not counted yet. */
+/* By uses. */
 static inline bool
 limit_is_counted(const UsageLimit *limit)
 {
-	return limit->kind != WINDOW_SLIDING && !limit_is_gauge(limit);
+	return !limit_is_gauge(limit);
 }
 
-/* Whether it is known how much of it is used. */
+/* From events, each time: it has no counter. */
 static inline bool
-limit_has_figures(const UsageLimit *limit)
+limit_is_sliding(const UsageLimit *limit)
 {
-	return limit->kind != WINDOW_SLIDING;
+	return limit->kind == WINDOW_SLIDING;
 }
 
 typedef struct Override

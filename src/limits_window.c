@@ -16,9 +16,14 @@ window_of(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 {
 	pg_tz	   *zone = limit->zone != NULL ? limit->zone : zone_of_user(terms);
 
+	Window		window;
+
 	if (limit->kind == WINDOW_BILLING && terms->has_billing_period)
 		return billing_window(&terms->billing_period, zone, at);
-	return window_at(limit->kind, &limit->period, zone, terms->anchor, at);
+	window = window_at(limit->kind, &limit->period, zone, terms->anchor, at);
+	if (limit_is_sliding(limit) && window.end > terms->now)
+		window.end = DT_NOEND;	/* what is said to come later is used as well */
+	return window;
 }
 
 /* ---- everything below only translates between SQL and the above ---- */

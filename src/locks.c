@@ -15,7 +15,8 @@
  *     may, can meet the user's first use in a deadlock; one of them gets 40P01.)
  *  3. Only then are configuration and terms read, with fresh snapshots.
  *  4. The user's credits, if some are taken or held: credits_account.c.
- *  5. The counters, sorted by limit_id and window.
+ *  5. The rows of sliding limits (counters_sliding.c), then the counters, each sorted by
+ *     limit_id and window.
  * What is no event, a gauge, takes the second and then its level (counters_levels.c).
  * A refusal that can be seen without locking takes no row lock.
  */

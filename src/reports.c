@@ -47,8 +47,8 @@ static void
 put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 {
 	const UsageLimit *limit = stake->limit;
-	bool		known = limit_has_figures(limit);
 	bool		unlimited = is_unlimited(stake);
+	TimestampTz reset_at = all_back_at(stake, false);
 	Datum		values[USER_USAGE_COLUMNS] = {0};
 	bool		nulls[USER_USAGE_COLUMNS] = {false};
 
@@ -56,23 +56,20 @@ put_row(ReturnSetInfo *result, const UserTerms *terms, const Stake *stake)
 	if (!(nulls[1] = limit->usage_type == NULL))
 		values[1] = CStringGetTextDatum(limit->usage_type);
 	values[2] = CStringGetTextDatum(measure_names[limit->measure]);
-	if (!(nulls[3] = nulls[4] = !known))
-	{
-		values[3] = NumericGetDatum(used_or_held(stake));
-		values[4] = NumericGetDatum(stake->held);
-	}
+	values[3] = NumericGetDatum(used_or_held(stake));
+	values[4] = NumericGetDatum(stake->held);
 	values[5] = NumericGetDatum(stake->max_usage);
-	if (!(nulls[6] = nulls[7] = unlimited || !known))
+	if (!(nulls[6] = nulls[7] = unlimited))
 	{
 		values[6] = NumericGetDatum(remaining_of(stake));
 		values[7] = NumericGetDatum(percent_of(stake));
 	}
 	values[8] = TimestampTzGetDatum(stake->window.start);
 	nulls[8] = TIMESTAMP_IS_NOBEGIN(stake->window.start);
-	values[9] = TimestampTzGetDatum(stake->window.end);
-	nulls[9] = TIMESTAMP_IS_NOEND(stake->window.end);
+	values[9] = TimestampTzGetDatum(reset_at);
+	nulls[9] = TIMESTAMP_IS_NOEND(reset_at);
 	values[10] = CStringGetTextDatum(limit->is_hard ? "hard" : "soft");
-	values[11] = BoolGetDatum(known && limit->is_active && setting_enforce_limits && setting_enabled);
+	values[11] = BoolGetDatum(limit->is_active && setting_enforce_limits && setting_enabled);
 	values[12] = CStringGetTextDatum(terms->plan);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

@@ -15,6 +15,7 @@
 extern Stake stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at);
 extern Stakes stakes_of_event(const Config *config, const UserTerms *terms, const Event *event);
 extern Stakes stakes_that_change(const Stakes *stakes);
+extern TimestampTz all_back_at(const Stake *stake, bool taken);
 extern Decision decide(const Stakes *stakes, bool taken);
 extern Decision decision_again(const FirstAnswer *answer, bool allowed, const char *reason);
 extern FirstAnswer answer_to_keep(const Decision *decision);

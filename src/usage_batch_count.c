@@ -50,16 +50,36 @@ stakes_of_events(const Config *config, const UserTerms *terms, Event **events, i
 	return stakes_that_change(&all);
 }
 
-/*
- * Marks what of each event is beyond a limit, by what was used before it: nothing,
- * where all of them together are not.
- */
+/* Sliding windows overlap. */
+static void
+add_to_windows(Stakes *all, const Stake *stake, TimestampTz at)
+{
+	for (int i = 0; i < all->n; i++)
+	{
+		Stake	   *one = &all->all[i];
+
+		if (one->limit == stake->limit && at >= one->window.start && at < one->window.end)
+			one->used = num_add(one->used, stake->amount);
+	}
+}
+
+/* Where all of them together fit, so does each. */
+static bool
+may_be_over(const Stakes *all)
+{
+	for (int i = 0; i < all->n; i++)
+		if (limit_is_sliding(all->all[i].limit))
+			return true;
+	return overage_of(all) != NULL;
+}
+
+/* Marks what of each event is beyond a limit, by what was used before it. */
 static void
 mark_overage(const Config *config, const UserTerms *terms, Event **events, int n, Stakes *all)
 {
 	for (int i = 0; i < n; i++)
 		events[i]->overage = NULL;
-	if (overage_of(all) == NULL)
+	if (!may_be_over(all))
 		return;
 	for (int i = 0; i < n; i++)
 	{
@@ -70,11 +90,7 @@ mark_overage(const Config *config, const UserTerms *terms, Event **events, int n
 			one.all[k].used = stake_in_window(all, one.all[k].limit->id, one.all[k].window)->used;
 		events[i]->overage = overage_of(&one);
 		for (int k = 0; k < one.n; k++)
-		{
-			Stake	   *stake = stake_in_window(all, one.all[k].limit->id, one.all[k].window);
-
-			stake->used = num_add(stake->used, one.all[k].amount);
-		}
+			add_to_windows(all, &one.all[k], events[i]->occurred_at);
 	}
 }
 

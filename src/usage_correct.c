@@ -165,6 +165,27 @@ adjusting_event(const Installation *home, Datum user_id, const UsageLimit *limit
 	return event;
 }
 
+/*
+ * Lowers what was used in a sliding window, each part of it at its own instant: as one
+ * event it would still be there when what it takes back has left.  The latest first.
+ */
+static void
+take_back(const Installation *home, Datum user_id, const Stake *stake, Numeric left, char *reason)
+{
+	for (int i = stake->nbuckets - 1; i >= 0 && num_sign(left) > 0; i--)
+	{
+		const Bucket *bucket = &stake->buckets[i];
+		Numeric		part = num_cmp(bucket->used, left) < 0 ? bucket->used : left;
+		Event		event;
+
+		if (bucket->is_held || num_sign(part) <= 0)
+			continue;
+		event = adjusting_event(home, user_id, stake->limit, bucket->at, negative(part), reason);
+		insert_event(&event);
+		left = num_sub(left, part);
+	}
+}
+
 static void
 adjust(const Installation *home, Datum user_id, const char *limit_type, Numeric used,
 	   TimestampTz at, char *reason)
@@ -182,6 +203,11 @@ adjust(const Installation *home, Datum user_id, const char *limit_type, Numeric 
 	delta = num_sub(used, stakes.all[0].used);
 	if (num_sign(delta) == 0)
 		return;
+	if (limit_is_sliding(limit) && num_sign(delta) < 0)
+	{
+		take_back(home, user_id, &stakes.all[0], negative(delta), reason);
+		return;
+	}
 	event = adjusting_event(home, user_id, limit, at, delta, reason);
 	stakes.all[0].amount = delta;
 	for (int i = 0; i < stakes.nneighbours; i++)

@@ -22,6 +22,7 @@ stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 	stake.window = window_of(limit, terms, at);
 	stake.max_usage = max_usage_of(limit, terms);
 	stake.amount = num_from(0);
+	stake.at = at;
 	return stake;
 }
 
@@ -141,6 +142,50 @@ reason_of(const Stake *stake)
 	return fits_but_for_holds(stake) ? "held" : "limit_reached";
 }
 
+/* ---- when there is room again ---- */
+
+static TimestampTz
+leaves_at(const Stake *stake, TimestampTz at)
+{
+	return leaves_sliding_window(&stake->limit->period, at);
+}
+
+/* When so much of a sliding window has left that this use fits; never, if it is more than there can be. */
+static TimestampTz
+fits_at(const Stake *stake)
+{
+	Numeric		used = with_this_use(stake);
+
+	for (int i = 0; i < stake->nbuckets; i++)
+	{
+		used = num_sub(used, stake->buckets[i].used);
+		if (fits_beside(stake, used))
+			return leaves_at(stake, stake->buckets[i].at);
+	}
+	return DT_NOEND;
+}
+
+/* When all that is used of it is there again; now, if that is nothing.  DT_NOEND: never. */
+TimestampTz
+all_back_at(const Stake *stake, bool taken)
+{
+	TimestampTz last = stake->nbuckets == 0 ? DT_NOBEGIN : stake->buckets[stake->nbuckets - 1].at;
+
+	if (!limit_is_sliding(stake->limit))
+		return stake->window.end;
+	if (taken)
+		last = Max(last, stake->at);
+	return TIMESTAMP_IS_NOBEGIN(last) ? stake->at : leaves_at(stake, last);
+}
+
+static TimestampTz
+reset_of(const Stake *stake, bool taken)
+{
+	if (limit_is_sliding(stake->limit) && !taken && denies(stake))
+		return fits_at(stake);
+	return all_back_at(stake, taken);
+}
+
 /* ---- which one binds ---- */
 
 /* Of those that deny: the one that resets last, then by name. */
@@ -154,7 +199,7 @@ last_denial(const Stakes *stakes)
 		const Stake *stake = &stakes->all[i];
 
 		if (denies(stake) &&
-			(binding == NULL || stake->window.end > binding->window.end))
+			(binding == NULL || reset_of(stake, false) > reset_of(binding, false)))
 			binding = stake;
 	}
 	return binding;
@@ -209,14 +254,6 @@ tightest(const Stakes *stakes, bool taken)
 	return binding;
 }
 
-static Decision
-decision_not_counted(const Stake *stake)
-{
-	Decision	decision = {true, "not_enforced", 0, stake->limit->name, NULL, stake->max_usage, DT_NOEND, NULL};
-
-	return decision;
-}
-
 /* Stakes come in the order of limit names, so the first of equals wins. */
 Decision
 decide(const Stakes *stakes, bool taken)
@@ -224,8 +261,6 @@ decide(const Stakes *stakes, bool taken)
 	const Stake *binding;
 	Decision	decision = {true, "unlimited", 0, NULL, NULL, num_from(-1), DT_NOEND, NULL};
 
-	if (stakes->n == 1 && !limit_has_figures(stakes->all[0].limit))
-		return decision_not_counted(&stakes->all[0]);	/* it was asked for by name */
 	binding = last_denial(stakes);
 	if (binding != NULL)
 		decision.allowed = false;
@@ -238,7 +273,7 @@ decide(const Stakes *stakes, bool taken)
 	decision.used = used_so_far(binding, taken);
 	decision.max_usage = binding->max_usage;
 	decision.asked = binding->amount;
-	decision.reset_at = binding->window.end;
+	decision.reset_at = reset_of(binding, taken);
 	return decision;
 }
 

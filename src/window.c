@@ -109,20 +109,12 @@ period_fits_kind(WindowKind kind, const Interval *period)
 	return true;
 }
 
-static void
-out_of_range(void)
+void
+timestamp_out_of_range(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 			 errmsg("timestamp out of range")));
-}
-
-static int64
-floor_div(int64 dividend, int64 divisor)
-{
-	int64		quotient = dividend / divisor;
-
-	return dividend % divisor < 0 ? quotient - 1 : quotient;
 }
 
 static void
@@ -132,7 +124,7 @@ to_local(TimestampTz at, pg_tz *zone, struct pg_tm *tm, TimeOffset *time_of_day)
 	fsec_t		fsec;
 
 	if (timestamp2tm(at, &tz, tm, &fsec, NULL, zone) != 0)
-		out_of_range();
+		timestamp_out_of_range();
 	*time_of_day = ((tm->tm_hour * MINS_PER_HOUR + tm->tm_min) * SECS_PER_MINUTE
 					+ tm->tm_sec) * USECS_PER_SEC + fsec;
 }
@@ -150,7 +142,7 @@ from_local(int julian, TimeOffset time_of_day, pg_tz *zone)
 	dt2time(time_of_day, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &fsec);
 	tz = DetermineTimeZoneOffset(&tm, zone);
 	if (tm2timestamp(&tm, fsec, &tz, &result) != 0)
-		out_of_range();
+		timestamp_out_of_range();
 	return result;
 }
 
@@ -249,7 +241,7 @@ window_of_hour(pg_tz *zone, TimestampTz at)
 		probe = jump;
 	}
 	if (!IS_VALID_TIMESTAMP(w.start) || !IS_VALID_TIMESTAMP(w.end))
-		out_of_range();
+		timestamp_out_of_range();
 	return w;
 }
 
@@ -279,7 +271,7 @@ stopwatch_window(TimeOffset length, TimestampTz anchor, TimestampTz at)
 		pg_add_s64_overflow(anchor, elapsed, &w.start) ||
 		pg_add_s64_overflow(w.start, length, &w.end) ||
 		!IS_VALID_TIMESTAMP(w.start) || !IS_VALID_TIMESTAMP(w.end))
-		out_of_range();
+		timestamp_out_of_range();
 	return w;
 }
 
@@ -354,7 +346,7 @@ billing_window(const Window *period, pg_tz *zone, TimestampTz at)
 			return window_on_grid(&grid, at);
 	}
 	if (pg_sub_s64_overflow(period->end, period->start, &length))
-		out_of_range();
+		timestamp_out_of_range();
 	return stopwatch_window(length, period->start, at);
 }
 
@@ -375,8 +367,9 @@ window_at(WindowKind kind, const Interval *period, pg_tz *zone,
 			return anchored_window(&month, zone, anchor, at);
 		case WINDOW_LIFETIME:
 		case WINDOW_GAUGE:
-		case WINDOW_SLIDING:	/* not counted yet */
 			break;
+		case WINDOW_SLIDING:
+			return sliding_window(period, at);
 	}
 	return forever;
 }

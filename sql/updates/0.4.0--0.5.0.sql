@@ -49,6 +49,8 @@ $$;
 @new counters _forget_counters@
 @new counters _counted_usage@
 @changed upkeep _drop_months@
+@changed upkeep _sweep_closed_windows@
+@changed upkeep _earliest_window@
 @changed reports_analytics _used_at_most@
 @changed rollups_proof reconcile_usage@
 

@@ -169,7 +169,7 @@ DELETE FROM usage_limits WHERE limit_type = 'films';
 SELECT plan, limit_type FROM plan_limits UNION ALL SELECT right(user_id::text, 1), limit_type FROM user_limits
  UNION ALL SELECT coalesce(plan, 'all') || ' for now', limit_type FROM temporary_limits ORDER BY plan;
 
--- A gauge has a level; sliding windows can be defined, but nothing is counted or refused by them yet
+-- A gauge has a level, and no use counts; a sliding window is told in limits_sliding
 SELECT define_usage_limit('space_mb', 'space', 100, window_kind => 'gauge', period => '1 day');
 SELECT define_usage_limit('calls_lately', 'call', 2, window_kind => 'sliding', period => '90 minutes');
 SELECT limit_type, window_kind, period, is_active FROM usage_limits WHERE limit_type = ANY ('{space_mb,calls_lately}') ORDER BY limit_type;

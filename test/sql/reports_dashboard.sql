@@ -21,7 +21,7 @@ CREATE TABLE people (id uuid PRIMARY KEY, email text);
 INSERT INTO people VALUES (:'ann', 'ann@example.com');
 SELECT attach_users('people'), install_seed_prices();
 SELECT define_usage_limit('a_near', 'video', 10, description => 'Videos <a day>'), define_usage_limit('b_reached', 'video', 8, enforcement => 'soft'),
-       define_usage_limit('c_unlimited', NULL, -1, window_kind => 'lifetime'), define_usage_limit('d_uncounted', 'video', 3, window_kind => 'sliding', period => '1 hour'),
+       define_usage_limit('c_unlimited', NULL, -1, window_kind => 'lifetime'), define_usage_limit('d_lately', 'video', 3, window_kind => 'sliding', period => '1 hour'),
        define_usage_limit('e_ok', 'prompt', 0.5, measure => 'cost', period => '1 month');
 
 -- Of somebody nobody knows there is nothing

@@ -16,7 +16,7 @@ UPDATE pg_proc SET probin = :'library' WHERE probin = '$libdir/usage_tracking';
 \endif
 
 SELECT usage.define_usage_limit('units_ever', 'unit', 40, 'lifetime', NULL);
-SELECT usage.define_usage_limit('calls_ever', 'unit', 18, 'lifetime', NULL, 'events');
+SELECT usage.define_usage_limit('calls_lately', 'unit', 18, 'sliding', '1 day', 'events');
 SELECT usage.define_usage_limit('units_noted', 'unit', 25, 'lifetime', NULL, enforcement => 'soft');
 
 CREATE SCHEMA reserve;
@@ -29,7 +29,7 @@ INSERT INTO reserve.people
 SELECT reserve.user_id(no), no, CASE WHEN no BETWEEN 20 AND 23 THEN 'late' ELSE 'in time' END,
        CASE no WHEN 0 THEN 500 ELSE 40 END, CASE no WHEN 0 THEN 220 ELSE 18 END
   FROM generate_series(0, 1099) AS no WHERE no < 24 OR no >= 100;
-SELECT usage.set_user_limit(user_id, 'units_ever', max_units), usage.set_user_limit(user_id, 'calls_ever', max_calls)
+SELECT usage.set_user_limit(user_id, 'units_ever', max_units), usage.set_user_limit(user_id, 'calls_lately', max_calls)
   FROM reserve.people WHERE no = 0;
 
 /* What the clients know: of each use, whether its commit was answered. */
@@ -56,7 +56,7 @@ CREATE VIEW reserve.badly_marked AS
 SELECT r.no, r.units, r.calls, m.units AS marked_units, m.calls AS marked_calls, m.noted
   FROM reserve.recorded AS r
  CROSS JOIN LATERAL (
-       SELECT coalesce(sum((e.overage->>'units_ever')::numeric), 0) AS units, coalesce(sum((e.overage->>'calls_ever')::numeric), 0) AS calls,
+       SELECT coalesce(sum((e.overage->>'units_ever')::numeric), 0) AS units, coalesce(sum((e.overage->>'calls_lately')::numeric), 0) AS calls,
               coalesce(sum((e.overage->>'units_noted')::numeric), 0) AS noted
          FROM usage.usage_events AS e WHERE e.user_id = r.user_id) AS m
  WHERE m.units <> greatest(r.units - r.max_units, 0) OR m.calls <> greatest(r.calls - r.max_calls, 0)
