@@ -1,11 +1,12 @@
 /*
  * storm.c -- counters that come to shared memory and leave it, under fire.
  *
- * 12 clients use what 1000 users may, a few of whom are everybody's for a moment, take
+ * 6 clients use what 1000 users may, a few of whom are everybody's for a moment, take
  * uses back by corrections, roll back, prepare transactions that others end, are cut,
- * cancelled and terminated; events come late, or past every function.  There is hardly
- * a moment in which nobody brings a counter to memory.  Best run with a server that
- * has little room for counters, and one that has plenty.
+ * cancelled and terminated; events come late, or past every function.  Others only
+ * look, so that there is hardly a moment in which nobody brings a counter to memory.
+ * Best run with servers that have plenty of room for counters, and little, and with
+ * a build with faults (-DUT_FAULTS), where bringing one takes longer.
  *
  * It proves that no snapshot shows a user over a hard limit, or rows that are not,
  * with later events, what events say; that whenever all pause, users are told what
@@ -153,7 +154,7 @@ check_figures(const Shared *shared, const Watch *watch)
 {
 	static const char *const names[FIGURES] = {
 		"uses", "denials", "undone in a block", "deep ones", "reversals", "adjustments", "late facts", "inserted events",
-		"maxima changed", "commits", "rollbacks", "prepared and committed", "prepared and rolled back",
+		"maxima changed", "looks", "commits", "rollbacks", "prepared and committed", "prepared and rolled back",
 		"connections cut", "cancelled or terminated", "interrupted"
 	};
 	Figures		sum = sum_of_figures(shared);

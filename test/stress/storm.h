@@ -6,7 +6,8 @@
 
 #include "link.h"
 
-#define CLIENTS 12
+#define CLIENTS 18
+#define WRITERS 6				/* the others look, most of the time */
 
 /* As in storm.sql. */
 #define HOT_USERS 4
@@ -28,6 +29,7 @@ typedef enum Figure
 	LATE,
 	INSERTED,
 	MAXIMA_CHANGED,
+	LOOKED,
 	COMMITTED,
 	ROLLED_BACK,
 	COMMITTED_PREPARED,

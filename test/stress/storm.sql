@@ -92,10 +92,11 @@ CREATE FUNCTION storm.raise_maxima() RETURNS bigint LANGUAGE sql AS $$
 $$;
 
 CREATE VIEW storm.recorded AS
-SELECT p.user_id, p.no, p.kind, p.max_units, p.max_calls, e.units, e.calls
+SELECT p.user_id, p.no, p.kind, p.max_units, p.max_calls, e.units, e.calls, e.latest
   FROM storm.people AS p
   JOIN (SELECT v.user_id, sum(v.quantity) FILTER (WHERE coalesce(v.corrected_limit, 0) IN (0, u.id)) AS units,
-               coalesce(sum(coalesce(v.corrected_events, 1)) FILTER (WHERE coalesce(v.corrected_limit, 0) IN (0, c.id)), 0) AS calls
+               coalesce(sum(coalesce(v.corrected_events, 1)) FILTER (WHERE coalesce(v.corrected_limit, 0) IN (0, c.id)), 0) AS calls,
+               max(v.id) AS latest
           FROM usage.usage_events AS v
          CROSS JOIN (SELECT limit_id AS id FROM usage.usage_limits WHERE limit_type = 'units_ever') AS u
          CROSS JOIN (SELECT limit_id AS id FROM usage.usage_limits WHERE limit_type = 'calls_daily') AS c
@@ -104,10 +105,10 @@ SELECT p.user_id, p.no, p.kind, p.max_units, p.max_calls, e.units, e.calls
 CREATE VIEW storm.over AS
 SELECT * FROM storm.recorded WHERE kind IN ('hot', 'cold') AND (units > max_units OR calls > max_calls);
 
-/* While nothing is under way.  Late facts are not of today. */
+/* While nothing is under way, of those who used something lately.  Late facts are not of today. */
 CREATE VIEW storm.mistold AS
 SELECT r.no, r.kind, r.units, c.used AS told, r.calls, d.used AS told_calls
-  FROM storm.recorded AS r
+  FROM (SELECT * FROM storm.recorded ORDER BY latest DESC LIMIT 40) AS r
  CROSS JOIN LATERAL usage.check_usage_limit(r.user_id, 'units_ever') AS c
  CROSS JOIN LATERAL usage.check_usage_limit(r.user_id, 'calls_daily') AS d
  WHERE r.kind <> 'odd' AND (c.used <> r.units OR (r.kind <> 'facts' AND d.used <> r.calls));

@@ -11,6 +11,7 @@
 
 #define DEPTH 70				/* more subtransactions than PostgreSQL caches */
 #define MAX_STEPS 4
+#define USERS_TO_LOOK_AT 4
 
 typedef struct Client
 {
@@ -94,7 +95,7 @@ choose_user(Client *me)
 
 	if (kind < 20)
 		return draw(me, HOT_USERS);
-	if (kind < 75)
+	if (kind < 80)
 		return FIRST_COLD_USER + ((now_ms() - me->shared->began_ms) / 250 * 3 + draw(me, 5)) % COLD_USERS;
 	if (kind < 90)
 		return FIRST_COLD_USER + draw(me, COLD_USERS);
@@ -181,6 +182,23 @@ take_step_in_savepoint(Client *me, int user)
 	return say(me, "SAVEPOINT s") && take_step(me, user) && say(me, chance(me, 500) ? "ROLLBACK TO s" : "RELEASE s");
 }
 
+/* Brings counters to memory, and so pushes others out of it. */
+static void
+look(Client *me)
+{
+	char		sql[300];
+
+	for (int i = 0; i < USERS_TO_LOOK_AT; i++)
+	{
+		snprintf(sql, sizeof(sql), "SELECT usage.check_usage_limit(storm.user_id(%d), '%s')", choose_user(me),
+				 chance(me, 700) ? "units_ever" : "calls_daily");
+		if (!say(me, sql))
+			return;
+	}
+	count(me, LOOKED);
+	usleep(draw(me, 2000));
+}
+
 /* ---- a transaction ---- */
 
 static void
@@ -246,7 +264,7 @@ static void
 run_transaction(Client *me)
 {
 	int			users[MAX_STEPS];
-	int			n = 1 + draw(me, MAX_STEPS);
+	int			n = chance(me, 600) ? 1 : 1 + draw(me, MAX_STEPS);
 	bool		goes_on = say(me, chance(me, 200) ? "BEGIN ISOLATION LEVEL REPEATABLE READ" : "BEGIN");
 
 	for (int i = 0; i < n; i++)
@@ -278,6 +296,17 @@ disturb(Client *me)
 		count(me, DISTURBED);
 }
 
+/* In a build with faults: reading a counter from tables takes a while, of some for longer. */
+static void
+dawdle(Client *me)
+{
+	char		sql[200];
+
+	snprintf(sql, sizeof(sql), "SELECT set_config(name, 'read %u', false) FROM pg_settings WHERE name = 'usage_tracking.fault'",
+			 draw(me, me->number < WRITERS ? 2 : 16));
+	say(me, sql);
+}
+
 void
 run_client(void *shared, int number)
 {
@@ -292,6 +321,10 @@ run_client(void *shared, int number)
 			usleep(1000);
 		else if (chance(&me, 15))
 			disturb(&me);
+		else if (chance(&me, 100))
+			dawdle(&me);
+		else if (number >= WRITERS && chance(&me, 970))
+			look(&me);
 		else
 			run_transaction(&me);
 	}
