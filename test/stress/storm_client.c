@@ -182,7 +182,7 @@ take_step_in_savepoint(Client *me, int user)
 	return say(me, "SAVEPOINT s") && take_step(me, user) && say(me, chance(me, 500) ? "ROLLBACK TO s" : "RELEASE s");
 }
 
-/* Brings counters to memory, and so pushes others out of it. */
+/* Uses something in vain.  That brings counters to memory, and so pushes others out of it. */
 static void
 look(Client *me)
 {
@@ -190,8 +190,7 @@ look(Client *me)
 
 	for (int i = 0; i < USERS_TO_LOOK_AT; i++)
 	{
-		snprintf(sql, sizeof(sql), "SELECT usage.check_usage_limit(storm.user_id(%d), '%s')", choose_user(me),
-				 chance(me, 700) ? "units_ever" : "calls_daily");
+		snprintf(sql, sizeof(sql), "SELECT storm.in_a_block(storm.user_id(%d), 0.25, true)", choose_user(me));
 		if (!say(me, sql))
 			return;
 	}
