@@ -8,7 +8,7 @@
 set -eu
 
 cd "$(dirname "$0")"
-: "${UT_STRESS:=stress reserve once alerts credits leases runs}"
+: "${UT_STRESS:=stress storm reserve once alerts credits leases runs}"
 database=usage_tracking_stress_$$
 at_exit() {
     psql -Xqc "SET client_min_messages = error" -c "DROP DATABASE IF EXISTS $database WITH (FORCE)"
