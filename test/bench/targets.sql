@@ -30,7 +30,7 @@ CREATE FUNCTION bench.is_full() RETURNS boolean LANGUAGE sql STABLE AS $$
 $$;
 CREATE FUNCTION bench.units(OUT allowed numeric, OUT of_events numeric, OUT of_counters numeric) LANGUAGE sql STABLE AS $$
     SELECT l.max_usage, (SELECT sum(e.quantity) FROM usage.usage_events AS e WHERE e.usage_type = 'exact'),
-           (SELECT sum(c.used) FROM usage.usage_counters AS c WHERE c.limit_id = l.limit_id)
+           (SELECT c.used FROM usage.check_usage_limit(bench.user_id(1), 'exact_total', 0) AS c)
       FROM usage.usage_limits AS l WHERE l.limit_type = 'exact_total'
 $$;
 
