@@ -29,7 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#define KEPT 1024				/* users, by each session */
+#define KEPT 4096				/* users, by each session */
 #define KEPT_OVERRIDES 16		/* of each */
 
 #define ONE_AT_IT UINT64CONST(1)
