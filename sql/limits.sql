@@ -159,15 +159,9 @@ COMMENT ON FUNCTION @extschema@._terms_changed() IS
 CREATE TRIGGER terms_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.user_subscriptions
     FOR EACH ROW EXECUTE FUNCTION @extschema@._terms_changed();
 ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER terms_changed;
-CREATE TRIGGER terms_emptied AFTER TRUNCATE ON @extschema@.user_subscriptions
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._terms_changed();
-ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER terms_emptied;
 CREATE TRIGGER terms_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.user_limits
     FOR EACH ROW EXECUTE FUNCTION @extschema@._terms_changed();
 ALTER TABLE @extschema@.user_limits ENABLE ALWAYS TRIGGER terms_changed;
-CREATE TRIGGER terms_emptied AFTER TRUNCATE ON @extschema@.user_limits
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._terms_changed();
-ALTER TABLE @extschema@.user_limits ENABLE ALWAYS TRIGGER terms_emptied;
 
 /* check_usage_limit() takes either name, so one must not be both. */
 CREATE FUNCTION @extschema@._names_are_distinct() RETURNS trigger

@@ -7,8 +7,8 @@
  * everybody sees the change.  So what is read after nobody was found at it holds for
  * as long as the mark stays the same.
  *
- * Where an owner disabled the triggers, ALTER TABLE tells that the tables changed, and
- * nothing that was read before holds.
+ * TRUNCATE, and ALTER TABLE by an owner who disabled the triggers, tell that the table
+ * changed, and nothing that was read before holds.
  *
  * A prepared transaction is done with its marks, and has a lock for each instead
  * until it is over, also after a restart: who finds one keeps nothing.
@@ -40,8 +40,6 @@
 #define ONE_AT_IT UINT64CONST(1)
 #define ONE_CHANGE (UINT64CONST(1) << 24)
 #define AT_IT(mark) ((mark) % ONE_CHANGE)
-
-#define EVERYBODY 0				/* the group whose change is everybody's */
 
 /* ---- marks ---- */
 
@@ -79,7 +77,7 @@ marks_here(void)
 static int
 group_of(const Marks *marks, const UserKey *user)
 {
-	return 1 + hash_bytes((const unsigned char *) user, sizeof(UserKey)) % (marks->n - 1);
+	return hash_bytes((const unsigned char *) user, sizeof(UserKey)) % marks->n;
 }
 
 /* ---- changes ---- */
@@ -214,9 +212,8 @@ look_at_marks(const Marks *marks, const UserKey *user)
 	Seen		seen = {.user = *user, .news = news};
 
 	seen.mark = pg_atomic_read_u64((pg_atomic_uint64 *) &marks->all[group]);
-	seen.mark_of_all = pg_atomic_read_u64((pg_atomic_uint64 *) &marks->all[EVERYBODY]);
 	pg_read_barrier();
-	seen.may_keep = AT_IT(seen.mark) == 0 && AT_IT(seen.mark_of_all) == 0;
+	seen.may_keep = AT_IT(seen.mark) == 0;
 	return seen;
 }
 
@@ -224,15 +221,14 @@ static bool
 still_holds(const KnownTerms *known, const Seen *seen, TimestampTz now)
 {
 	return memcmp(&known->seen.user, &seen->user, sizeof(UserKey)) == 0 &&
-		known->seen.news == seen->news && known->seen.mark == seen->mark && known->seen.mark_of_all == seen->mark_of_all &&
+		known->seen.news == seen->news && known->seen.mark == seen->mark &&
 		known->terms.now <= now && now < known->terms.until;
 }
 
 static bool
 is_prepared(const Marks *marks, const UserKey *user)
 {
-	return max_prepared_xacts > 0 &&
-		(terms_are_locked(user->usage_events, group_of(marks, user)) || terms_are_locked(user->usage_events, EVERYBODY));
+	return max_prepared_xacts > 0 && terms_are_locked(user->usage_events, group_of(marks, user));
 }
 
 /* False: they have to be read, and kept if "seen" says so. */
@@ -309,22 +305,17 @@ note_change_of(const Installation *home, HeapTuple row, TupleDesc desc)
 	note_change(home, group_of(marks, &user));
 }
 
-/* AFTER trigger of the tables that say what is particular to a user. */
+/* AFTER row trigger of the tables that say what is particular to a user. */
 PG_FUNCTION_INFO_V1(ut_terms_changed);
 Datum
 ut_terms_changed(PG_FUNCTION_ARGS)
 {
 	const Installation *home = installation_of_any_version(fcinfo);
-	TriggerData *trigger = check_trigger(fcinfo);
+	TriggerData *trigger = check_row_trigger(fcinfo, "user_id");
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 
 	if (marks_here() == NULL)
 		return PointerGetDatum(NULL);
-	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-	{
-		note_change(home, EVERYBODY);
-		return PointerGetDatum(NULL);
-	}
 	note_change_of(home, trigger->tg_trigtuple, desc);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		note_change_of(home, trigger->tg_newtuple, desc);

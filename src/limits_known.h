@@ -16,7 +16,6 @@ typedef struct Seen
 	UserKey		user;
 	uint64		news;			/* of the tables */
 	uint64		mark;
-	uint64		mark_of_all;
 } Seen;
 
 extern void known_terms_init(void);

@@ -11,15 +11,9 @@ COMMENT ON COLUMN @extschema@.usage_counters.holds IS
 CREATE TRIGGER terms_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.user_subscriptions
     FOR EACH ROW EXECUTE FUNCTION @extschema@._terms_changed();
 ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER terms_changed;
-CREATE TRIGGER terms_emptied AFTER TRUNCATE ON @extschema@.user_subscriptions
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._terms_changed();
-ALTER TABLE @extschema@.user_subscriptions ENABLE ALWAYS TRIGGER terms_emptied;
 CREATE TRIGGER terms_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.user_limits
     FOR EACH ROW EXECUTE FUNCTION @extschema@._terms_changed();
 ALTER TABLE @extschema@.user_limits ENABLE ALWAYS TRIGGER terms_changed;
-CREATE TRIGGER terms_emptied AFTER TRUNCATE ON @extschema@.user_limits
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@._terms_changed();
-ALTER TABLE @extschema@.user_limits ENABLE ALWAYS TRIGGER terms_emptied;
 
 @new events _events_come@
 CREATE TRIGGER events_come BEFORE INSERT ON @extschema@.usage_events
