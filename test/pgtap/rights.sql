@@ -93,7 +93,7 @@ INSERT INTO rights.functions VALUES
     ('_reconcile_credits', 'owner'), ('_forget_credits', 'owner'),
     ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_api_usage', 'server'), ('track_usage_batch', 'server'), ('import_usage', 'server'),
     ('_import_usage', 'owner'), ('_import_refusal', 'owner'), ('_judge_imports', 'owner'), ('_prepare_users_of_imports', 'owner'), ('_make_months_of_imports', 'owner'),
-    ('_tidy_metadata', 'owner'), ('_cut_text', 'owner'), ('_keep_out_uses', 'owner'), ('_terms_changed', 'owner'),
+    ('_tidy_metadata', 'owner'), ('_cut_text', 'owner'), ('_keep_out_uses', 'owner'),
     ('set_usage_level', 'user'), ('add_usage_level', 'user'),
     ('acquire_lease', 'server'), ('renew_lease', 'server'), ('release_lease', 'server'), ('_session_lives', 'owner'),
     ('attach_usage_gauge', 'owner'), ('detach_usage_gauge', 'owner'), ('verify_usage_gauge', 'owner'), ('keep_usage_gauge', 'owner'),
