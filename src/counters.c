@@ -129,12 +129,18 @@ may_have_holds(const Stakes *stakes)
 	return false;
 }
 
+bool
+is_held_of(const Stake *stake, const Hold *hold)
+{
+	return limit_covers(stake->limit, hold->event.usage_type) &&
+		limit_counts_status(stake->limit, "success") &&
+		hold->event.occurred_at >= stake->window.start && hold->event.occurred_at < stake->window.end;
+}
+
 static void
 add_hold(Stake *stake, const Hold *hold)
 {
-	if (!limit_covers(stake->limit, hold->event.usage_type) ||
-		!limit_counts_status(stake->limit, "success") ||
-		hold->event.occurred_at < stake->window.start || hold->event.occurred_at >= stake->window.end)
+	if (!is_held_of(stake, hold))
 		return;
 	stake->held = num_trim(num_add(stake->held, amount_of(stake->limit, &hold->event)));
 	if (limit_is_sliding(stake->limit))

@@ -168,6 +168,7 @@ extern TimestampTz earliest_neighbour(const Stake *stake);
 extern Numeric amount_before(const Stakes *stakes, const Stake *stake, Window window, TimestampTz bound);
 extern void read_from_rows(Datum user_id, Stakes *stakes);
 extern void read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh);
+extern bool is_held_of(const Stake *stake, const Hold *hold);
 extern void read_holds_again(Datum user_id, Stakes *stakes);
 extern bool take_from_counters(Datum user_id, Stakes *stakes, TakingKind kind);
 extern void add_to_counters(Datum user_id, const Stakes *stakes);

@@ -121,7 +121,8 @@ find_counter(Datum user_id, const Stake *stake)
 	if (from < stake->window.end)
 		found.used = num_add(found.used, sum_of_events(user_id, stake, from, stake->window.end, &found.unfolded));
 	holds = live_holds(user_id, &nholds);
-	found.may_have_holds = holds != NULL && nholds > 0;
+	for (int i = 0; i < nholds; i++)
+		found.may_have_holds = found.may_have_holds || is_held_of(stake, &holds[i]);
 	return found;
 }
 

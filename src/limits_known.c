@@ -7,6 +7,9 @@
  * everybody sees the change.  So what is read after nobody was found at it holds for
  * as long as the mark stays the same.
  *
+ * Where an owner disabled the triggers, ALTER TABLE tells that the tables changed, and
+ * nothing that was read before holds.
+ *
  * A prepared transaction is done with its marks, and has a lock for each instead
  * until it is over, also after a restart: who finds one keeps nothing.
  *
@@ -26,10 +29,12 @@
 #include "nodes/bitmapset.h"
 #include "port/atomics.h"
 #include "settings.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#define KEPT 1024				/* users, by each session */
+#define KEPT 4096				/* users, by each session */
 #define KEPT_OVERRIDES 16		/* of each */
 
 #define ONE_AT_IT UINT64CONST(1)
@@ -126,6 +131,32 @@ transaction_ends(XactEvent event, void *arg)
 	}
 }
 
+/* ---- changes of the tables themselves ---- */
+
+static Oid	tables[2];
+static uint64 generation = 0;	/* of the installation they are in */
+static uint64 news = 0;
+
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid || relation == tables[0] || relation == tables[1])
+		news++;
+}
+
+static void
+find_tables(void)
+{
+	const Installation *home = present_installation();
+
+	if (generation == home->generation)
+		return;
+	tables[0] = get_relname_relid("user_subscriptions", home->schema);
+	tables[1] = get_relname_relid("user_limits", home->schema);
+	generation = home->generation;
+	news++;
+}
+
 /* ---- what this session keeps ---- */
 
 typedef struct KnownTerms
@@ -180,7 +211,7 @@ static Seen
 look_at_marks(const Marks *marks, const UserKey *user)
 {
 	int			group = group_of(marks, user);
-	Seen		seen = {true, *user};
+	Seen		seen = {.user = *user, .news = news};
 
 	seen.mark = pg_atomic_read_u64((pg_atomic_uint64 *) &marks->all[group]);
 	seen.mark_of_all = pg_atomic_read_u64((pg_atomic_uint64 *) &marks->all[EVERYBODY]);
@@ -193,7 +224,7 @@ static bool
 still_holds(const KnownTerms *known, const Seen *seen, TimestampTz now)
 {
 	return memcmp(&known->seen.user, &seen->user, sizeof(UserKey)) == 0 &&
-		known->seen.mark == seen->mark && known->seen.mark_of_all == seen->mark_of_all &&
+		known->seen.news == seen->news && known->seen.mark == seen->mark && known->seen.mark_of_all == seen->mark_of_all &&
 		known->terms.now <= now && now < known->terms.until;
 }
 
@@ -215,6 +246,7 @@ find_known_terms(Datum user_id, TimestampTz now, Seen *seen, UserTerms *terms)
 	seen->may_keep = false;
 	if (marks == NULL)
 		return false;
+	find_tables();
 	user = key_of_user(present_installation(), user_id);
 	*seen = look_at_marks(marks, &user);
 	if (!seen->may_keep)
@@ -261,6 +293,7 @@ known_terms_init(void)
 {
 	memory_register(&area);
 	RegisterXactCallback(transaction_ends, NULL);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 }
 
 /* ---- everything below only translates between SQL and the above ---- */

@@ -14,6 +14,7 @@ typedef struct Seen
 {
 	bool		may_keep;
 	UserKey		user;
+	uint64		news;			/* of the tables */
 	uint64		mark;
 	uint64		mark_of_all;
 } Seen;

@@ -99,7 +99,8 @@ slot_of(TupleDesc desc, HeapTuple tuple)
 static void
 insert_into(Relation relation, const Table *table, NewRow *rows, int n)
 {
-	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(relation));	/* which nobody counts who looks at it */
+	TupleDesc	desc = RelationGetDescr(relation);
+	TupleDesc	copy = n > 1 ? CreateTupleDescCopy(desc) : NULL;	/* which nobody counts who looks at it */
 	CatalogIndexState indexes = CatalogOpenIndexes(relation);
 	TupleTableSlot **slots = palloc(n * sizeof(TupleTableSlot *));
 	int			nslots = 0;
@@ -112,7 +113,7 @@ insert_into(Relation relation, const Table *table, NewRow *rows, int n)
 			continue;
 		rows[i].is_written = true;
 		if (n > 1 && is_stored_as_it_is(tuple))
-			slots[nslots++] = slot_of(desc, tuple);
+			slots[nslots++] = slot_of(copy, tuple);
 		else
 			CatalogTupleInsertWithInfo(relation, tuple, indexes);
 	}

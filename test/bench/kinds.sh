@@ -16,7 +16,7 @@ run_check() {
     race check_1000 "$BENCH_KEYS" 1 off ours_check_1000 hand_check_1000 seed_check_1000
     for keys in $BENCH_KEYS 1; do
         for clients in $BENCH_CLIENTS; do
-            race check "$keys" "$clients" off ours_check ours_check3 hand_check seed_check seed_trips
+            race check "$keys" "$clients" off ours_check ours_check_row ours_check3 hand_check seed_check seed_trips
         done
     done
 }
@@ -63,7 +63,7 @@ run_rate() {
     why=$(tell -d prepared -Atc 'SELECT bench.why_no_rates()')
     [ -n "$why" ] || redis_start || why='no Redis'
     [ -z "$why" ] || figure rate "$BENCH_KEYS" 1 off why "$why"
-    ours='ours_rate' ours_insert='ours_rated_insert' redis='redis_rate' redis_insert='redis_rated_insert'
+    ours='ours_rate ours_rate_row' ours_insert='ours_rated_insert' redis='redis_rate' redis_insert='redis_rated_insert'
     [ "$why" != 'no Redis' ] || redis='' redis_insert=''
     case $why in 'not there' | 'no shared memory') return ;; esac
     for clients in $BENCH_CLIENTS; do

@@ -12,8 +12,9 @@ function show_sides(cell,    n, i, name) {
 }
 
 function check_row(what, part, suffix, more) {
-    printf "| %s | %s | %s | %s | %s | %s | %s |\n", what, users(part[2]), part[3],
+    printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", what, users(part[2]), part[3],
         ratio(cell, "ours_check" suffix, "hand_check" suffix),
+        more ? ratio(cell, "ours_check_row", "hand_check") : "",
         more ? ratio(cell, "ours_check3", "hand_check") : "",
         ratio(cell, "ours_check" suffix, "seed_check" suffix),
         more ? ratio(cell, "ours_check", "seed_trips") : ""
@@ -56,7 +57,7 @@ function headed(kind, head) {
 function show_table(cell,    part, suffix) {
     split(cell, part, FS)
     if (part[1] ~ /^check/)
-        headed("check", "| `check_usage_limit` | users | clients | to a SELECT by hand | with 3 limits: to that SELECT | to the PL/pgSQL service | to the service\047s three statements |")
+        headed("check", "| `check_usage_limit` | users | clients | to a SELECT by hand | the whole answer | with 3 limits | to the PL/pgSQL service | to the service\047s three statements |")
     if (part[1] == "check_1000") check_row("1000 calls in one statement", part, "_1000", 0)
     if (part[1] == "check") check_row("a call a statement", part, "", 1)
     if (part[1] == "write") {
@@ -75,6 +76,8 @@ function show_table(cell,    part, suffix) {
         headed("rate", "| `consume_rate_limit` | clients | to SELECT 1 | to Redis |")
         printf "| a call a statement | %s | %s | %s |\n", part[3], ratio(cell, "ours_rate", "select_1"),
             turns[cell, "redis_rate"] ? ratio(cell, "ours_rate", "redis_rate") : "no Redis"
+        printf "| the whole answer | %s | %s | %s |\n", part[3], ratio(cell, "ours_rate_row", "select_1"),
+            turns[cell, "redis_rate"] ? ratio(cell, "ours_rate_row", "redis_rate") : "no Redis"
     }
     if (part[1] == "rated_insert" && turns[cell, "redis_rated_insert"]) {
         headed("rate", "| `consume_rate_limit` | clients | to SELECT 1 | to Redis |")

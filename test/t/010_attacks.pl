@@ -21,7 +21,8 @@ my $claims = qq({"sub": "$alice", "role": "authenticated"});
 
 my $node = PostgreSQL::Test::Cluster->new('attacked');
 $node->init;
-$node->append_conf('postgresql.conf', "max_connections = 70\nautovacuum = off");
+# Sessions begin without the library, as attackers would like it.
+$node->append_conf('postgresql.conf', "max_connections = 70\nautovacuum = off\nshared_preload_libraries = ''");
 $node->start;
 my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 

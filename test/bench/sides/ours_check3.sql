@@ -1,1 +1,1 @@
-SELECT * FROM usage.check_usage_limit($1, 'videos');
+SELECT (usage.check_usage_limit($1, 'videos')).allowed;

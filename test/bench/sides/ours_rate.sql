@@ -1,1 +1,1 @@
-SELECT * FROM usage.consume_rate_limit($1, 'bench');
+SELECT (usage.consume_rate_limit($1, 'bench')).allowed;

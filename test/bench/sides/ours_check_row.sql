@@ -1,0 +1,1 @@
+SELECT * FROM usage.check_usage_limit($1, 'prompts');

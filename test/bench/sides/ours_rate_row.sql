@@ -1,0 +1,1 @@
+SELECT * FROM usage.consume_rate_limit($1, 'bench');
