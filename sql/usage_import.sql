@@ -162,7 +162,7 @@ BEGIN
            trim_scale(m.cost), CASE m.status WHEN 'error' THEN 'failed' ELSE m.status END, m.event_subtype, m.duration_ms,
            @extschema@._cut_text(m.error_message), m.resource_type, m.resource_id, m.parent_resource_id,
            @extschema@._tidy_metadata(m.metadata), m.occurred_at
-      FROM moved AS m ORDER BY m.occurred_at, m.id;
+      FROM moved AS m ORDER BY m.user_id, m.occurred_at, m.id;  -- as their key does
     GET DIAGNOSTICS recorded = ROW_COUNT;
 END
 $$;
