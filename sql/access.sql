@@ -35,7 +35,7 @@ BEGIN ATOMIC
                 WHEN p.proname = ANY (ARRAY['act_for_any_user', 'track_usage', 'track_api_usage', 'track_usage_batch',
                                                 'reserve_usage', 'commit_usage', 'release_usage',
                                                 'acquire_lease', 'renew_lease', 'release_lease', 'apply_stripe_event',
-                                                'start_run', 'update_run', 'succeed_run', 'fail_run', 'cancel_run', 'record_delivery'])
+                                                'import_usage', 'start_run', 'update_run', 'succeed_run', 'fail_run', 'cancel_run', 'record_delivery'])
                 THEN 'server'
                 ELSE 'owner' END
       FROM pg_catalog.pg_depend AS us
@@ -104,6 +104,9 @@ BEGIN
         EXECUTE format('GRANT SELECT %s ON %s TO %I', readable.columns, readable.relation, role);
     END LOOP;
     EXECUTE format('GRANT UPDATE ON %s.user_usage TO %I', '@extschema@', role);
+    IF server THEN
+        EXECUTE format('GRANT SELECT, INSERT, DELETE ON %s.usage_imports TO %I', '@extschema@', role);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_usage_access(name, boolean) IS
@@ -161,11 +164,15 @@ BEGIN ATOMIC
            pg_catalog.format('%s may %s%s', CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END,
                              g.privilege_type, CASE WHEN g.of_column = '' THEN '' ELSE ' column ' || g.of_column END)
       FROM grants AS g
-     WHERE g.grantee = 0
-        OR (g.privilege_type <> 'SELECT'
-            AND NOT (g.privilege_type = 'UPDATE' AND g.oid = '@extschema@.user_usage'::regclass))
-        OR NOT EXISTS (SELECT FROM @extschema@._readable() AS r
-                        WHERE r.relation = g.oid AND (r.columns IS NULL OR g.of_column = ANY (r.columns)))
+     WHERE (g.grantee = 0
+            OR (g.privilege_type <> 'SELECT'
+                AND NOT (g.privilege_type = 'UPDATE' AND g.oid = '@extschema@.user_usage'::regclass))
+            OR NOT EXISTS (SELECT FROM @extschema@._readable() AS r
+                            WHERE r.relation = g.oid AND (r.columns IS NULL OR g.of_column = ANY (r.columns))))
+       -- servers bring history
+       AND NOT (g.oid = '@extschema@.usage_imports'::regclass AND g.grantee <> 0
+                AND g.privilege_type = ANY (ARRAY['SELECT', 'INSERT', 'DELETE'])
+                AND pg_catalog.has_function_privilege(g.grantee, '@extschema@.act_for_any_user()', 'EXECUTE'))
      UNION ALL
     SELECT c.function::text,
            pg_catalog.format('%s may call it', CASE WHEN c.grantee = 0 THEN 'PUBLIC' ELSE c.grantee::regrole::text END)
@@ -178,6 +185,7 @@ BEGIN ATOMIC
     SELECT r.oid::regclass::text, 'row security is off'
       FROM relations AS r
      WHERE r.relkind = ANY (ARRAY['r'::"char", 'p'::"char"]) AND NOT r.relrowsecurity
+       AND r.oid <> '@extschema@.usage_imports'::regclass
      UNION ALL
     SELECT r.oid::regclass::text, 'view does not run with the rights of its reader, or shows rows to his functions too early'
       FROM relations AS r

@@ -190,6 +190,7 @@ DECLARE
     fresh @user_id@;
 BEGIN
     LOCK TABLE ONLY @extschema@.stripe_events IN SHARE ROW EXCLUSIVE MODE;  -- none is on its way, which might wait for him
+    DELETE FROM @extschema@.usage_imports AS i WHERE i.user_id = gone;  -- before uses are kept out, as an import does
     PERFORM @extschema@._lock_rollups();  -- before he is locked out: a long count may be under way
     LOCK TABLE ONLY @extschema@.usage_events_moving IN ROW EXCLUSIVE MODE;  -- nobody makes copies
     PERFORM @extschema@._lock_out_user(gone);  -- before his rows, like who ends a run or commits

@@ -28,21 +28,25 @@ seconds_from(TimestampTz at, int64 seconds)
 }
 
 void
+check_event_lead(TimestampTz occurred_at)
+{
+	if (occurred_at > seconds_from(usage_now(), setting_max_event_lead))
+		ereport(ERROR,
+				(errcode(ERRCODE_UT_EVENT_TIME),
+				 errmsg("event is too far ahead"),
+				 errdetail("Events may lie ahead %d seconds, which is usage_tracking.max_event_lead.", setting_max_event_lead)));
+}
+
+void
 check_event_time(TimestampTz occurred_at)
 {
-	TimestampTz now = usage_now();
-
-	if (occurred_at < seconds_from(now, -(int64) setting_max_event_age))
+	if (occurred_at < seconds_from(usage_now(), -(int64) setting_max_event_age))
 		ereport(ERROR,
 				(errcode(ERRCODE_UT_EVENT_TIME),
 				 errmsg("event is too old"),
 				 errdetail("Events may lie back %d seconds, which is usage_tracking.max_event_age.", setting_max_event_age),
 				 errhint("Raise the setting in the session that loads history.")));
-	if (occurred_at > seconds_from(now, setting_max_event_lead))
-		ereport(ERROR,
-				(errcode(ERRCODE_UT_EVENT_TIME),
-				 errmsg("event is too far ahead"),
-				 errdetail("Events may lie ahead %d seconds, which is usage_tracking.max_event_lead.", setting_max_event_lead)));
+	check_event_lead(occurred_at);
 }
 
 /*

@@ -86,6 +86,7 @@ typedef struct KeyFate
 	bool		is_same;
 } KeyFate;
 
+extern void check_event_lead(TimestampTz occurred_at);
 extern void check_event_time(TimestampTz occurred_at);
 extern int64 next_event_id(const Installation *home);
 extern void insert_event(const Event *event);

@@ -62,6 +62,7 @@ static Statement find_traces = {
 	" UNION ALL SELECT FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_keys WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_reservations WHERE user_id OPERATOR(pg_catalog.=) $1"
+	" UNION ALL SELECT FROM @extschema@.usage_imports WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_levels WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.usage_leases WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" UNION ALL SELECT FROM @extschema@.credit_ledger WHERE user_id OPERATOR(pg_catalog.=) $1"

@@ -41,6 +41,7 @@ typedef struct Batch
 } Batch;
 
 extern Batch parse_batch(const Installation *home, Jsonb *elements);
+extern bool is_about_the_element(int sqlstate);
 extern void note_error(Batch *batch, int index, int sqlstate, char *message);
 
 /* usage_batch.c */

@@ -233,7 +233,7 @@ parse_element(const Installation *home, JsonbValue *element)
 }
 
 /* What is wrong with the element, not with the server or the session. */
-static bool
+bool
 is_about_the_element(int sqlstate)
 {
 	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(ERRCODE_INVALID_PARAMETER_VALUE) ||

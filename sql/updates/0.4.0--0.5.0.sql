@@ -52,7 +52,12 @@ $$;
 @new rates_limits@
 @new rates_memory@
 
+/* usage: history of another system */
+@new usage_import@
+@changed signups _forget_user@
+
 /* access: who may call and read what is new */
 @changed access _audience@
 @changed access _readable@
+@changed access grant_usage_access@
 @changed access usage_security_check@

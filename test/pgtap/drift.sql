@@ -34,6 +34,7 @@ SELECT matches(pg_temp.findings(command), finding, command)
     ('GRANT UPDATE (used) ON usage.usage_counters TO regress_ut_other', 'usage_counters: regress_ut_other may UPDATE'),
     ('GRANT SELECT (metadata) ON usage.user_subscriptions TO regress_ut_other', 'user_subscriptions: regress_ut_other may SELECT'),
     ('GRANT USAGE ON SEQUENCE usage.usage_events_id_seq TO regress_ut_other', 'usage_events_id_seq: regress_ut_other may USAGE'),
+    ('GRANT UPDATE ON usage.usage_imports TO regress_ut_other', 'usage_imports: regress_ut_other may UPDATE'),
     ('GRANT TRUNCATE ON usage.usage_keys TO regress_ut_other', 'usage_keys: regress_ut_other may TRUNCATE'),
     ('ALTER TABLE usage.user_roles OWNER TO regress_ut_other', 'user_roles: '),
     ('ALTER TABLE usage.usage_events_2031_01 DISABLE ROW LEVEL SECURITY', 'usage_events_2031_01: row security'),

@@ -92,6 +92,7 @@ BEGIN
     PERFORM grant_credits(id, 10, 'purchase', own, description => own, metadata => to_jsonb(own));
     PERFORM refund_credits(id, (spend_credits(id, 4, own, own, to_jsonb(own))).id, 1, own, own, to_jsonb(own)), set_credit_overdraft(id, 7);
     UPDATE user_subscriptions SET stripe_customer_id = own, stripe_subscription_id = own, metadata = to_jsonb(own) WHERE user_id = id;
+    INSERT INTO usage_imports (user_id, usage_type, occurred_at, metadata) VALUES (id, 'clip', '2025-01-01', to_jsonb(own));
     INSERT INTO usage_carried VALUES (id, 'clip', 'success', 0, '2025-01-01', 1, 2, 3, 4);
     INSERT INTO usage_aggregations VALUES (id, '2025-01-01', 'clip', '', '', '', 'success', true, 1, 2, 3, 0, 0, 4, 0, 5, 1, 5);
 END $$;

@@ -91,7 +91,9 @@ INSERT INTO rights.functions VALUES
     ('grant_credits', 'user'), ('spend_credits', 'user'), ('refund_credits', 'user'),
     ('credit_balance', 'user'), ('_credits_of_user', 'user'), ('_credit_transactions_of_user', 'user'),
     ('_reconcile_credits', 'owner'), ('_forget_credits', 'owner'),
-    ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_api_usage', 'server'), ('track_usage_batch', 'server'),
+    ('act_for_any_user', 'server'), ('track_usage', 'server'), ('track_api_usage', 'server'), ('track_usage_batch', 'server'), ('import_usage', 'server'),
+    ('_import_usage', 'owner'), ('_import_refusal', 'owner'), ('_judge_imports', 'owner'), ('_prepare_users_of_imports', 'owner'), ('_make_months_of_imports', 'owner'),
+    ('_tidy_metadata', 'owner'), ('_cut_text', 'owner'), ('_keep_out_uses', 'owner'),
     ('set_usage_level', 'user'), ('add_usage_level', 'user'),
     ('acquire_lease', 'server'), ('renew_lease', 'server'), ('release_lease', 'server'), ('_session_lives', 'owner'),
     ('attach_usage_gauge', 'owner'), ('detach_usage_gauge', 'owner'), ('verify_usage_gauge', 'owner'), ('keep_usage_gauge', 'owner'),
@@ -126,7 +128,7 @@ INSERT INTO rights.functions VALUES
 
 /* What an audience may SELECT, by column; "" is the whole relation.  Nobody may
  * do anything else to any relation, but UPDATE user_usage, where a trigger asks
- * for an admin or a server. */
+ * for an admin or a server, and, as a server, bring and take back rows of usage_imports. */
 CREATE TABLE rights.relations (relation text, kind "char", audience text, columns text[]);
 INSERT INTO rights.relations VALUES
     ('user_usage', 'v', 'user', '{""}'), ('user_monthly_usage', 'v', 'user', '{""}'), ('usage_runs', 'r', NULL, '{}'), ('usage_run_deliveries', 'r', NULL, '{}'), ('api_usage', 'v', 'user', '{""}'), ('campaigns', 'r', NULL, '{}'),
@@ -147,6 +149,7 @@ INSERT INTO rights.relations VALUES
     ('user_credits', 'v', 'user', '{""}'), ('credit_transactions', 'v', 'user', '{""}'),
     ('credit_costs', 'r', NULL, '{}'), ('credit_refills', 'r', NULL, '{}'), ('credit_accounts', 'r', NULL, '{}'),
     ('credit_grants', 'r', NULL, '{}'), ('credit_grants_id_seq', 'S', NULL, '{}'), ('credit_ledger', 'r', NULL, '{}'), ('credit_ledger_id_seq', 'S', NULL, '{}'),
+    ('usage_imports', 'r', 'server', '{""}'), ('usage_imports_id_seq', 'S', NULL, '{}'),
     ('usage_reservations', 'r', NULL, '{}'), ('usage_reservations_id_seq', 'S', NULL, '{}'),
     ('api_rate_limits', 'r', NULL, '{}'), ('api_rate_limits_id_seq', 'S', NULL, '{}'), ('usage_memory', 'v', 'user', '{""}'),
     ('usage_levels', 'r', NULL, '{}'), ('usage_leases', 'r', NULL, '{}'), ('usage_leases_id_seq', 'S', NULL, '{}'),
@@ -184,7 +187,8 @@ CREATE FUNCTION rights.of_relations() RETURNS SETOF text LANGUAGE sql AS $$
            unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,MAINTAIN}'::text[]) AS privilege
      WHERE a.relkind <> 'S' AND (privilege <> 'MAINTAIN' OR current_setting('server_version_num')::int >= 170000)
        AND has_table_privilege(r.role, a.oid, privilege)
-           <> ((privilege = 'SELECT' OR (privilege = 'UPDATE' AND l.relation = 'user_usage'))
+           <> ((privilege = 'SELECT' OR (privilege = 'UPDATE' AND l.relation = 'user_usage')
+                OR (privilege = ANY ('{INSERT,DELETE}') AND l.relation = 'usage_imports'))
                AND l.columns = '{""}' AND l.audience = ANY (r.audiences))
      UNION ALL
     SELECT format('%s may%s %s %s(%s)', r.role, CASE WHEN may THEN '' ELSE ' not' END, privilege, a.oid::regclass, attname)
@@ -192,7 +196,8 @@ CREATE FUNCTION rights.of_relations() RETURNS SETOF text LANGUAGE sql AS $$
            rights.roles r, unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) AS privilege,
            has_column_privilege(r.role, a.oid, attnum, privilege) AS may
      WHERE a.relkind <> 'S'
-       AND may <> COALESCE((privilege = 'SELECT' OR (privilege = 'UPDATE' AND l.relation = 'user_usage'))
+       AND may <> COALESCE((privilege = 'SELECT' OR (privilege = 'UPDATE' AND l.relation = 'user_usage')
+                            OR (privilege = 'INSERT' AND l.relation = 'usage_imports'))
                            AND l.audience = ANY (r.audiences)
                            AND (attname = ANY (l.columns) OR l.columns = '{""}'), false)
      UNION ALL
@@ -226,7 +231,7 @@ SELECT usage.create_usage_partition('2031-02-03'), rights.grant_access() \g /dev
 SELECT rights.check('in a plain database');
 SELECT bag_eq('SELECT polrelid::regclass::text, polname, polcmd FROM pg_policy WHERE polrelid IN (SELECT oid FROM rights.actual_relations)',
               $$VALUES ('usage.user_subscriptions', 'own_or_all'::name, 'r'::"char")$$, 'policies are the listed ones');
-SELECT is_empty('SELECT oid::regclass FROM rights.actual_relations WHERE relkind IN (''r'', ''p'') AND NOT relrowsecurity', 'every table has row security');
+SELECT is_empty('SELECT oid::regclass FROM rights.actual_relations WHERE relkind IN (''r'', ''p'') AND NOT relrowsecurity AND relation <> ''usage_imports''', 'every table has row security, but the one that is filled by COPY');
 SELECT is_empty('SELECT c.oid::regclass FROM rights.actual_relations JOIN pg_class c USING (oid) WHERE c.relkind = ''v'''
                 ' AND NOT COALESCE(reloptions @> ''{security_invoker=true,security_barrier=true}'', false)', 'views run with the rights of their reader');
 SELECT bag_eq('SELECT proname, proconfig[1] FROM rights.members JOIN pg_proc p ON classid = ''pg_proc''::regclass AND objid = p.oid WHERE prosecdef',

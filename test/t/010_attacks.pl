@@ -234,6 +234,7 @@ for (
 	[ 'check_usage_limit', "SELECT used FROM usage.check_usage_limit('$bob', 'call')", 3 ],
 	[ 'track_usage', "SELECT usage.track_usage('$bob', 'call') > 0", 't' ],
 	[ 'track_usage_batch', qq(SELECT recorded FROM usage.track_usage_batch('[{"user_id": "$bob", "usage_type": "call"}]')), 1 ],
+	[ 'import_usage, of nothing', 'SELECT recorded + refused FROM usage.import_usage()', 0 ],
 	[ 'reverse_usage', "SELECT usage.reverse_usage('$bob', ($event))", '' ],
 	[ 'adjust_usage', "SELECT usage.adjust_usage('$bob', 'calls_daily', 1)", '' ],
 	[ 'reserve_usage', "SELECT allowed FROM usage.reserve_usage('$bob', 'call', 1)", 't' ],

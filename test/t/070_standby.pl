@@ -136,6 +136,7 @@ my %writes = (
     reverse_usage => "usage.reverse_usage(crash.user_id(0), $event)",
     set_temporary_limit => "usage.set_temporary_limit('units_ever', 3, '2026-01-01', '2036-01-01')",
     track_usage_batch => "usage.track_usage_batch(jsonb_build_array(jsonb_build_object('user_id', $who, 'usage_type', 'unit')))",
+    import_usage => 'usage.import_usage()',
     attach_users => "usage.attach_users('other_users')",
     consume_usage => "usage.consume_usage($who, 'unit')",
     create_usage_partition => "usage.create_usage_partition('2035-01-01')",

@@ -58,6 +58,7 @@ INSERT INTO usage.model_prices (provider, model, prices, valid_from) VALUES ('op
 INSERT INTO usage.model_aliases VALUES ('azure', 'ours', 'openai', 'gpt');
 SELECT usage.define_campaign($bob, 'spring', budget => 5);
 SELECT usage.track_api_usage($bob, 'call', 'azure', 'ours', input_tokens => 3, status => 'failed', campaign_id => 'spring', ip => '10.0.0.1');
+INSERT INTO usage.usage_imports (user_id, usage_type, occurred_at) VALUES ($bob, 'call', '2020-01-01 00:00+00');
 INSERT INTO usage.usage_carried VALUES ($bob, 'call', 'success', 0, '2025-01-01 00:00+00', 1, 1, 0, 0);
 INSERT INTO usage.usage_partition_log VALUES ('usage_events_2025_01', 'dropped', 1);
 SELECT usage.track_usage($bob, 'photo', occurred_at => '2026-01-20 10:00+00');

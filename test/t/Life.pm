@@ -83,6 +83,7 @@ SET usage_tracking.credits_enabled = on;
 SELECT \@.reserve_usage($cyd, 'call', 4, idempotency_key => 'held');
 RESET usage_tracking.credits_enabled;
 SELECT \@.reverse_usage($ada, \@.track_usage($ada, 'visit', 2), 1, 'counted twice');
+INSERT INTO \@.usage_imports (user_id, usage_type, occurred_at, metadata) VALUES ($bob, 'photo', '2020-01-01 00:00+00', '{"x": "y"}');
 SELECT \@.define_rate_limit('api', 10, '1 minute', 20, description => 'é\n'), \@.define_rate_limit('api', 7, '1 mon 1 day 00:00:00.000001', plan => 'gold');
 SELECT \@.define_usage_limit('renders', 'render', 2, 'gauge'), \@.define_usage_limit('projects', 'project', 3, 'gauge');
 SELECT \@.acquire_lease($ada, 'renders', '1 day'), \@.acquire_lease($ada, 'renders', NULL), \@.set_usage_level($bob, 'renders', 1.5);

@@ -38,6 +38,7 @@ SELECT unnest(string_to_array(functions, ' ')), argument, kind, good FROM (VALUE
     ('define_usage_alert',                   'throttle',        'throttle',     '''1 hour'''),
     ('get_usage_alerts',                     'before_id',       'any id',       '7'),
     ('get_usage_alerts',                     'max_rows',        'rows',         '10'),
+    ('import_usage',                         'max_rows',        'count or none', '10'),
     ('acknowledge_usage_alert',              'alert_id',        'alert',        '(SELECT min(id) FROM usage.usage_alerts)'),
     ('define_usage_type',                    'usage_type',      'new name',     '''new_type'''),
     ('define_usage_limit',                   'usage_type',      'new name or all', '''video'''),

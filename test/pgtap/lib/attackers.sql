@@ -94,6 +94,7 @@ SELECT usage.grant_credits(:a, 10, 'purchase', 'order-of-a', '2100-01-01'), usag
 SELECT usage.spend_credits(:b, 3, 'secret-spend', 'secret description');
 INSERT INTO usage.usage_user_months VALUES (:b, 'film', '2020-01-01', 1, 0, 1, 0, 0, 0, 1, 1);
 INSERT INTO usage.usage_aggregations VALUES (:b, '2020-01-01', 'film', '', '', '', 'success', true, 1, 1, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO usage.usage_imports (user_id, usage_type, resource_id, occurred_at) VALUES (:b, 'film', 'secret resource', '2020-01-01 00:00+00');
 INSERT INTO usage.usage_carried VALUES (:b, 'film', 'success', 0, '2020-01-01 00:00+00', 1, 1, 0, 0);
 
 /* The attackers' own workshop; pgTAP and the functions below run as superuser. */
@@ -263,7 +264,7 @@ CREATE FUNCTION attack.call(function regprocedure, user_id text) RETURNS text LA
                        WHEN 'text' THEN '''call''' WHEN 'name' THEN '''anon''' WHEN 'regclass' THEN '''app.users'''
                        WHEN 'jsonb' THEN '''{}''' WHEN 'boolean' THEN 'true' WHEN 'text[]' THEN '''{success}'''
                        WHEN 'interval' THEN '''1 day''' WHEN 'date' THEN 'current_date' WHEN 'uuid' THEN quote_literal(gen_random_uuid())
-                       WHEN 'timestamp with time zone' THEN 'now()' WHEN 'inet' THEN '''1.2.3.4''' WHEN 'xid8' THEN '''1''' WHEN 'tstzmultirange' THEN '''{}''' WHEN 'numeric[]' THEN '''{1}''' WHEN 'integer[]' THEN '''{1}''' WHEN 'date[]' THEN '''{2026-03-01}''' ELSE '1' END END || '::' || format_type(t, NULL), ', ' ORDER BY n)
+                       WHEN 'timestamp with time zone' THEN 'now()' WHEN 'inet' THEN '''1.2.3.4''' WHEN 'xid8' THEN '''1''' WHEN 'tstzmultirange' THEN '''{}''' WHEN 'tid[]' THEN '''{}''' WHEN 'numeric[]' THEN '''{1}''' WHEN 'integer[]' THEN '''{1}''' WHEN 'date[]' THEN '''{2026-03-01}''' ELSE '1' END END || '::' || format_type(t, NULL), ', ' ORDER BY n)
                      FROM unnest(proargtypes::oid[]) WITH ORDINALITY AS a (t, n)))
       FROM pg_proc WHERE oid = function
 $$;
