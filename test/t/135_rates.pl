@@ -293,6 +293,6 @@ sub without_memory
 everything('preloaded', $preloaded);
 everything('not_preloaded', '') if $major >= 17;
 without_memory('none_preloaded', "${preloaded}usage_tracking.rate_slots = 0\n", 'Set usage_tracking.rate_slots to more than zero');
-without_memory('none', $major >= 17 ? "usage_tracking.rate_slots = 0\n" : '',
+without_memory('none', $major >= 17 ? "usage_tracking.rate_slots = 0\n" : "shared_preload_libraries = ''\n",
     $major >= 17 ? 'Set usage_tracking.rate_slots' : 'Add usage_tracking to shared_preload_libraries');
 done_testing();
