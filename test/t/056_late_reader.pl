@@ -17,7 +17,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('late_reader');
 $node->init;
-$node->append_conf('postgresql.conf', "autovacuum = off\nusage_tracking.counter_slots = 8\n");
+$node->append_conf('postgresql.conf', "autovacuum = off\nshared_preload_libraries = 'usage_tracking'\nusage_tracking.counter_slots = 8\n");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE SCHEMA usage;
