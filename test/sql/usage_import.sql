@@ -28,7 +28,7 @@ SELECT * FROM import_usage();
 SELECT track_usage(:'ann', 'film', 3) > 0 AS recorded;
 SELECT track_usage(:'ann', 'film', 2, occurred_at => '2026-03-09 12:00+00') > 0 AS recorded;
 CREATE VIEW used AS
-SELECT right(u::text, 1) AS who, c.used AS ever, (check_usage_limit(u, 'films_monthly')).used AS monthly, (check_usage_limit(u, 'films_daily')).used AS daily,
+SELECT CASE u WHEN :'ann' THEN 'ann' ELSE 'bob' END AS who, c.used AS ever, (check_usage_limit(u, 'films_monthly')).used AS monthly, (check_usage_limit(u, 'films_daily')).used AS daily,
        (check_usage_limit(u, 'films_slide')).used AS slide
   FROM unnest(ARRAY[:'ann', :'bob']::uuid[]) AS u, check_usage_limit(u, 'films_ever') AS c;
 SELECT * FROM used;
