@@ -9,7 +9,7 @@
 #   tap        test/t/*.pl           prove, with servers of their own; longer with
 #                                    UT_CRASH_CYCLES (3), UT_POOLER_TRANSACTIONS (2000),
 #                                    UT_MODEL_OPS (2000), UT_CREDIT_OPS (3000),
-#                                    UT_TALLY_STEPS (10000), UT_LONG_CALLS (20000),
+#                                    UT_TALLY_STEPS (10000), UT_LONG_CALLS (10000),
 #                                    UT_FAULT_SHAPES=all
 #   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long, with
 #                                    UT_ONCE_EVENTS (3000)
@@ -24,7 +24,8 @@
 #
 # UT_MEMORY=on lets servers count in shared memory, off does not. Without it they do
 # but for type text, which then gets the TAP tests that have to do with it as well.
-# Isolation and stress, which do not depend on the type, run once for each way.
+# What does not depend on the type, such as isolation, stress and attacks, runs once
+# for each way.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -109,6 +110,7 @@ has_its_turn() {
     test/t/050_crash.pl | test/t/055_cancelled.pl | test/t/060_prepared.pl | test/t/070_standby.pl | test/t/075_logical.pl | test/t/100_model.pl | test/t/110_upkeep.pl | test/t/120_credits.pl | test/t/130_leases.pl)
         is_another_way
         ;;
+    test/pgtap/attacks_*.sql | test/pgtap/explain.sql) is_another_way ;;
     test/t/* | test/pgtap/windows.sql | test/pgtap/pages.sql) [ "$user_id" = "${UT_USER_ID%% *}" ] ;;
     esac
 }

@@ -1,7 +1,7 @@
 # What grows with the number of calls, or stands in the way of others: the memory of
 # a session, locks on our tables, and versions of rows that are used again and again.
 #
-# UT_LONG_CALLS (20000) calls of each kind, each in a transaction of its own.
+# UT_LONG_CALLS (10000) calls of each kind, each in a transaction of its own.
 use strict;
 use warnings;
 
@@ -9,7 +9,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $calls = $ENV{UT_LONG_CALLS} // 20_000;
+my $calls = $ENV{UT_LONG_CALLS} // 10_000;
 my $before = int($calls / 100);
 my $allowed = 65536;
 
