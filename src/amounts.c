@@ -164,9 +164,9 @@ amount_numeric(const Amount *a)
 	if (is_short(a))
 		return num_from(a->limb[DECIMAL_LIMBS]);
 	snprintf(text, sizeof(text),
-			 "%s" INT64_FORMAT "%015" INT64_MODIFIER "d%015" INT64_MODIFIER "d.%015" INT64_MODIFIER "d%015" INT64_MODIFIER "d",
-			 amount_is_negative(a) ? "-" : "",
-			 size.limb[4], size.limb[3], size.limb[2], size.limb[1], size.limb[0]);
+			 "%s%lld%015lld%015lld.%015lld%015lld", amount_is_negative(a) ? "-" : "",
+			 (long long) size.limb[4], (long long) size.limb[3], (long long) size.limb[2],
+			 (long long) size.limb[1], (long long) size.limb[0]);
 	return num_trim(DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
 														ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
 }
