@@ -1,12 +1,12 @@
 /*
  * counters.c -- how much so far?
  *
- * One row counts one limit of one user over one window; a row always equals
- * the sum of that user's events in its window, and where there is no row the
- * sum of the events is the answer.  Whoever counts an event adds to the row of
- * its window, creating it from the events if need be, and to every other row of
- * that limit whose window holds the instant (windows of an earlier clock).  What
- * is reserved stands in usage_reservations and is added when it is read.
+ * One row counts one limit of one user over one window.  A row always equals the
+ * sum of that user's events in its window before "counted_to"; later events, and all
+ * where there is no row, are added when it is read.  Whoever counts an event adds to
+ * every row that counts to later than its instant (windows of an earlier clock
+ * included); other rows follow by themselves (counters_fold.c).  What is reserved
+ * stands in usage_reservations and is added when it is read.
  *
  * Locking: see locks.c.
  */

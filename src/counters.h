@@ -114,6 +114,16 @@ typedef struct EventSpan
 	TimestampTz latest;			/* and the last of them; DT_NOBEGIN: none */
 } EventSpan;
 
+/* What a limit counts of an event, or of several of about the same instant. */
+typedef struct Fact
+{
+	TimestampTz at;				/* of the latest */
+	int64		n;
+	Numeric		amount;			/* the visitor's */
+} Fact;
+
+typedef void (*VisitFact) (Fact *fact, void *argument);
+
 /* Columns of usage_counters, as "counters" lists them. */
 enum
 {
@@ -163,6 +173,8 @@ extern Datum stake_array(const Stake *stakes, int n, StakeField field);
 extern Stake *stake_in_window(Stakes *stakes, int64 limit_id, Window window);
 extern Table counters;
 extern Numeric room_of(const Stake *stake);
+extern Numeric add_and_free(Numeric sum, Numeric amount);
+extern void visit_facts(Datum user_id, const UsageLimit *limit, TimestampTz from, TimestampTz to, VisitFact visit, void *argument);
 extern Numeric sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, EventSpan *span);
 extern TimestampTz earliest_neighbour(const Stake *stake);
 extern Numeric amount_before(const Stakes *stakes, const Stake *stake, Window window, TimestampTz bound);

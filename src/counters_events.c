@@ -8,7 +8,6 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "counters.h"
 #include "numbers.h"
 #include "utils/builtins.h"
@@ -16,31 +15,36 @@
 
 /* ---- by a statement ---- */
 
-/* Which facts a limit counts, and how: as limit_counts() and reconcile_usage(). */
+/* Which facts a limit counts: as limit_counts() and reconcile_usage(). */
 #define COUNTS(limit_id, status) \
 	" AND (" limit_id " OPERATOR(pg_catalog.=) $7 OR (COALESCE(" limit_id ", 0) OPERATOR(pg_catalog.=) 0" \
 	" AND ($4 IS NULL OR usage_type OPERATOR(pg_catalog.=) $4)" \
 	" AND " status " OPERATOR(pg_catalog.=) ANY ($5)))"
 
-static Statement sum_events = {
-	"SELECT pg_catalog.count(*), pg_catalog.sum(CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN events"
-	" WHEN $6 OPERATOR(pg_catalog.=) 1 THEN quantity"
-	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN tokens ELSE cost END),"
-	" pg_catalog.max(occurred_at) FROM ("
-	"SELECT COALESCE(corrected_events, 1)::pg_catalog.numeric AS events, quantity, tokens::pg_catalog.numeric, cost, occurred_at"
+/* In the order of Measure. */
+#define MEASURED(events, sum, quantity, tokens, cost) \
+	"CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN " events " WHEN $6 OPERATOR(pg_catalog.=) 1 THEN " sum "(" quantity ")" \
+	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN " sum "(" tokens ") ELSE " sum "(" cost ") END"
+
+/* Together what lies in the same step from the epoch. */
+static Statement sum_facts = {
+	"SELECT pg_catalog.max(occurred_at), pg_catalog.count(*), "
+	MEASURED("pg_catalog.sum(COALESCE(corrected_events, 1))", "pg_catalog.sum", "quantity", "tokens", "cost")
 	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND occurred_at OPERATOR(pg_catalog.>=) $2 AND occurred_at OPERATOR(pg_catalog.<) $3"
 	COUNTS("corrected_limit", "COALESCE(corrected_status, status)")
-	" UNION ALL SELECT events, quantity, tokens, cost, month"
+	" GROUP BY pg_catalog.date_bin($8, occurred_at, 'epoch')"
+	" UNION ALL SELECT month, 1, " MEASURED("events", "", "quantity", "tokens", "cost")
 	" FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
 	" AND month OPERATOR(pg_catalog.>=) $2 AND month OPERATOR(pg_catalog.<) $3"
-	COUNTS("limit_id", "status") ") AS facts",
-	7, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID, INT8OID}
+	COUNTS("limit_id", "status"),
+	8, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID, INT8OID, INTERVALOID}
 };
 
-static Numeric
-sum_by_statement(Datum user_id, const UsageLimit *limit, TimestampTz from, TimestampTz to, EventSpan *span)
+static void
+visit_by_statement(Datum user_id, const UsageLimit *limit, TimestampTz from, TimestampTz to, VisitFact visit, void *argument)
 {
+	Interval	step = {limit_is_sliding(limit) ? bucket_length(&limit->period) : USECS_PER_DAY};
 	Datum		args[] = {
 		user_id,
 		TimestampTzGetDatum(from),
@@ -48,16 +52,19 @@ sum_by_statement(Datum user_id, const UsageLimit *limit, TimestampTz from, Times
 		limit->usage_type ? CStringGetTextDatum(limit->usage_type) : (Datum) 0,
 		PointerGetDatum(limit->statuses),
 		Int32GetDatum(limit->measure),
-		Int64GetDatum(limit->id)
+		Int64GetDatum(limit->id),
+		IntervalPGetDatum(&step)
 	};
-	const char *nulls = limit->usage_type ? "       " : "   n   ";
-	Numeric		sum;
+	uint64		rows = statement_look(&sum_facts, args, limit->usage_type ? "        " : "   n    ");
 
-	statement_look(&sum_events, args, nulls);
-	span->n = result_int64(0, 1);
-	span->latest = result_time(0, 3, DT_NOBEGIN);
-	sum = result_numeric(0, 2);
-	return sum == NULL ? num_zero : sum;
+	for (uint64 row = 0; row < rows; row++)
+	{
+		Fact		fact = {result_time(row, 1, 0), result_int64(row, 2), result_numeric(row, 3)};
+
+		if (fact.amount == NULL)	/* costs that nobody knows */
+			fact.amount = num_from(0);
+		visit(&fact, argument);
+	}
 }
 
 /* ---- row by row ---- */
@@ -82,13 +89,12 @@ static Table carried = {
 	}
 };
 
-typedef struct Sum
+typedef struct Visitor
 {
 	const UsageLimit *limit;
-	Numeric		amount;
-	int64		number;			/* of events or tokens besides, as far as it goes */
-	EventSpan	span;
-} Sum;
+	VisitFact	visit;
+	void	   *argument;
+} Visitor;
 
 static bool
 is_text(const Rows *rows, int column, const char *value)
@@ -120,89 +126,100 @@ is_counted(const Rows *rows, const UsageLimit *limit, int status)
 		has_status_of(rows, limit, status);
 }
 
-/* Of a million events nothing is left but the sum. */
 static void
-add_amount(Sum *sum, Numeric amount)
+visit_fact(const Visitor *visitor, const Rows *rows, Numeric amount)
 {
-	Numeric		before = sum->amount;
+	Fact		fact = {row_time(rows, FACT_AT, 0), 1, amount != NULL ? amount : num_from(0)};
 
-	sum->amount = num_add(before, amount);
-	if (before != num_zero)
-		pfree(before);
-	pfree(amount);
+	visitor->visit(&fact, visitor->argument);
 }
 
-static void
-add_number(Sum *sum, int64 number)
+static Numeric
+amount_of_event(const Rows *rows, Measure measure)
 {
-	int64		both;
-
-	if (pg_add_s64_overflow(sum->number, number, &both))
-		add_amount(sum, num_from(number));
-	else
-		sum->number = both;
-}
-
-static void
-add_numeric(Sum *sum, const Rows *rows, int column)
-{
-	if (!row_is_null(rows, column))
-		add_amount(sum, row_numeric(rows, column));
-}
-
-static void
-note_fact(Sum *sum, const Rows *rows)
-{
-	sum->span.n++;
-	sum->span.latest = Max(sum->span.latest, row_time(rows, FACT_AT, 0));
+	if (measure == MEASURE_EVENTS)
+		return num_from(row_is_null(rows, FACT_EVENTS) ? 1 : row_int64(rows, FACT_EVENTS));
+	if (measure == MEASURE_TOKENS)
+		return num_from(row_int64(rows, FACT_TOKENS));
+	return row_numeric(rows, FACT_EVENTS + measure);
 }
 
 static void
 visit_event(const Rows *rows, void *argument)
 {
-	Sum		   *sum = argument;
+	const Visitor *visitor = argument;
 	bool		is_corrected = !row_is_null(rows, FACT_CORRECTED_STATUS);
 
-	if (!is_counted(rows, sum->limit, is_corrected ? FACT_CORRECTED_STATUS : FACT_STATUS))
-		return;
-	note_fact(sum, rows);
-	if (sum->limit->measure == MEASURE_EVENTS)
-		add_number(sum, row_is_null(rows, FACT_EVENTS) ? 1 : row_int64(rows, FACT_EVENTS));
-	else if (sum->limit->measure == MEASURE_TOKENS)
-		add_number(sum, row_int64(rows, FACT_TOKENS));
-	else
-		add_numeric(sum, rows, FACT_EVENTS + sum->limit->measure);
+	if (is_counted(rows, visitor->limit, is_corrected ? FACT_CORRECTED_STATUS : FACT_STATUS))
+		visit_fact(visitor, rows, amount_of_event(rows, visitor->limit->measure));
 }
 
 /* Of months that were dropped. */
 static void
-add_carried(Sum *sum, const Key *keys, int nkeys)
+visit_carried(const Visitor *visitor, const Key *keys, int nkeys)
 {
 	Rows		rows = rows_begin(&carried, keys, nkeys);
 
 	while (rows_next(&rows))
-		if (is_counted(&rows, sum->limit, FACT_STATUS))
-		{
-			note_fact(sum, &rows);
-			add_numeric(sum, &rows, FACT_EVENTS + sum->limit->measure);
-		}
+		if (is_counted(&rows, visitor->limit, FACT_STATUS))
+			visit_fact(visitor, &rows, row_numeric(&rows, FACT_EVENTS + visitor->limit->measure));
 	rows_end(&rows);
 }
 
-/* What the stake's limit counts of the events from one instant to another. */
-Numeric
-sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, EventSpan *span)
+/* All that the limit counts from one instant to before another, each month in order. */
+void
+visit_facts(Datum user_id, const UsageLimit *limit, TimestampTz from, TimestampTz to, VisitFact visit, void *argument)
 {
-	Sum			sum = {stake->limit, num_zero, 0, {0, DT_NOBEGIN}};
+	Visitor		visitor = {limit, visit, argument};
 	Key			keys[] = {
 		{FACT_USER, BTEqualStrategyNumber, user_id},
 		{FACT_AT, BTGreaterEqualStrategyNumber, TimestampTzGetDatum(from)},
 		{FACT_AT, BTLessStrategyNumber, TimestampTzGetDatum(to)}
 	};
 
-	if (!visit_partitions(present_installation()->usage_events, &month_of_events, from, to, keys, lengthof(keys), visit_event, &sum))
-		return num_trim(sum_by_statement(user_id, stake->limit, from, to, span));
-	add_carried(&sum, keys, lengthof(keys));
+	if (visit_partitions(present_installation()->usage_events, &month_of_events, from, to, keys, lengthof(keys), visit_event, &visitor))
+		visit_carried(&visitor, keys, lengthof(keys));
+	else
+		visit_by_statement(user_id, limit, from, to, visit, argument);
+}
+
+/* ---- sums ---- */
+
+typedef struct Sum
+{
+	Numeric		amount;
+	EventSpan	span;
+} Sum;
+
+/* To what was added before; of a million amounts nothing is left but the sum. */
+Numeric
+add_and_free(Numeric sum, Numeric amount)
+{
+	Numeric		both = num_add(sum, amount);
+
+	if (sum != num_zero)
+		pfree(sum);
+	pfree(amount);
+	return both;
+}
+
+static void
+add_fact(Fact *fact, void *argument)
+{
+	Sum		   *sum = argument;
+
+	sum->span.n += fact->n;
+	sum->span.latest = Max(sum->span.latest, fact->at);
+	sum->amount = add_and_free(sum->amount, fact->amount);
+}
+
+/* What the stake's limit counts of the events from one instant to another. */
+Numeric
+sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, EventSpan *span)
+{
+	Sum			sum = {num_zero, {0, DT_NOBEGIN}};
+
+	visit_facts(user_id, stake->limit, from, to, add_fact, &sum);
 	*span = sum.span;
-	return num_trim(num_add(sum.amount, num_from(sum.number)));
+	return num_trim(sum.amount);
 }

@@ -23,32 +23,6 @@
 
 /* ---- adding up ---- */
 
-/* Which facts a limit counts, and how: as sum_events in counters.c. */
-#define COUNTS(limit_id, status) \
-	" AND (" limit_id " OPERATOR(pg_catalog.=) $7 OR (COALESCE(" limit_id ", 0) OPERATOR(pg_catalog.=) 0" \
-	" AND ($4 IS NULL OR usage_type OPERATOR(pg_catalog.=) $4)" \
-	" AND " status " OPERATOR(pg_catalog.=) ANY ($5)))"
-
-/* Of this measure.  Only one of two sums costs something. */
-#define MEASURED(events, sum, quantity, tokens, cost) \
-	"CASE WHEN $6 OPERATOR(pg_catalog.=) 0 THEN " events " ELSE " sum "(CASE WHEN $6 OPERATOR(pg_catalog.=) 1 THEN " quantity \
-	" WHEN $6 OPERATOR(pg_catalog.=) 2 THEN " tokens " WHEN $6 OPERATOR(pg_catalog.=) 3 THEN " cost " END) END"
-
-/* Buckets are counted from the window's begin; what is carried is all of one instant. */
-static Statement sum_buckets = {
-	"SELECT pg_catalog.max(occurred_at), "
-	MEASURED("pg_catalog.sum(COALESCE(corrected_events, 1))", "pg_catalog.sum", "quantity", "tokens::pg_catalog.numeric", "cost")
-	" FROM @extschema@.usage_events WHERE user_id OPERATOR(pg_catalog.=) $1"
-	" AND occurred_at OPERATOR(pg_catalog.>=) $2 AND occurred_at OPERATOR(pg_catalog.<) $3"
-	COUNTS("corrected_limit", "COALESCE(corrected_status, status)")
-	" GROUP BY pg_catalog.date_bin($8, occurred_at, $2)"
-	" UNION ALL SELECT month, " MEASURED("events", "", "quantity", "tokens", "cost")
-	" FROM @extschema@.usage_carried WHERE user_id OPERATOR(pg_catalog.=) $1"
-	" AND month OPERATOR(pg_catalog.>=) $2 AND month OPERATOR(pg_catalog.<) $3"
-	COUNTS("limit_id", "status"),
-	8, {USER_ID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4OID, INT8OID, INTERVALOID}
-};
-
 static int
 compare_buckets(const void *a, const void *b)
 {
@@ -72,44 +46,53 @@ note_held_bucket(Stake *stake, TimestampTz at, Numeric amount)
 	qsort(stake->buckets, stake->nbuckets, sizeof(Bucket), compare_buckets);
 }
 
-static Bucket
-bucket_of_row(uint64 row)
+static bool
+are_together(const Stake *stake, TimestampTz a, TimestampTz b)
 {
-	Numeric		sum = result_numeric(row, 2);
-	Bucket		bucket = {result_time(row, 1, 0), sum == NULL ? num_zero : num_trim(sum)};
+	TimeOffset	length = bucket_length(&stake->limit->period);
 
-	return bucket;
+	return (a - stake->window.start) / length == (b - stake->window.start) / length;
+}
+
+static void
+note_used_bucket(Fact *fact, void *argument)
+{
+	Stake	   *stake = argument;
+	Bucket	   *last = stake->nbuckets == 0 ? NULL : &stake->buckets[stake->nbuckets - 1];
+	Bucket		bucket = {fact->at, fact->amount};
+
+	if (last != NULL && are_together(stake, last->at, fact->at))
+	{
+		last->at = Max(last->at, fact->at);
+		last->used = add_and_free(last->used, fact->amount);
+		return;
+	}
+	/* room doubles at 0, 1, 3, 7, ... */
+	if (last == NULL)
+		stake->buckets = palloc(sizeof(Bucket));
+	else if ((stake->nbuckets & (stake->nbuckets + 1)) == 0)
+		stake->buckets = repalloc(stake->buckets, (2 * stake->nbuckets + 1) * sizeof(Bucket));
+	stake->buckets[stake->nbuckets++] = bucket;
 }
 
 /* Fills "used" of a stake in a sliding window, and says of when it is. */
 void
 read_buckets(Datum user_id, Stake *stake)
 {
-	const UsageLimit *limit = stake->limit;
-	Interval	length = {bucket_length(&limit->period)};
-	Datum		args[] = {
-		user_id,
-		TimestampTzGetDatum(stake->window.start),
-		TimestampTzGetDatum(stake->window.end),
-		limit->usage_type ? CStringGetTextDatum(limit->usage_type) : (Datum) 0,
-		PointerGetDatum(limit->statuses),
-		Int32GetDatum(limit->measure),
-		Int64GetDatum(limit->id),
-		IntervalPGetDatum(&length)
-	};
-	int			n = statement_look(&sum_buckets, args, limit->usage_type ? "        " : "   n    ");
+	int			n = 0;
 
-	stake->buckets = palloc(Max(n, 1) * sizeof(Bucket));
-	for (int row = 0; row < n; row++)
+	visit_facts(user_id, stake->limit, stake->window.start, stake->window.end, note_used_bucket, stake);
+	for (int i = 0; i < stake->nbuckets; i++)
 	{
-		Bucket		bucket = bucket_of_row(row);
+		Bucket		bucket = stake->buckets[i];
 
-		if (num_sign(bucket.used) != 0)
-			stake->buckets[stake->nbuckets++] = bucket;
 		stake->used = num_add(stake->used, bucket.used);
+		if (num_sign(bucket.used) != 0)
+			stake->buckets[n++] = bucket;
 	}
+	stake->nbuckets = n;
 	stake->used = num_trim(stake->used);
-	qsort(stake->buckets, stake->nbuckets, sizeof(Bucket), compare_buckets);
+	qsort(stake->buckets, n, sizeof(Bucket), compare_buckets);
 }
 
 /* ---- apart from all others ---- */

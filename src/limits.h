@@ -118,7 +118,6 @@ extern bool limit_covers(const UsageLimit *limit, const char *usage_type);
 extern bool limit_counts_status(const UsageLimit *limit, const char *status);
 
 extern UserTerms terms_of_user(Datum user_id, TimestampTz now, bool afresh);
-extern const char *plan_of_user(Datum user_id, TimestampTz now, bool afresh);
 extern pg_tz *zone_of_user(const UserTerms *terms);
 extern UserTerms known_terms(Datum user_id, TimestampTz at);
 extern Numeric max_usage_of(const UsageLimit *limit, const UserTerms *terms);

@@ -134,13 +134,6 @@ terms_of_user(Datum user_id, TimestampTz now, bool afresh)
 	return terms;
 }
 
-/* Where nothing else about him is wanted. */
-const char *
-plan_of_user(Datum user_id, TimestampTz now, bool afresh)
-{
-	return terms_of_user(user_id, now, afresh).plan;
-}
-
 /* Of a user who is known from now on, if not before. */
 UserTerms
 known_terms(Datum user_id, TimestampTz at)

@@ -39,7 +39,7 @@ rate_of_users_plan(const Installation *home, const RateRequest *request, const R
 	const RateLimit *rate;
 
 	become_owner(home, &before);
-	rate = rate_of_plan(rows, n, plan_of_user(request->user_id, usage_now(), !request->looks));
+	rate = rate_of_plan(rows, n, terms_of_user(request->user_id, usage_now(), !request->looks).plan);
 	become_caller(&before);
 	return rate;
 }

@@ -188,7 +188,8 @@ make_scan_key(ScanKey to, const Table *table, TupleDesc desc, const Key *key)
 bool
 rows_can_be_found(Table *table)
 {
-	table_close(open_table(table, AccessShareLock), NoLock);
+	if (!is_known_table(table))
+		table_close(open_table(table, AccessShareLock), NoLock);
 	return OidIsValid(table->key);
 }
 

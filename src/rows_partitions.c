@@ -103,27 +103,34 @@ find_partitions(PartitionDesc partitions, TimestampTz from, TimestampTz to, int 
 /* ---- rows ---- */
 
 static bool
+can_be_visited(Oid oid, const Table *like)
+{
+	Table	   *table = find_known(oid);
+	Relation	partition;
+
+	if (table == NULL || !is_known_table(table))
+	{
+		partition = table_open(oid, AccessShareLock);
+		table = table_of(partition, like);
+		table_close(partition, NoLock);
+	}
+	return table != NULL && OidIsValid(table->key);
+}
+
+static void
 visit_partition(Oid oid, const Table *like, const Key *keys, int nkeys, Visit visit, void *argument)
 {
 	Relation	partition = table_open(oid, AccessShareLock);
-	Table	   *table = table_of(partition, like);
-	Rows		rows;
+	Rows		rows = rows_begin_in(partition, table_of(partition, like), keys, nkeys);
 
-	if (table == NULL || !OidIsValid(table->key))
-	{
-		table_close(partition, NoLock);
-		return false;
-	}
-	rows = rows_begin_in(partition, table, keys, nkeys);
 	while (rows_next(&rows))
 		visit(&rows, argument);
 	rows_end(&rows);
-	return true;
 }
 
 /*
  * Those of some keys, of partitions that may have instants from one to before
- * another.  False: it takes a statement, and what was visited is not all.
+ * another.  False: it takes a statement, and none was visited.
  */
 bool
 visit_partitions(Oid parent, const Table *like, TimestampTz from, TimestampTz to,
@@ -141,7 +148,9 @@ visit_partitions(Oid parent, const Table *like, TimestampTz from, TimestampTz to
 		oids[i] = partitions->oids[numbers[i]];
 	table_close(relation, NoLock);	/* opening the others may make the description another */
 	for (int i = 0; i < n && all; i++)
-		all = visit_partition(oids[i], like, keys, nkeys, visit, argument);
+		all = can_be_visited(oids[i], like);
+	for (int i = 0; i < n && all; i++)
+		visit_partition(oids[i], like, keys, nkeys, visit, argument);
 	pfree(numbers);
 	pfree(oids);
 	return all;

@@ -216,8 +216,33 @@ sub forgotten
     value("BEGIN; SELECT usage.set_user_clock('$id', 'Asia/Tokyo'), usage.consume_usage('$id', 'photo', 3); ROLLBACK");
     is(later_window(new_user(10)), '3', 'a row that counts nothing yet: only what was used in its window');
     is_exact('clock there and back', $id);
+    long_reservation();
     value("SELECT usage.erase_user('$gone')");
     is_exact('erased and back', $gone);
+    return;
+}
+
+# Rows follow although something is reserved for hours, whose commit is late then.
+sub long_reservation
+{
+    my $id = new_user(10);
+    value(<<"SQL");
+SELECT FROM usage.reserve_usage('$id', 'photo', 1, expires_in => '12 hours');
+DO \$\$
+BEGIN
+    FOR i IN 1 .. 300 LOOP
+        PERFORM usage.consume_usage('$id', 'photo', 0.01);
+        COMMIT;
+    END LOOP;
+END \$\$
+SQL
+    is(value(<<"SQL"), 't', 'reserved for hours: rows follow');
+SELECT bool_and(c.counted_to > r.occurred_at)
+  FROM usage.usage_counters AS c JOIN usage.usage_limits AS l USING (limit_id), usage.usage_reservations AS r
+ WHERE c.user_id = '$id' AND r.user_id = '$id' AND l.limit_type IN ('ever', 'weekly')
+SQL
+    value("SELECT usage.commit_usage('$id', id) FROM usage.usage_reservations WHERE user_id = '$id'");
+    is_exact('and committed late', $id);
     return;
 }
 
