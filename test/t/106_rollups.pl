@@ -23,7 +23,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $seed = $ENV{UT_SEED} || int(rand(2**31));
-my $steps = $ENV{UT_ROLLUP_STEPS} || 200;
+my $steps = $ENV{UT_ROLLUP_STEPS} || 120;
 
 diag("seed $seed");
 srand($seed);
