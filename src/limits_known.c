@@ -34,7 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#define KEPT 4096				/* users, by each session */
+#define KEPT 16384			/* users, by each session, some 300 bytes each */
 #define KEPT_OVERRIDES 16		/* of each */
 
 #define ONE_AT_IT UINT64CONST(1)
