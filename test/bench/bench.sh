@@ -48,6 +48,7 @@ tell() { as_user psql -Xq -v ON_ERROR_STOP=1 -v keys="$BENCH_KEYS" "$@"; }
 server_version() { "$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9.]*\).*/\1/'; }
 
 # tune_server: durable as delivered, and nothing that begins by itself meanwhile.
+# Of 10,000 users with four limits each, all counters have room in memory.
 tune_server() {
     preload=''
     [ "$BENCH_PRELOAD" = off ] || preload=usage_tracking
@@ -59,6 +60,7 @@ max_wal_size = 4GB
 checkpoint_timeout = 1d
 max_connections = 500
 shared_preload_libraries = '$preload'
+usage_tracking.counter_slots = 65536
 CONF
     as_user pg_ctl -D "$work/data" -l "$work/server.log" -w restart >/dev/null || {
         cat "$work/server.log" >&2
