@@ -9,81 +9,111 @@
 
 #include "catalog/pg_type.h"
 #include "counters.h"
+#include "rows.h"
 #include "settings.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 /* ---- reading ---- */
 
-static Statement find_levels = {
-	"SELECT limit_type, level FROM @extschema@.usage_levels"
-	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) ANY ($2)",
-	2, {USER_ID, TEXTARRAYOID}
+static Table levels = {"usage_levels", {"user_id", "limit_type", "level"}};
+
+enum
+{
+	LEVEL_USER, LEVEL_TYPE, LEVEL_LEVEL
 };
+
+static Numeric
+level_of(Datum user_id, const char *limit_type)
+{
+	Key			keys[] = {
+		{LEVEL_USER, BTEqualStrategyNumber, user_id},
+		{LEVEL_TYPE, BTEqualStrategyNumber, CStringGetTextDatum(limit_type)}
+	};
+	Rows		rows = rows_begin(&levels, keys, lengthof(keys));
+	Numeric		level = rows_next(&rows) ? row_numeric(&rows, LEVEL_LEVEL) : num_zero;
+
+	rows_end(&rows);
+	return level;
+}
+
+static Table leases = {
+	"usage_leases",
+	{"user_id", "limit_type", "expires_at", "released_at", "session_segment", "session_token"},
+	{"user_id", "limit_type", "expires_at"}
+};
+
+enum
+{
+	LEASE_USER, LEASE_TYPE, LEASE_EXPIRES_AT, LEASE_RELEASED_AT, LEASE_SEGMENT, LEASE_TOKEN
+};
+
+static bool
+is_held(SessionMark holder)
+{
+	return holder.segment == 0 || session_lives(holder);
+}
 
 static Statement find_leases = {
-	"SELECT limit_type, COALESCE(session_segment, 0), COALESCE(session_token, 0)"
-	" FROM @extschema@.usage_leases"
-	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) ANY ($2)"
+	"SELECT COALESCE(session_segment, 0), COALESCE(session_token, 0) FROM @extschema@.usage_leases"
+	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) $2"
 	" AND expires_at OPERATOR(pg_catalog.>) $3 AND released_at IS NULL",
-	3, {USER_ID, TEXTARRAYOID, TIMESTAMPTZOID}
+	3, {USER_ID, TEXTOID, TIMESTAMPTZOID}
 };
 
-static Stake *
-stake_of_limit(Stakes *stakes, const char *limit_type)
+static int64
+count_leases_by_statement(Datum user_id, const char *limit_type, TimestampTz now)
 {
-	for (int i = 0; i < stakes->n; i++)
-		if (strcmp(stakes->all[i].limit->name, limit_type) == 0)
-			return &stakes->all[i];
-	return NULL;
-}
+	Datum		args[] = {user_id, CStringGetTextDatum(limit_type), TimestampTzGetDatum(now)};
+	uint64		rows = statement_look(&find_leases, args, NULL);
+	int64		n = 0;
 
-static Datum
-names_of(const Stakes *stakes)
-{
-	Datum	   *names = palloc(stakes->n * sizeof(Datum));
-
-	for (int i = 0; i < stakes->n; i++)
-		names[i] = CStringGetTextDatum(stakes->all[i].limit->name);
-	return PointerGetDatum(construct_array(names, stakes->n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-static void
-add_leases(Stakes *stakes, uint64 rows)
-{
 	for (uint64 row = 0; row < rows; row++)
-	{
-		SessionMark holder = {result_int64(row, 2), result_int64(row, 3)};
-		Stake	   *stake = stake_of_limit(stakes, result_text(row, 1));
+		n += is_held((SessionMark) {result_int64(row, 1), result_int64(row, 2)});
+	return n;
+}
 
-		if (stake != NULL && (holder.segment == 0 || session_lives(holder)))
-			stake->held = num_add(stake->held, num_from(1));
-	}
+/*
+ * By index: where leases come and go, most of what it leads to is over, and a walk
+ * marks that as dead for who comes next.  A plan's bitmap would not.
+ */
+static int64
+count_leases(Datum user_id, const char *limit_type, TimestampTz now)
+{
+	Key			keys[] = {
+		{LEASE_USER, BTEqualStrategyNumber, user_id},
+		{LEASE_TYPE, BTEqualStrategyNumber, CStringGetTextDatum(limit_type)},
+		{LEASE_EXPIRES_AT, BTGreaterStrategyNumber, TimestampTzGetDatum(now)}
+	};
+	int64		n = 0;
+	Rows		rows;
+
+	if (!rows_can_be_found(&leases))
+		return count_leases_by_statement(user_id, limit_type, now);
+	rows = rows_begin(&leases, keys, lengthof(keys));
+	while (rows_next(&rows))
+		n += row_is_null(&rows, LEASE_RELEASED_AT) &&
+			is_held((SessionMark) {row_int64(&rows, LEASE_SEGMENT), row_int64(&rows, LEASE_TOKEN)});
+	rows_end(&rows);
+	return n;
 }
 
 /* Fills "used" with the level and "held" with the live leases of each gauge. */
 void
 read_levels(Datum user_id, Stakes *stakes, bool afresh)
 {
-	Datum		args[] = {user_id, (Datum) 0, TimestampTzGetDatum(usage_now())};
-	uint64		rows;
+	TimestampTz now = usage_now();
 
 	if (stakes->n == 0)
 		return;
-	args[1] = names_of(stakes);
-	for (int i = 0; i < stakes->n; i++)
-		stakes->all[i].used = stakes->all[i].held = num_zero;
 	if (afresh)
 		begin_fresh_view();
-	rows = statement_look(&find_levels, args, NULL);
-	for (uint64 row = 0; row < rows; row++)
+	for (int i = 0; i < stakes->n; i++)
 	{
-		Stake	   *stake = stake_of_limit(stakes, result_text(row, 1));
+		Stake	   *stake = &stakes->all[i];
 
-		if (stake != NULL)
-			stake->used = result_numeric(row, 2);
+		stake->used = level_of(user_id, stake->limit->name);
+		stake->held = num_from(count_leases(user_id, stake->limit->name, now));
 	}
-	add_leases(stakes, statement_look(&find_leases, args, NULL));
 	if (afresh)
 		end_fresh_view();
 }
