@@ -72,7 +72,7 @@ run_rate() {
     done
     for clients in $BENCH_CLIENTS; do
         # shellcheck disable=SC2086
-        race rated_insert "$BENCH_KEYS" "$clients" on $ours_insert $redis_insert
+        race rated_insert "$BENCH_KEYS" "$clients" on $ours_insert hand_request $redis_insert
     done
 }
 

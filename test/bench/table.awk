@@ -78,10 +78,13 @@ function show_table(cell,    part, suffix) {
             turns[cell, "redis_rate"] ? ratio(cell, "ours_rate", "redis_rate") : "no Redis"
         printf "| the whole answer | %s | %s | %s |\n", part[3], ratio(cell, "ours_rate_row", "select_1"),
             turns[cell, "redis_rate"] ? ratio(cell, "ours_rate_row", "redis_rate") : "no Redis"
+        if (turns[cell, "redis_rate"])
+            printf "| SELECT 1 | %s | | %s |\n", part[3], ratio(cell, "select_1", "redis_rate")
     }
     if (part[1] == "rated_insert" && turns[cell, "redis_rated_insert"]) {
         headed("rate", "| `consume_rate_limit` | clients | to SELECT 1 | to Redis |")
         printf "| and an INSERT, in one statement | %s | | %s |\n", part[3], ratio(cell, "ours_rated_insert", "redis_rated_insert")
+        printf "| the INSERT alone | %s | | %s |\n", part[3], ratio(cell, "hand_request", "redis_rated_insert")
     }
     if (part[1] == "batch") {
         headed("batch", "| events of 1000 in a statement | µs each | COPY, µs each | to COPY |")
