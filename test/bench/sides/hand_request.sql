@@ -1,0 +1,1 @@
+INSERT INTO bench.requests (user_id) VALUES ($1);
