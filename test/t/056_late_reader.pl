@@ -5,6 +5,9 @@
 # on one of them.  Then the user uses something, and his counter
 # leaves memory.  The reader goes on, with what he saw; after that the user must not have more
 # than he may.
+#
+# Or a commit is slow: it is written, but nobody sees it yet, because it waits for a standby that
+# there is not.  Until it is seen it counts as under way, and its counter stays in memory.
 use strict;
 use warnings;
 
@@ -18,6 +21,8 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('late_reader');
 $node->init;
 $node->append_conf('postgresql.conf', "autovacuum = off\nshared_preload_libraries = 'usage_tracking'\nusage_tracking.counter_slots = 8\n");
+# Who sets synchronous_commit waits for this standby; others do not.
+$node->append_conf('postgresql.conf', "wal_level = replica\nmax_wal_senders = 2\nsynchronous_standby_names = 'nobody'\nsynchronous_commit = local\n");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE SCHEMA usage;
@@ -32,6 +37,7 @@ my $users = 0;
 # Each has used 10 and uses 5 more while he is read.
 by_memory();
 of_another_snapshot();
+commit_nobody_sees();
 done_testing();
 
 sub value { return $node->safe_psql('postgres', $_[0]) }
@@ -109,5 +115,29 @@ sub of_another_snapshot
     is($reader->answer, 16, 'used since the statement began: the reader tells it');
     is_exact('used since the statement began', $id, 15);
     $_->end foreach $lock, $reader;
+    return;
+}
+
+# What is left of the user's limit is used by a commit that is written and not seen.
+sub commit_nobody_sees
+{
+    my $id = new_user();
+    my ($slow, $next) = (session(), session());
+    my ($slow_pid, $next_pid) = map { $_->ask('SELECT pg_backend_pid()') } $slow, $next;
+    is($slow->ask("SET synchronous_commit = on; BEGIN; SELECT reason FROM usage.consume_usage('$id', 'photo', 40)"), 'ok', 'a slow commit: what is left is used');
+    $slow->send('COMMIT');
+    $node->poll_query_until('postgres', "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $slow_pid") or die 'the commit does not wait: ' . $slow->answer;
+    is(value("SELECT trim_scale(sum(quantity)) FROM usage.usage_events WHERE user_id = '$id'"), 10, 'a slow commit: nobody sees it');
+    others_come();
+    $next->send("SELECT reason FROM usage.consume_usage('$id', 'photo', 40)");
+    $node->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' OR state = 'idle' AND query LIKE '%consume_usage%' FROM pg_stat_activity WHERE pid = $next_pid") or die 'the next neither waits nor is answered';
+    is(value("SELECT wait_event_type FROM pg_stat_activity WHERE pid = $next_pid"), 'Lock', 'a slow commit: who wants the same waits for it');
+    $node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = ''");
+    $node->reload;
+    is($slow->answer, '', 'a slow commit: it ends');
+    is($next->answer, 'limit_reached', 'a slow commit: there is nothing left for the next');
+    is(value("SELECT trim_scale(sum(quantity)) FROM usage.usage_events WHERE user_id = '$id'"), 50, 'a slow commit: events are as many as there may be');
+    is(value('SELECT * FROM usage.reconcile_usage()'), '', 'a slow commit: rows agree');
+    $_->end foreach $slow, $next;
     return;
 }
