@@ -37,6 +37,9 @@ my $users = 0;
 # Each has used 10 and uses 5 more while he is read.
 by_memory();
 of_another_snapshot();
+own_uses_count_once();
+rows_wait('who is under way', 0);
+rows_wait('who begins with an instant before it', 1);
 commit_nobody_sees();
 done_testing();
 
@@ -115,6 +118,42 @@ sub of_another_snapshot
     is($reader->answer, 16, 'used since the statement began: the reader tells it');
     is_exact('used since the statement began', $id, 15);
     $_->end foreach $lock, $reader;
+    return;
+}
+
+# What a transaction has used itself is no reason to wait, or to refuse.
+sub own_uses_count_once
+{
+    my $id = new_user();
+    is(value("BEGIN; SELECT reason FROM usage.consume_usage('$id', 'photo', 30); SELECT reason FROM usage.consume_usage('$id', 'photo', 10); COMMIT"), "ok\nok", 'two uses of one transaction reach the limit');
+    is(value('SELECT * FROM usage.reconcile_usage()'), '', 'two uses of one transaction: rows agree');
+    return;
+}
+
+# A row does not count to an instant before which an event is still to come, from a
+# transaction that was there when the instant was chosen, or (late) one that uses after that.
+sub rows_wait
+{
+    my ($title, $late) = @_;
+    my $id = new_user();
+    my ($first, $next) = (session(), session());
+    my $one = "SELECT reason FROM usage.consume_usage('$id', 'photo', 1)";
+    $next->ask('BEGIN; SELECT now()') if $late;
+    is($first->ask("BEGIN; $one"), 'ok', "rows wait for $title: used");
+    value("DO \$\$ BEGIN FOR n IN 1 .. 40 LOOP PERFORM usage.consume_usage('$id', 'photo', 0.1); COMMIT; END LOOP; END \$\$");
+    if ($late)
+    {
+        is($next->ask($one), 'ok', "rows wait for $title: used late");
+        is($first->ask("$one; COMMIT"), 'ok', "rows wait for $title: the first commits");
+        is($next->ask('COMMIT'), '', "rows wait for $title: then the late one");
+    }
+    else
+    {
+        is($first->ask('COMMIT'), '', "rows wait for $title: it commits");
+    }
+    others_come();
+    is_exact("rows wait for $title", $id, $late ? 17 : 15);
+    $_->end foreach $first, $next;
     return;
 }
 
