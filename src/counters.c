@@ -40,16 +40,17 @@ any_stake_of(const Stakes *stakes, int64 limit_id)
 static void
 note_neighbour(Stakes *stakes, int64 limit_id, Window window, TimestampTz counts_to)
 {
+	const Stake *like = any_stake_of(stakes, limit_id);
 	Stake	   *neighbour;
 
-	if (counts_to <= stakes->first)
+	if (counts_to <= stakes->first || !counts_some_of(stakes, like, window))
 		return;
 	if (stakes->nneighbours == 0)
 		stakes->neighbours = palloc(sizeof(Stake));
 	else
 		stakes->neighbours = repalloc(stakes->neighbours, (stakes->nneighbours + 1) * sizeof(Stake));
 	neighbour = &stakes->neighbours[stakes->nneighbours++];
-	*neighbour = *any_stake_of(stakes, limit_id);
+	*neighbour = *like;
 	neighbour->window = window;
 	neighbour->counts_to = counts_to;
 	neighbour->max_usage = num_from(-1);

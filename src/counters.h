@@ -177,6 +177,7 @@ extern Numeric add_and_free(Numeric sum, Numeric amount);
 extern void visit_facts(Datum user_id, const UsageLimit *limit, TimestampTz from, TimestampTz to, VisitFact visit, void *argument);
 extern Numeric sum_of_events(Datum user_id, const Stake *stake, TimestampTz from, TimestampTz to, EventSpan *span);
 extern TimestampTz earliest_neighbour(const Stake *stake);
+extern bool counts_some_of(const Stakes *stakes, const Stake *stake, Window window);
 extern Numeric amount_before(const Stakes *stakes, const Stake *stake, Window window, TimestampTz bound);
 extern void read_from_rows(Datum user_id, Stakes *stakes);
 extern void read_counters(Datum user_id, TimestampTz first, TimestampTz last, Stakes *stakes, bool afresh);

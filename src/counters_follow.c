@@ -93,7 +93,7 @@ rows_that_count_later(Datum user_id, const Stakes *stakes, const Stake *stake, i
 	{
 		CounterRow	row = {user_id, stake->limit->id, window_of_row(&rows)};
 
-		if (row_time(&rows, COUNTER_COUNTED_TO, 0) <= stakes->first)
+		if (row_time(&rows, COUNTER_COUNTED_TO, 0) <= stakes->first || !counts_some_of(stakes, stake, row.window))
 			continue;
 		if (*n == room)
 		{

@@ -126,6 +126,28 @@ amount_of(const UsageLimit *limit, const Event *event)
 
 /* ---- amounts of several uses ---- */
 
+static bool
+is_in(Window window, const Event *event)
+{
+	return event->occurred_at >= window.start && event->occurred_at < window.end;
+}
+
+/*
+ * Whether a row of this limit, one that the uses' span of time touches, counts some
+ * of them.  Another one is none of ours: who changes it does not expect us to have it
+ * locked.
+ */
+bool
+counts_some_of(const Stakes *stakes, const Stake *stake, Window window)
+{
+	if (stakes->events == NULL)
+		return true;
+	for (int i = 0; i < stakes->nevents; i++)
+		if (is_in(window, stakes->events[i]) && limit_counts(stake->limit, stakes->events[i]))
+			return true;
+	return false;
+}
+
 /* Of these uses, what a limit counts in a window before an instant. */
 Numeric
 amount_before(const Stakes *stakes, const Stake *stake, Window window, TimestampTz bound)
@@ -138,8 +160,7 @@ amount_before(const Stakes *stakes, const Stake *stake, Window window, Timestamp
 	{
 		const Event *event = stakes->events[i];
 
-		if (event->occurred_at >= window.start && event->occurred_at < Min(window.end, bound) &&
-			limit_counts(stake->limit, event))
+		if (is_in(window, event) && event->occurred_at < bound && limit_counts(stake->limit, event))
 			sum = num_add(sum, amount_of(stake->limit, event));
 	}
 	return sum;

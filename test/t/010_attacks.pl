@@ -259,7 +259,7 @@ for (
 	my ($what, $sql, $answer) = @$_;
 	is($other->ask($sql), $answer, "61, 62 beside it: $what");
 }
-is((session($superuser, "SET lock_timeout = '200ms'; SELECT usage.consume_usage('$alice', 'call')"))[0], '55P03', '62 A himself has to wait for himself');
+is((session($superuser, "SET lock_timeout = '200ms'; SELECT usage.consume_usage('$alice', 'call', 3)"))[0], '55P03', '62 A himself has to wait for himself, where it hangs on that');
 
 # 64
 my $pid = $other->ask('SELECT pg_backend_pid()');
