@@ -10,7 +10,25 @@
 
 /* ---- attempts that are let live ---- */
 
-/* False: somebody else was faster, and our snapshot is too old to see it. */
+/* Near a limit, and where an alert hangs on it, uses of several users may wait in a circle. */
+static bool
+in_a_circle(Reply reply, const Client *me)
+{
+	return reply == REFUSED && strcmp(me->link.state, "40P01") == 0;
+}
+
+/* An open transaction; false if it has to be done once more. */
+static bool
+commit(Client *me)
+{
+	Reply		reply = tell(&me->link, "COMMIT");
+
+	if (reply != ANSWERED && !in_a_circle(reply, me))
+		complain(me, "COMMIT");
+	return !in_a_circle(reply, me);
+}
+
+/* False: somebody else was faster, and our snapshot is too old to see it; or a circle. */
 static bool
 send_once(Client *me, const Parcel *parcel, const char *begin)
 {
@@ -22,13 +40,15 @@ send_once(Client *me, const Parcel *parcel, const char *begin)
 		return true;
 	send_parcel(me, parcel);
 	reply = read_reply(&me->link, &result);
-	if (reply == REFUSED && begin != NULL && strcmp(me->link.state, "40001") == 0)
+	if (in_a_circle(reply, me) || (reply == REFUSED && begin != NULL && strcmp(me->link.state, "40001") == 0))
 		done = false;
 	else if (reply != ANSWERED)
 		complain(me, parcel->is_batch ? "batch" : "call");
-	if (begin != NULL)
-		say(me, reply == ANSWERED ? "COMMIT" : "ROLLBACK");
-	if (reply == ANSWERED)
+	if (begin != NULL && reply == ANSWERED)
+		done = commit(me);
+	else if (begin != NULL)
+		say(me, "ROLLBACK");
+	if (done && reply == ANSWERED)
 		note_parcel(me, parcel, result);
 	PQclear(result);
 	return done;
@@ -52,12 +72,14 @@ static void
 roll_back(Client *me, const Parcel *parcel)
 {
 	PGresult   *result;
+	Reply		reply;
 	bool		to_savepoint = chance(me, 500);
 
 	count(me, ROLLED_BACK, parcel->n);
 	say(me, to_savepoint ? "BEGIN; SAVEPOINT s" : "BEGIN");
 	send_parcel(me, parcel);
-	if (read_reply(&me->link, &result) != ANSWERED)
+	reply = read_reply(&me->link, &result);
+	if (reply != ANSWERED && !in_a_circle(reply, me))
 		complain(me, "in a transaction");
 	PQclear(result);
 	say(me, to_savepoint ? "ROLLBACK TO s; COMMIT" : "ROLLBACK");
@@ -67,6 +89,7 @@ static void
 cut_off(Client *me, const Parcel *parcel, bool at_commit)
 {
 	PGresult   *result;
+	Reply		reply;
 
 	count(me, at_commit ? CUT_AT_COMMIT : CUT, parcel->n);
 	if (at_commit)
@@ -74,7 +97,8 @@ cut_off(Client *me, const Parcel *parcel, bool at_commit)
 	send_parcel(me, parcel);
 	if (at_commit)
 	{
-		if (read_reply(&me->link, &result) != ANSWERED)
+		reply = read_reply(&me->link, &result);
+		if (reply != ANSWERED && !in_a_circle(reply, me))
 			complain(me, "in a transaction");
 		PQclear(result);
 		if (chance(me, 600))
@@ -125,7 +149,7 @@ shoot_down(Client *me, const Parcel *parcel, bool dead)
 		note_parcel(me, parcel, result);
 		count(me, SURVIVED, parcel->n);
 	}
-	else if (reply == REFUSED && strcmp(me->link.state, "57014") != 0 && strcmp(me->link.state, "57P01") != 0)
+	else if (reply == REFUSED && strstr("57014 57P01 40P01", me->link.state) == NULL)
 		complain(me, "shot down");
 	PQclear(result);
 	connect_link(&me->link);	/* a cancel request may come late */
