@@ -160,6 +160,7 @@ extern Numeric lock_level(Datum user_id, const char *limit_type);
 extern void write_level(Datum user_id, const char *limit_type, Numeric level);
 extern void write_lease(Datum user_id, int64 id, const char *limit_type, TimestampTz expires_at, SessionMark holder);
 extern int64 next_lease_id(const Installation *home);
+extern int64 count_live_leases(Datum user_id, const char *limit_type, TimestampTz now);
 extern bool lease_is_live(Datum user_id, int64 id);
 extern char *limit_of_lease(Datum user_id, int64 id);
 extern bool lock_live_lease(Datum user_id, int64 id);

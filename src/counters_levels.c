@@ -36,67 +36,6 @@ level_of(Datum user_id, const char *limit_type)
 	return level;
 }
 
-static Table leases = {
-	"usage_leases",
-	{"user_id", "limit_type", "expires_at", "released_at", "session_segment", "session_token"},
-	{"user_id", "limit_type", "expires_at"}
-};
-
-enum
-{
-	LEASE_USER, LEASE_TYPE, LEASE_EXPIRES_AT, LEASE_RELEASED_AT, LEASE_SEGMENT, LEASE_TOKEN
-};
-
-static bool
-is_held(SessionMark holder)
-{
-	return holder.segment == 0 || session_lives(holder);
-}
-
-static Statement find_leases = {
-	"SELECT COALESCE(session_segment, 0), COALESCE(session_token, 0) FROM @extschema@.usage_leases"
-	" WHERE user_id OPERATOR(pg_catalog.=) $1 AND limit_type OPERATOR(pg_catalog.=) $2"
-	" AND expires_at OPERATOR(pg_catalog.>) $3 AND released_at IS NULL",
-	3, {USER_ID, TEXTOID, TIMESTAMPTZOID}
-};
-
-static int64
-count_leases_by_statement(Datum user_id, const char *limit_type, TimestampTz now)
-{
-	Datum		args[] = {user_id, CStringGetTextDatum(limit_type), TimestampTzGetDatum(now)};
-	uint64		rows = statement_look(&find_leases, args, NULL);
-	int64		n = 0;
-
-	for (uint64 row = 0; row < rows; row++)
-		n += is_held((SessionMark) {result_int64(row, 1), result_int64(row, 2)});
-	return n;
-}
-
-/*
- * By index: where leases come and go, most of what it leads to is over, and a walk
- * marks that as dead for who comes next.  A plan's bitmap would not.
- */
-static int64
-count_leases(Datum user_id, const char *limit_type, TimestampTz now)
-{
-	Key			keys[] = {
-		{LEASE_USER, BTEqualStrategyNumber, user_id},
-		{LEASE_TYPE, BTEqualStrategyNumber, CStringGetTextDatum(limit_type)},
-		{LEASE_EXPIRES_AT, BTGreaterStrategyNumber, TimestampTzGetDatum(now)}
-	};
-	int64		n = 0;
-	Rows		rows;
-
-	if (!rows_can_be_found(&leases))
-		return count_leases_by_statement(user_id, limit_type, now);
-	rows = rows_begin(&leases, keys, lengthof(keys));
-	while (rows_next(&rows))
-		n += row_is_null(&rows, LEASE_RELEASED_AT) &&
-			is_held((SessionMark) {row_int64(&rows, LEASE_SEGMENT), row_int64(&rows, LEASE_TOKEN)});
-	rows_end(&rows);
-	return n;
-}
-
 /* Fills "used" with the level and "held" with the live leases of each gauge. */
 void
 read_levels(Datum user_id, Stakes *stakes, bool afresh)
@@ -112,7 +51,7 @@ read_levels(Datum user_id, Stakes *stakes, bool afresh)
 		Stake	   *stake = &stakes->all[i];
 
 		stake->used = level_of(user_id, stake->limit->name);
-		stake->held = num_from(count_leases(user_id, stake->limit->name, now));
+		stake->held = num_from(count_live_leases(user_id, stake->limit->name, now));
 	}
 	if (afresh)
 		end_fresh_view();

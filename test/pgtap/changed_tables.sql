@@ -121,5 +121,18 @@ SELECT is(pg_temp.outcome(command, COALESCE(expression, '''done''')), expected, 
   ) AS c (command, expression, expected);
 
 SELECT is_empty('SELECT * FROM usage.reconcile_usage()', 'counters agree with events after all that');
+
+/* What is live is found by index, and without it as well: one place, one film. */
+SELECT usage.define_usage_limit('renders', 'render', 1, 'gauge', NULL), usage.define_usage_limit('films', 'film', 1, 'lifetime', NULL) \g /dev/null
+SELECT id AS lease FROM usage.acquire_lease('aaaaaaaa-0000-0000-0000-000000000000', 'renders') \gset
+SELECT id AS hold FROM usage.reserve_usage('aaaaaaaa-0000-0000-0000-000000000000', 'film') \gset
+CREATE FUNCTION pg_temp.allowed() RETURNS boolean[] LANGUAGE sql
+RETURN ARRAY[(usage.acquire_lease('aaaaaaaa-0000-0000-0000-000000000000', 'renders')).allowed,
+             (usage.consume_usage('aaaaaaaa-0000-0000-0000-000000000000', 'film')).allowed];
+SELECT is(pg_temp.allowed(), '{f,f}', 'what is leased and what is reserved is taken');
+DROP INDEX usage.usage_leases_live, usage.usage_reservations_held;
+SELECT is(pg_temp.allowed(), '{f,f}', 'also where the owner dropped the indexes of both');
+SELECT usage.release_lease('aaaaaaaa-0000-0000-0000-000000000000', :lease), usage.release_usage('aaaaaaaa-0000-0000-0000-000000000000', :hold) \g /dev/null
+SELECT is(pg_temp.allowed(), '{t,t}', 'until it is given back');
 SELECT * FROM finish();
 ROLLBACK;

@@ -29,6 +29,7 @@ typedef enum Figure
 	REPLAYED,
 	REFUSED_AS_OTHER,
 	DECIDED_ANEW,
+	IN_CIRCLES,
 	FIGURES
 } Figure;
 

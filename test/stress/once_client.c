@@ -12,9 +12,12 @@
 
 /* Near a limit, and where an alert hangs on it, uses of several users may wait in a circle. */
 static bool
-in_a_circle(Reply reply, const Client *me)
+in_a_circle(Reply reply, Client *me)
 {
-	return reply == REFUSED && strcmp(me->link.state, "40P01") == 0;
+	bool		circle = reply == REFUSED && strcmp(me->link.state, "40P01") == 0;
+
+	count(me, IN_CIRCLES, circle);
+	return circle;
 }
 
 /* An open transaction; false if it has to be done once more. */
@@ -22,10 +25,11 @@ static bool
 commit(Client *me)
 {
 	Reply		reply = tell(&me->link, "COMMIT");
+	bool		circle = in_a_circle(reply, me);
 
-	if (reply != ANSWERED && !in_a_circle(reply, me))
+	if (reply != ANSWERED && !circle)
 		complain(me, "COMMIT");
-	return !in_a_circle(reply, me);
+	return !circle;
 }
 
 /* False: somebody else was faster, and our snapshot is too old to see it; or a circle. */
@@ -149,7 +153,8 @@ shoot_down(Client *me, const Parcel *parcel, bool dead)
 		note_parcel(me, parcel, result);
 		count(me, SURVIVED, parcel->n);
 	}
-	else if (reply == REFUSED && strstr("57014 57P01 40P01", me->link.state) == NULL)
+	else if (reply == REFUSED && strcmp(me->link.state, "57014") != 0 && strcmp(me->link.state, "57P01") != 0 &&
+			 !in_a_circle(reply, me))
 		complain(me, "shot down");
 	PQclear(result);
 	connect_link(&me->link);	/* a cancel request may come late */
