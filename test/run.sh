@@ -11,7 +11,7 @@
 #                                    UT_MODEL_OPS (2000), UT_CREDIT_OPS (3000),
 #                                    UT_TALLY_STEPS (10000), UT_LONG_CALLS (10000),
 #                                    UT_FAULT_SHAPES=all
-#   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (8) long, with
+#   stress     test/stress/Makefile  `make check`, UT_STRESS_SECONDS (6) long, with
 #                                    UT_ONCE_EVENTS (3000)
 # ONLY="regress tap" runs some of them. The last line counts single tests: a
 # regress file, a spec, an assertion. A runner that fails without a failed test,
@@ -31,7 +31,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 : "${ONLY:=regress isolation pgtap tap stress}"
 : "${UT_USER_ID:=uuid text bigint}"
-: "${UT_STRESS_SECONDS:=8}"
+: "${UT_STRESS_SECONDS:=6}"
 export UT_STRESS_SECONDS
 # Data that some tests need and that is no part of the project.
 export UT_DATA="${UT_DATA:-$root/../shared/data}"
@@ -113,7 +113,7 @@ has_its_turn() {
     test/t/030_restore.pl | test/t/050_crash.pl | test/t/055_cancelled.pl | test/t/060_prepared.pl | test/t/070_standby.pl | test/t/075_logical.pl | test/t/100_model.pl | test/t/110_upkeep.pl | test/t/120_credits.pl | test/t/130_leases.pl)
         is_another_way
         ;;
-    test/pgtap/attacks_write.sql | test/pgtap/explain.sql) is_another_way ;;
+    test/pgtap/attacks_write.sql | test/pgtap/bad_input.sql | test/pgtap/explain.sql) is_another_way ;;
     test/specs/attach_* | test/specs/credits_once.spec | test/specs/gauge_rows.spec | test/specs/import_at_once.spec | test/specs/last_admin.spec | test/specs/lease_* | test/specs/recost_at_once.spec | test/specs/run_* | test/specs/stripe_at_once.spec | test/specs/tally_at_once.spec)
         is_first_type
         ;;
