@@ -7,11 +7,10 @@
  * not wait for each other's open transactions, at most for one that commits.
  *
  * None is missing: of two uses that cross a threshold together the second one knows
- * what the first one used, because the counter is locked, or because what is under way
- * is counted in shared memory.  There it has to know whether the first one came to be,
- * so it waits for that, when it commits itself.  And every use above looks, not only
- * the one that crosses: if the alert was lost with the transaction that raised it, or
- * throttled, or is for a rule that was made since, the next one raises it.
+ * what the first one used, because the counter is locked; or, in shared memory, waits
+ * for the first one if it hangs on that (counters_reached.c).  And every use above
+ * looks, not only the one that crosses: if the alert was lost with the transaction that
+ * raised it, or throttled, or is for a rule that was made since, the next one raises it.
  *
  * None comes twice: a unique index decides.  A backend remembers alerts it has
  * seen committed, so that they cost nothing any more; a trigger tells everybody
@@ -70,7 +69,6 @@ note(const AlertKey *key, const Stake *stake, Numeric used, const AlertRule *rul
 		alert.used = num_trim(used);
 		alert.max_usage = DatumGetNumeric(datumCopy(NumericGetDatum(stake->max_usage), false, -1));
 		alert.event_id = event_id;
-		alert.is_unsure = stake->is_unsure;
 		alert.has_throttle = rule->has_throttle;
 		alert.throttle = rule->throttle;
 		alert.key = copy;
@@ -79,31 +77,59 @@ note(const AlertKey *key, const Stake *stake, Numeric used, const AlertRule *rul
 	MemoryContextSwitchTo(caller);
 }
 
+/* A threshold that a use may have reached. */
+typedef struct Candidate
+{
+	Mark		mark;
+	AlertRule	rule;
+} Candidate;
+
+/* Rules may be read anew before it is looked at. */
+static Candidate *
+candidate_for(const Stake *stake, const AlertRule *rule, Numeric used)
+{
+	Candidate  *candidate = palloc0(sizeof(Candidate));
+
+	candidate->mark.stake = stake;
+	candidate->mark.used = used;
+	candidate->rule = *rule;
+	candidate->rule.limit_type = NULL;
+	candidate->rule.threshold = DatumGetNumeric(datumCopy(NumericGetDatum(rule->threshold), false, -1));
+	candidate->mark.amount = num_mul(num_mul(rule->threshold, stake->max_usage), num_hundredth);
+	return candidate;
+}
+
+static AlertKey
+key_of(Datum user_id, const Stake *stake, const AlertRule *rule)
+{
+	AlertKey	key = {stake->limit->id, window_to_alert(stake).start, user_id, rule->threshold};
+
+	return key;
+}
+
 /* Of nothing any use is all there is and more. */
-static void
-note_alerts_of(Datum user_id, const Stake *stake, int64 event_id)
+static List *
+add_candidates(List *candidates, Datum user_id, const Stake *stake)
 {
 	int			n;
 	const AlertRule *rules = rules_of_limit(stake->limit, &n);
-	Window		window = window_to_alert(stake);
 	Numeric		used;
 	Numeric		percent;
 
 	if (n == 0)
-		return;
+		return candidates;
 	used = num_add(stake->used, stake->amount);
-	if (stake->is_unsure)
-		used = num_add(used, stake->more);
-	percent = num_mul(used, num_from(100));
-	if (num_sign(used) <= 0)
-		return;
+	percent = num_mul(stake->is_unsure ? num_add(used, stake->more) : used, num_from(100));
+	if (num_sign(percent) <= 0)
+		return candidates;
 	for (int i = 0; i < n && num_cmp(percent, num_mul(rules[i].threshold, stake->max_usage)) >= 0; i++)
 	{
-		AlertKey	key = {stake->limit->id, window.start, user_id, rules[i].threshold};
+		AlertKey	key = key_of(user_id, stake, &rules[i]);
 
 		if (rules[i].is_active && !is_known_alert(&key))
-			note(&key, stake, used, &rules[i], event_id);
+			candidates = lappend(candidates, candidate_for(stake, &rules[i], used));
 	}
+	return candidates;
 }
 
 /*
@@ -113,12 +139,25 @@ note_alerts_of(Datum user_id, const Stake *stake, int64 event_id)
 void
 note_alerts(Datum user_id, const Stakes *stakes, int64 event_id)
 {
+	List	   *candidates = NIL;
+	ListCell   *cell;
+
 	for (int i = 0; i < stakes->n; i++)
 	{
 		const Stake *stake = &stakes->all[i];
 
 		if (num_sign(stake->amount) > 0 && stake->limit->is_active && !is_unlimited(stake))
-			note_alerts_of(user_id, stake, event_id);
+			candidates = add_candidates(candidates, user_id, stake);
+	}
+	be_sure_of_marks(user_id, candidates);
+	foreach(cell, candidates)
+	{
+		Candidate  *candidate = lfirst(cell);
+		const Mark *mark = &candidate->mark;
+		AlertKey	key = key_of(user_id, mark->stake, &candidate->rule);
+
+		if (num_cmp(mark->used, mark->amount) >= 0)
+			note(&key, mark->stake, mark->used, &candidate->rule, event_id);
 	}
 }
 
@@ -136,25 +175,6 @@ all_noted(int *n)
 	while ((alert = hash_seq_search(&walk)) != NULL)
 		all[(*n)++] = alert;
 	return all;
-}
-
-/* Drops those that are not reached after all. */
-static int
-keep_reached(NotedAlert **alerts, int n)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		const AlertKey *key = &alerts[i]->key;
-		Window		window = {key->window_start, alerts[i]->window_end};
-		Numeric		hundred_fold = num_mul(key->threshold, alerts[i]->max_usage);
-
-		if (!alerts[i]->is_unsure ||
-			is_reached(key->user_id, key->limit_id, window, num_mul(hundred_fold, num_hundredth), &alerts[i]->used))
-			alerts[kept++] = alerts[i];
-	}
-	return kept;
 }
 
 /*
@@ -175,7 +195,6 @@ raise_noted(bool may_notify)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	become_owner(present_installation(), &before);
 	alerts = all_noted(&n);
-	n = keep_reached(alerts, n);
 	if (n > 0)
 		raise_alerts(alerts, n, may_notify);
 	become_caller(&before);

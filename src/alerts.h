@@ -39,7 +39,6 @@ typedef struct NotedAlert
 	Numeric		used;
 	Numeric		max_usage;
 	int64		event_id;		/* 0: a batch */
-	bool		is_unsure;		/* it hangs on transactions under way */
 	bool		has_throttle;
 	Interval	throttle;
 } NotedAlert;

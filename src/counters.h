@@ -73,6 +73,14 @@ is_unlimited(const Stake *stake)
 	return num_sign(stake->max_usage) < 0;
 }
 
+/* A part of a limit, and what is used with a use that may have reached it. */
+typedef struct Mark
+{
+	const Stake *stake;
+	Numeric		amount;
+	Numeric		used;
+} Mark;
+
 /* A field of each of several stakes, as an SQL array. */
 typedef enum StakeField
 {
@@ -218,6 +226,6 @@ extern void join_stakes(Stakes *stakes, const Stakes *counted, const Stakes *sli
 extern bool take_sliding(Datum user_id, Stakes *stakes, TakingKind kind);
 
 /* counters_reached.c */
-extern bool is_reached(Datum user_id, int64 limit_id, Window window, Numeric amount, Numeric *used);
+extern void be_sure_of_marks(Datum user_id, List *marks);
 
 #endif							/* UT_COUNTERS_H */

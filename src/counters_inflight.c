@@ -201,7 +201,6 @@ apply_change(Counter *counter, Taking *taking, const Change *change)
 	taking->events += change->events;
 	taking->changes_of_holds += change->changes_of_holds;
 	taking->counts_to = Max(taking->counts_to, change->counts_to);
-	taking->turn = ++counter->turns;
 	counter->up = amount_plus(&counter->up, &change->up);
 	counter->down = amount_plus(&counter->down, &change->down);
 	if (change->changes_of_holds > 0)
@@ -237,6 +236,7 @@ take_back(Own *own, const Part *part)
 	taking->up = amount_minus(&taking->up, &change->up);
 	taking->down = amount_minus(&taking->down, &change->down);
 	taking->gain = amount_minus(&taking->gain, &change->gain);
+	taking->undecided = amount_zero;
 	taking->events -= change->events;
 	taking->changes_of_holds -= change->changes_of_holds;
 	counter->up = amount_minus(&counter->up, &change->up);

@@ -24,10 +24,10 @@ typedef struct Taking
 	TransactionId xid;			/* whose end to wait for: of the latest subtransaction */
 	int			pid;			/* 0: it is prepared */
 	int			mine;			/* its place among those of its session */
-	int64		turn;			/* later ones knew of it */
 	Amount		up;				/* by which the counter may be more in the end, */
 	Amount		down;			/* or less, */
 	Amount		gain;			/* and is more once it is committed */
+	Amount		undecided;		/* of "up": who takes it looks again what it reaches */
 	int			events;
 	bool		is_early;		/* has instants before the counter's "boundary" */
 	int			changes_of_holds;
@@ -50,7 +50,6 @@ typedef struct Counter
 	int			nprepared;		/* or prepared */
 	int			exclusive;		/* the taking that keeps new ones away, or NONE */
 	int			folding;		/* the taking whose transaction changes the row, or NONE */
-	int64		turns;			/* how often something was taken */
 	int64		holds;			/* another number whenever reservations changed */
 	bool		may_have_holds;
 	bool		is_stale;		/* goes as soon as nobody has taken of it */

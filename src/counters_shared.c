@@ -270,7 +270,7 @@ tell_stakes(const Share *shares, int n)
 		Amount		more = amount_minus(&shares[i].high, &shares[i].used);
 
 		stake->used = amount_numeric(&shares[i].used);
-		stake->is_unsure = !amount_is_zero(&more);
+		stake->is_unsure = amount_compare(&shares[i].low, &shares[i].high) != 0;
 		stake->more = amount_numeric(&more);
 	}
 }

@@ -29,7 +29,6 @@ typedef enum Figure
 	REPLAYED,
 	REFUSED_AS_OTHER,
 	DECIDED_ANEW,
-	IN_CIRCLES,
 	FIGURES
 } Figure;
 

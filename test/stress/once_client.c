@@ -10,29 +10,7 @@
 
 /* ---- attempts that are let live ---- */
 
-/* Near a limit, and where an alert hangs on it, uses of several users may wait in a circle. */
-static bool
-in_a_circle(Reply reply, Client *me)
-{
-	bool		circle = reply == REFUSED && strcmp(me->link.state, "40P01") == 0;
-
-	count(me, IN_CIRCLES, circle);
-	return circle;
-}
-
-/* An open transaction; false if it has to be done once more. */
-static bool
-commit(Client *me)
-{
-	Reply		reply = tell(&me->link, "COMMIT");
-	bool		circle = in_a_circle(reply, me);
-
-	if (reply != ANSWERED && !circle)
-		complain(me, "COMMIT");
-	return !circle;
-}
-
-/* False: somebody else was faster, and our snapshot is too old to see it; or a circle. */
+/* False: somebody else was faster, and our snapshot is too old to see it. */
 static bool
 send_once(Client *me, const Parcel *parcel, const char *begin)
 {
@@ -44,15 +22,13 @@ send_once(Client *me, const Parcel *parcel, const char *begin)
 		return true;
 	send_parcel(me, parcel);
 	reply = read_reply(&me->link, &result);
-	if (in_a_circle(reply, me) || (reply == REFUSED && begin != NULL && strcmp(me->link.state, "40001") == 0))
+	if (reply == REFUSED && begin != NULL && strcmp(me->link.state, "40001") == 0)
 		done = false;
 	else if (reply != ANSWERED)
 		complain(me, parcel->is_batch ? "batch" : "call");
-	if (begin != NULL && reply == ANSWERED)
-		done = commit(me);
-	else if (begin != NULL)
-		say(me, "ROLLBACK");
-	if (done && reply == ANSWERED)
+	if (begin != NULL)
+		say(me, reply == ANSWERED ? "COMMIT" : "ROLLBACK");
+	if (reply == ANSWERED)
 		note_parcel(me, parcel, result);
 	PQclear(result);
 	return done;
@@ -76,14 +52,12 @@ static void
 roll_back(Client *me, const Parcel *parcel)
 {
 	PGresult   *result;
-	Reply		reply;
 	bool		to_savepoint = chance(me, 500);
 
 	count(me, ROLLED_BACK, parcel->n);
 	say(me, to_savepoint ? "BEGIN; SAVEPOINT s" : "BEGIN");
 	send_parcel(me, parcel);
-	reply = read_reply(&me->link, &result);
-	if (reply != ANSWERED && !in_a_circle(reply, me))
+	if (read_reply(&me->link, &result) != ANSWERED)
 		complain(me, "in a transaction");
 	PQclear(result);
 	say(me, to_savepoint ? "ROLLBACK TO s; COMMIT" : "ROLLBACK");
@@ -93,7 +67,6 @@ static void
 cut_off(Client *me, const Parcel *parcel, bool at_commit)
 {
 	PGresult   *result;
-	Reply		reply;
 
 	count(me, at_commit ? CUT_AT_COMMIT : CUT, parcel->n);
 	if (at_commit)
@@ -101,8 +74,7 @@ cut_off(Client *me, const Parcel *parcel, bool at_commit)
 	send_parcel(me, parcel);
 	if (at_commit)
 	{
-		reply = read_reply(&me->link, &result);
-		if (reply != ANSWERED && !in_a_circle(reply, me))
+		if (read_reply(&me->link, &result) != ANSWERED)
 			complain(me, "in a transaction");
 		PQclear(result);
 		if (chance(me, 600))
@@ -153,8 +125,7 @@ shoot_down(Client *me, const Parcel *parcel, bool dead)
 		note_parcel(me, parcel, result);
 		count(me, SURVIVED, parcel->n);
 	}
-	else if (reply == REFUSED && strcmp(me->link.state, "57014") != 0 && strcmp(me->link.state, "57P01") != 0 &&
-			 !in_a_circle(reply, me))
+	else if (reply == REFUSED && strcmp(me->link.state, "57014") != 0 && strcmp(me->link.state, "57P01") != 0)
 		complain(me, "shot down");
 	PQclear(result);
 	connect_link(&me->link);	/* a cancel request may come late */
