@@ -49,34 +49,6 @@ is_anything_noted(void)
 	return noted != NULL;
 }
 
-static void
-note(const AlertKey *key, const Stake *stake, Numeric used, const AlertRule *rule, int64 event_id)
-{
-	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
-	AlertKey	copy;
-	NotedAlert	alert = {{0}};
-
-	if (!is_anything_noted())
-		noted = new_alert_set(TopTransactionContext, sizeof(NotedAlert));
-	noted_for = present_installation()->usage_events;
-	noted_type = present_installation()->user_id_type;
-	if (hash_search(noted, key, HASH_FIND, NULL) == NULL)
-	{
-		copy = copy_alert_key(key);
-		alert.noted_in = GetCurrentSubTransactionId();
-		alert.limit_type = pstrdup(stake->limit->name);
-		alert.window_end = window_to_alert(stake).end;
-		alert.used = num_trim(used);
-		alert.max_usage = DatumGetNumeric(datumCopy(NumericGetDatum(stake->max_usage), false, -1));
-		alert.event_id = event_id;
-		alert.has_throttle = rule->has_throttle;
-		alert.throttle = rule->throttle;
-		alert.key = copy;
-		*(NotedAlert *) hash_search(noted, &copy, HASH_ENTER, NULL) = alert;
-	}
-	MemoryContextSwitchTo(caller);
-}
-
 /* A threshold that a use may have reached. */
 typedef struct Candidate
 {
@@ -107,6 +79,37 @@ key_of(Datum user_id, const Stake *stake, const AlertRule *rule)
 	return key;
 }
 
+static void
+note(Datum user_id, const Candidate *candidate, int64 event_id)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	const Stake *stake = candidate->mark.stake;
+	const AlertRule *rule = &candidate->rule;
+	AlertKey	key = key_of(user_id, stake, rule);
+	AlertKey	copy;
+	NotedAlert	alert = {{0}};
+
+	if (!is_anything_noted())
+		noted = new_alert_set(TopTransactionContext, sizeof(NotedAlert));
+	noted_for = present_installation()->usage_events;
+	noted_type = present_installation()->user_id_type;
+	if (hash_search(noted, &key, HASH_FIND, NULL) == NULL)
+	{
+		copy = copy_alert_key(&key);
+		alert.noted_in = GetCurrentSubTransactionId();
+		alert.limit_type = pstrdup(stake->limit->name);
+		alert.window_end = window_to_alert(stake).end;
+		alert.used = num_trim(candidate->mark.used);
+		alert.max_usage = DatumGetNumeric(datumCopy(NumericGetDatum(stake->max_usage), false, -1));
+		alert.event_id = event_id;
+		alert.has_throttle = rule->has_throttle;
+		alert.throttle = rule->throttle;
+		alert.key = copy;
+		*(NotedAlert *) hash_search(noted, &copy, HASH_ENTER, NULL) = alert;
+	}
+	MemoryContextSwitchTo(caller);
+}
+
 /* Of nothing any use is all there is and more. */
 static List *
 add_candidates(List *candidates, Datum user_id, const Stake *stake)
@@ -133,13 +136,15 @@ add_candidates(List *candidates, Datum user_id, const Stake *stake)
 }
 
 /*
- * What a use that was recorded makes of its limits: "used" was before it, and is
- * exact, or said to be unsure, and how much more it may be.  As the owner.
+ * Which thresholds a use that was just taken reaches: "used" was before it, and is
+ * exact, or said to be unsure, and how much more it may be.  Before anything else is
+ * locked, because it may wait, as the taking itself.  As the owner.
  */
-void
-note_alerts(Datum user_id, const Stakes *stakes, int64 event_id)
+List *
+reached_alerts(Datum user_id, const Stakes *stakes)
 {
 	List	   *candidates = NIL;
+	List	   *reached = NIL;
 	ListCell   *cell;
 
 	for (int i = 0; i < stakes->n; i++)
@@ -152,12 +157,25 @@ note_alerts(Datum user_id, const Stakes *stakes, int64 event_id)
 	be_sure_of_marks(user_id, candidates);
 	foreach(cell, candidates)
 	{
-		Candidate  *candidate = lfirst(cell);
-		const Mark *mark = &candidate->mark;
-		AlertKey	key = key_of(user_id, mark->stake, &candidate->rule);
+		const Mark *mark = lfirst(cell);
 
 		if (num_cmp(mark->used, mark->amount) >= 0)
-			note(&key, mark->stake, mark->used, &candidate->rule, event_id);
+			reached = lappend(reached, lfirst(cell));
+	}
+	return reached;
+}
+
+/* What reached_alerts() has found, once the use is recorded. */
+void
+note_alerts(Datum user_id, List *found, int64 event_id)
+{
+	ListCell   *cell;
+
+	foreach(cell, found)
+	{
+		const Candidate *candidate = lfirst(cell);
+
+		note(user_id, candidate, event_id);
 	}
 }
 

@@ -44,7 +44,8 @@ typedef struct NotedAlert
 } NotedAlert;
 
 extern void alerts_init(void);
-extern void note_alerts(Datum user_id, const Stakes *stakes, int64 event_id);
+extern List *reached_alerts(Datum user_id, const Stakes *stakes);
+extern void note_alerts(Datum user_id, List *found, int64 event_id);
 
 /* alerts_rules.c */
 extern void alert_rules_init(void);

@@ -68,20 +68,6 @@ take(const Event *event, Stakes *stakes, Stakes *changing, bool may_refuse)
 	return true;
 }
 
-/* What is to be answered, and under which id it is going to stand. */
-static Decision
-decide_taken(const Installation *home, Event *event, const Stakes *stakes)
-{
-	Decision	decision = decide(stakes, true);
-
-	event->overage = overage_of(stakes);
-	if (!decision.allowed)		/* a fact that no limit could stop */
-		decision.reason = event->overage != NULL ? "overage" : "ok";
-	decision.allowed = true;
-	decision.id = event->id = event->hold_for > 0 ? next_hold_id(home) : next_event_id(home);
-	return decision;
-}
-
 /* What a fact takes beyond what there is. */
 static void
 note_debt(const Event *event, bool may_refuse, Decision *decision)
@@ -90,16 +76,30 @@ note_debt(const Event *event, bool may_refuse, Decision *decision)
 		allow_unpaid(decision, may_refuse ? "not_enforced" : "overage");
 }
 
-/* An alert is about what is recorded: what is only reserved raises none. */
+/* What is to be answered, and under which id it is going to stand. */
+static Decision
+decide_taken(const Installation *home, Event *event, const Stakes *stakes, bool may_refuse)
+{
+	Decision	decision = decide(stakes, true);
+
+	event->overage = overage_of(stakes);
+	if (!decision.allowed)		/* a fact that no limit could stop */
+		decision.reason = event->overage != NULL ? "overage" : "ok";
+	decision.allowed = true;
+	decision.id = event->id = event->hold_for > 0 ? next_hold_id(home) : next_event_id(home);
+	note_debt(event, may_refuse, &decision);
+	return decision;
+}
+
 static void
-insert(const Event *event, const Stakes *stakes)
+insert(const Event *event, const Stakes *stakes, List *alerts)
 {
 	if (event->hold_for > 0)
 		insert_hold(event, event->occurred_at + event->hold_for);
 	else
 	{
 		insert_event(event);
-		note_alerts(event->user_id, stakes, event->id);
+		note_alerts(event->user_id, alerts, event->id);
 		note_folds(event->user_id, stakes);
 	}
 }
@@ -118,6 +118,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	FirstAnswer answer;
 	Numeric		price = price_of(event);
 	Account		account;
+	List	   *alerts;
 
 	if (event->idempotency_key != NULL && find_first_answer(event, &answer))
 	{
@@ -154,8 +155,8 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	}
 	if (!take(event, &stakes, &changing, may_refuse))
 		return false;
-	*decision = decide_taken(home, event, &stakes);
-	note_debt(event, may_refuse, decision);
+	alerts = event->hold_for > 0 ? NIL : reached_alerts(event->user_id, &stakes);	/* of what is only reserved: none */
+	*decision = decide_taken(home, event, &stakes, may_refuse);
 	answer = answer_to_keep(decision);
 	if (event->idempotency_key != NULL && !keep_first_answer(event, &answer))
 	{
@@ -163,7 +164,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 			return_to_counters(event->user_id, &changing);
 		return false;
 	}
-	insert(event, &stakes);
+	insert(event, &stakes, alerts);
 	if (price != NULL)
 	{
 		pay(&account, event);

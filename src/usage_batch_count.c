@@ -151,7 +151,7 @@ count_together(const Installation *home, const UserEvents *user)
 	stakes.nevents = user->n;
 	read_counters(user_id, first, last, &stakes, true);
 	take_from_counters(user_id, &stakes, TAKE_TOGETHER);
-	note_alerts(user_id, &stakes, 0);
+	note_alerts(user_id, reached_alerts(user_id, &stakes), 0);
 	note_folds(user_id, &stakes);
 	mark_overage(config, &user->terms, user->events, user->n, &stakes);
 }

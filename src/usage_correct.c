@@ -214,7 +214,7 @@ adjust(const Installation *home, Datum user_id, const char *limit_type, Numeric 
 		stakes.neighbours[i].amount = delta;
 	add_to_counters(user_id, &stakes);
 	insert_event(&event);
-	note_alerts(user_id, &stakes, event.id);
+	note_alerts(user_id, reached_alerts(user_id, &stakes), event.id);
 	note_folds(user_id, &stakes);
 }
 
