@@ -1,8 +1,8 @@
 /*
  * counters_reached.c -- whether uses that were just taken reach parts of limits.
  *
- * Where that hangs on other transactions, it is waited for them, as a row's lock would
- * have waited.  So who takes users in one order waits in no circle.
+ * Where that hangs on other transactions, the use waits for them, as it would have waited
+ * for a row's lock.  So who takes users in one order waits in no circle.
  *
  * Meanwhile the use is "undecided": others leave it out, because it takes account of
  * them, as it looks again later.  So nobody waits for one who waits for him, and who
@@ -53,7 +53,7 @@ find_bounds(const Counter *counter, Amount *low, Amount *high)
 
 /* On whom it hangs, or an invalid one. */
 static TransactionId
-look_at(const Place *place, Look *look)
+look_at_mark(const Place *place, Look *look)
 {
 	const Stake *stake = look->mark->stake;
 	Counter    *counter = counter_in_memory(place, stake->limit->id, stake->window);
@@ -94,7 +94,7 @@ try_to_be_sure(const Place *place, Look *looks, int n)
 	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < n; i++)
 	{
-		TransactionId other = look_at(place, &looks[i]);
+		TransactionId other = look_at_mark(place, &looks[i]);
 
 		if (TransactionIdIsValid(other))
 			xid = other;
