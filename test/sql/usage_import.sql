@@ -151,3 +151,11 @@ GRANT UPDATE ON usage_imports TO regress_ut_server;
 GRANT SELECT ON usage_imports TO regress_ut_user;
 SELECT * FROM usage_security_check() ORDER BY 2;
 ROLLBACK;
+
+-- An old snapshot would not show all counters that history changes
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT import_usage();
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT import_usage();
+ROLLBACK;
