@@ -11,7 +11,8 @@
  * changed, and nothing that was read before holds.
  *
  * A prepared transaction is done with its marks, and has a lock for each instead
- * until it is over, also after a restart: who finds one keeps nothing.
+ * until it is over, also after a restart: who finds one keeps nothing.  So groups are
+ * the same on every server, and one without memory takes these locks as well.
  *
  * Locking: a mark is one atomic number; nobody waits.
  */
@@ -43,16 +44,17 @@
 
 /* ---- marks ---- */
 
+#define GROUPS 65536
+
 typedef struct Marks
 {
-	int			n;
-	pg_atomic_uint64 all[FLEXIBLE_ARRAY_MEMBER];
+	pg_atomic_uint64 all[GROUPS];
 } Marks;
 
 static Size
 size_of_marks(int slots)
 {
-	return offsetof(Marks, all) + slots * sizeof(pg_atomic_uint64);
+	return sizeof(Marks);
 }
 
 static void
@@ -60,12 +62,11 @@ make_marks(void *memory, int slots, int tranche)
 {
 	Marks	   *marks = memory;
 
-	marks->n = slots;
-	for (int i = 0; i < slots; i++)
+	for (int i = 0; i < GROUPS; i++)
 		pg_atomic_init_u64(&marks->all[i], 0);
 }
 
-/* As many as counters, since both are for those who are at work. */
+/* Wherever there are counters. */
 static SharedArea area = {"usage_tracking terms", &setting_counter_slots, size_of_marks, make_marks, NULL};
 
 static Marks *
@@ -75,27 +76,30 @@ marks_here(void)
 }
 
 static int
-group_of(const Marks *marks, const UserKey *user)
+group_of(const UserKey *user)
 {
-	return hash_bytes((const unsigned char *) user, sizeof(UserKey)) % marks->n;
+	return hash_bytes((const unsigned char *) user, sizeof(UserKey)) % GROUPS;
 }
 
 /* ---- changes ---- */
 
 static Bitmapset *changing = NULL;	/* groups, by this transaction */
+static Marks *marked = NULL;	/* where it is at them; NULL: there is no memory */
 static Oid	changed_events;		/* names the installation in locks */
 
 static void
 note_change(const Installation *home, int group)
 {
-	Marks	   *marks = marks_here();
 	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
 
+	if (changing == NULL)
+		marked = marks_here();
 	if (!bms_is_member(group, changing))
 	{
 		changing = bms_add_member(changing, group);
 		changed_events = home->usage_events;
-		pg_atomic_fetch_add_u64(&marks->all[group], ONE_AT_IT);
+		if (marked != NULL)
+			pg_atomic_fetch_add_u64(&marked->all[group], ONE_AT_IT);
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -103,10 +107,9 @@ note_change(const Installation *home, int group)
 static void
 end_changes(void)
 {
-	Marks	   *marks = changing == NULL ? NULL : shared_memory(&area);
-
-	for (int group = -1; (group = bms_next_member(changing, group)) >= 0;)
-		pg_atomic_fetch_add_u64(&marks->all[group], ONE_CHANGE - ONE_AT_IT);
+	for (int group = -1; marked != NULL && (group = bms_next_member(changing, group)) >= 0;)
+		pg_atomic_fetch_add_u64(&marked->all[group], ONE_CHANGE - ONE_AT_IT);
+	marked = NULL;
 	changing = NULL;
 }
 
@@ -208,7 +211,7 @@ forget(KnownTerms *known)
 static Seen
 look_at_marks(const Marks *marks, const UserKey *user)
 {
-	int			group = group_of(marks, user);
+	int			group = group_of(user);
 	Seen		seen = {.user = *user, .news = news};
 
 	seen.mark = pg_atomic_read_u64((pg_atomic_uint64 *) &marks->all[group]);
@@ -226,9 +229,9 @@ still_holds(const KnownTerms *known, const Seen *seen, TimestampTz now)
 }
 
 static bool
-is_prepared(const Marks *marks, const UserKey *user)
+is_prepared(const UserKey *user)
 {
-	return max_prepared_xacts > 0 && terms_are_locked(user->usage_events, group_of(marks, user));
+	return max_prepared_xacts > 0 && terms_are_locked(user->usage_events, group_of(user));
 }
 
 /* False: they have to be read, and kept if "seen" says so. */
@@ -250,7 +253,7 @@ find_known_terms(Datum user_id, TimestampTz now, Seen *seen, UserTerms *terms)
 	known = *place_of(&user);
 	if (known == NULL || !still_holds(known, seen, now))
 	{
-		seen->may_keep = !is_prepared(marks, &user);
+		seen->may_keep = !is_prepared(&user);
 		return false;
 	}
 	*terms = copy_of(&known->terms);
@@ -297,12 +300,11 @@ known_terms_init(void)
 static void
 note_change_of(const Installation *home, HeapTuple row, TupleDesc desc)
 {
-	Marks	   *marks = marks_here();
 	bool		isnull;
 	Datum		user_id = SPI_getbinval(row, desc, SPI_fnumber(desc, "user_id"), &isnull);
 	UserKey		user = key_of_user(home, user_id);
 
-	note_change(home, group_of(marks, &user));
+	note_change(home, group_of(&user));
 }
 
 /* AFTER row trigger of the tables that say what is particular to a user. */
@@ -314,7 +316,7 @@ ut_terms_changed(PG_FUNCTION_ARGS)
 	TriggerData *trigger = check_row_trigger(fcinfo, "user_id");
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 
-	if (marks_here() == NULL)
+	if (marks_here() == NULL && max_prepared_xacts == 0)
 		return PointerGetDatum(NULL);
 	note_change_of(home, trigger->tg_trigtuple, desc);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
