@@ -7,10 +7,12 @@
  * leaves nothing behind.
  *
  * After a restart prepared transactions are not known here.  Each holds a lock for
- * every counter it has taken of, which who reads finds, and waits for.
+ * every counter it has taken of, which who reads finds, and waits for; also if the
+ * server had no memory when it was prepared.
  */
 #include "compat.h"
 
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "counters_inflight.h"
@@ -19,6 +21,8 @@
 #include "locks.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 
 /* ---- prepared transactions, which are all that a restart leaves ---- */
 
@@ -59,6 +63,56 @@ lock_prepared(Partition *partition, Taking *taking)
 		return;					/* locked when it began */
 	counter = counter_number(taking->counter);
 	lock_key(&counter->user, counter->limit_id, counter->window, false);
+}
+
+/* ---- what is counted in rows by a server without memory, which may have some by then ---- */
+
+typedef struct RowKey
+{
+	UserKey		user;
+	int64		limit_id;
+	Window		window;
+} RowKey;
+
+static HTAB *row_keys = NULL;	/* gone with the transaction */
+
+void
+note_in_rows(Datum user_id, const Stakes *stakes)
+{
+	HASHCTL		control = {.keysize = sizeof(RowKey), .entrysize = sizeof(RowKey), .hcxt = TopTransactionContext};
+	RowKey		key;
+
+	if (max_prepared_xacts == 0)
+		return;
+	if (row_keys == NULL)
+		row_keys = hash_create("usage_tracking rows", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	memset(&key, 0, sizeof(key));
+	key.user = key_of_user(present_installation(), user_id);
+	for (int i = 0; i < stakes->n; i++)
+	{
+		key.limit_id = stakes->all[i].limit->id;
+		key.window = stakes->all[i].window;
+		(void) hash_search(row_keys, &key, HASH_ENTER, NULL);
+	}
+}
+
+void
+lock_noted_rows(void)
+{
+	HASH_SEQ_STATUS walk;
+	const RowKey *key;
+
+	if (row_keys == NULL)
+		return;
+	hash_seq_init(&walk, row_keys);
+	while ((key = hash_seq_search(&walk)) != NULL)
+		lock_key(&key->user, key->limit_id, key->window, true);
+}
+
+void
+forget_noted_rows(void)
+{
+	row_keys = NULL;
 }
 
 /* Who has locked it, for counting in its row as well, or only otherwise. */

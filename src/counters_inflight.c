@@ -109,6 +109,7 @@ static void
 forget_all(void)
 {
 	forget_noted_folds();
+	forget_noted_rows();
 	nowns = nparts = 0;
 	if (own_room <= 64 && part_room <= 256)
 		return;
@@ -360,6 +361,7 @@ transaction_ends(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			visit_own_takings(lock_prepared);
+			lock_noted_rows();
 			if (nowns > 0)
 				fault("prepare");
 			break;

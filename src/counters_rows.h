@@ -46,5 +46,8 @@ extern bool bring_counter(const Place *place, Datum user_id, const Stake *stake)
 extern void lock_key(const UserKey *user, int64 limit_id, Window window, bool in_row);
 extern bool wait_for_prepared(const UserKey *user, int64 limit_id, Window window);
 extern void lock_prepared(Partition *partition, Taking *taking);
+extern void note_in_rows(Datum user_id, const Stakes *stakes);
+extern void lock_noted_rows(void);
+extern void forget_noted_rows(void);
 
 #endif							/* UT_COUNTERS_ROWS_H */

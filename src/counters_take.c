@@ -290,6 +290,7 @@ add_to_rows(Datum user_id, const Stakes *stakes, StakeField amount)
 static bool
 take_from_whole_rows(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 {
+	note_in_rows(user_id, stakes);
 	if (make_rows_whole(user_id, stakes))
 		read_from_rows(user_id, stakes);
 	return take_from_rows(user_id, stakes, kind, stale);
