@@ -89,7 +89,8 @@ SQL
             my $title = "prepared, $when, then $end";
             is(told($id, 36), '55P03', "$title: who fits only beside a rollback waits");
             is(told($id, 41), 'limit_reached', "$title: who cannot fit is refused at once");
-            is(told($id, 35), 'ok', "$title: who fits anyway does not wait") if $when eq 'at once';
+            # with 35 it might be the last one, for which there is an alert
+            is(told($id, 34), 'ok', "$title: who fits anyway does not wait") if $when eq 'at once';
             value("$end PREPARED '$id'");
             is(told($id, $end eq 'COMMIT' ? 36 : 41), 'limit_reached', "$title: and what it took is gone, or not");
             is_exact($title, $id);
