@@ -83,7 +83,10 @@ cut(Client *me)
 	me->shared->did.cut++;
 }
 
-/* 57014: a timeout, or somebody cancelled it.  55P03: a job met a use. */
+/*
+ * 57014: a timeout, or somebody cancelled it.  55P03: a job met a use.  40P01: two
+ * that use several things of one user near limits may wait for each other.
+ */
 static Outcome
 outcome_of(Client *me, const PGresult *result, const char *what)
 {
@@ -101,7 +104,7 @@ outcome_of(Client *me, const PGresult *result, const char *what)
 	}
 	if (strcmp(state, "57014") == 0)
 		me->shared->did.cancelled++;
-	else if (strcmp(state, "55P03") != 0)
+	else if (strcmp(state, "55P03") != 0 && strcmp(state, "40P01") != 0)
 		fault(me, "%s: %s", what, PQerrorMessage(me->conn));
 	return REFUSED;
 }

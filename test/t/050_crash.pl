@@ -113,6 +113,7 @@ note($writers->summary . ", $there unknown but there, $gone unknown and gone");
 $writers->check_log('all',
     '01000 WARNING:',    # gone before it was cancelled
     '08006 FATAL:',      # cut
+    '40P01 ERROR:',      # several things each, in a circle
     '55P03 ERROR:',      # a job that met a use
     '57014 (?:ERROR|FATAL):',    # cancelled, fatally if the session had just begun
     '57P01 FATAL:',      # terminated

@@ -222,5 +222,5 @@ ok($writers->end, 'every writer lived to its end');
 is($standby->safe_psql('postgres', "SELECT count(*) > 1000, count(*) - count(DISTINCT id), max(id) > $last FROM usage.usage_events"), 't|0|t',
     'ids of events go on, and none is there twice');
 note($writers->summary);
-$writers->check_log('promoted', '08006 FATAL:', '25006 ERROR:', '55P03 ERROR:', '57014 (?:ERROR|FATAL):', '57P01 FATAL:', 'UT001 ERROR:', 'UT004 ERROR:', '.{5} WARNING:');
+$writers->check_log('promoted', '08006 FATAL:', '25006 ERROR:', '40P01 ERROR:', '55P03 ERROR:', '57014 (?:ERROR|FATAL):', '57P01 FATAL:', 'UT001 ERROR:', 'UT004 ERROR:', '.{5} WARNING:');
 done_testing();
