@@ -8,7 +8,8 @@
  *
  * None is missing: of two uses that cross a threshold together the second one knows
  * what the first one used, because the counter is locked; or, in shared memory, waits
- * for the first one if it hangs on that (counters_reached.c).  And every use above
+ * for the first one if it hangs on that (counters_reached.c); in a subtransaction, it
+ * looks once more as it commits, for what is left by then.  And every use above
  * looks, not only the one that crosses: if the alert was lost with the transaction that
  * raised it, or throttled, or is for a rule that was made since, the next one raises it.
  *
@@ -23,11 +24,11 @@
 #include "access/xact.h"
 #include "alerts.h"
 #include "numbers.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 static HTAB *noted = NULL;		/* gone with the transaction */
+static List *debts = NIL;		/* lists of marks to be looked at again, one for a use; gone, too */
 static Oid	noted_for = InvalidOid; /* usage_events of the installation they are for */
 static Oid	noted_type = InvalidOid;	/* of user ids */
 
@@ -45,7 +46,10 @@ static bool
 is_anything_noted(void)
 {
 	if (noted_type != present_installation()->user_id_type)
+	{
 		noted = NULL;
+		debts = NIL;
+	}
 	return noted != NULL;
 }
 
@@ -53,6 +57,7 @@ is_anything_noted(void)
 typedef struct Candidate
 {
 	Mark		mark;
+	const Stake *stake;
 	AlertRule	rule;
 } Candidate;
 
@@ -61,13 +66,17 @@ static Candidate *
 candidate_for(const Stake *stake, const AlertRule *rule, Numeric used)
 {
 	Candidate  *candidate = palloc0(sizeof(Candidate));
+	Mark	   *mark = &candidate->mark;
 
-	candidate->mark.stake = stake;
-	candidate->mark.used = used;
+	mark->limit_id = stake->limit->id;
+	mark->window = stake->window;
+	mark->amount = num_mul(num_mul(rule->threshold, stake->max_usage), num_hundredth);
+	mark->used = used;
+	mark->is_unsure = stake->is_unsure;
+	candidate->stake = stake;
 	candidate->rule = *rule;
 	candidate->rule.limit_type = NULL;
-	candidate->rule.threshold = DatumGetNumeric(datumCopy(NumericGetDatum(rule->threshold), false, -1));
-	candidate->mark.amount = num_mul(num_mul(rule->threshold, stake->max_usage), num_hundredth);
+	candidate->rule.threshold = DatumGetNumericCopy(NumericGetDatum(rule->threshold));
 	return candidate;
 }
 
@@ -79,38 +88,52 @@ key_of(Datum user_id, const Stake *stake, const AlertRule *rule)
 	return key;
 }
 
-static void
-note(Datum user_id, const Candidate *candidate, int64 event_id)
+/* In the current context. */
+static NotedAlert
+alert_of(Datum user_id, const Candidate *candidate, int64 event_id)
 {
-	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
-	const Stake *stake = candidate->mark.stake;
-	const AlertRule *rule = &candidate->rule;
-	AlertKey	key = key_of(user_id, stake, rule);
-	AlertKey	copy;
+	const Stake *stake = candidate->stake;
+	AlertKey	key = key_of(user_id, stake, &candidate->rule);
 	NotedAlert	alert = {{0}};
 
+	alert.key = copy_alert_key(&key);
+	alert.noted_in = GetCurrentSubTransactionId();
+	alert.limit_type = pstrdup(stake->limit->name);
+	alert.window_end = window_to_alert(stake).end;
+	alert.used = num_trim(candidate->mark.used);
+	alert.max_usage = DatumGetNumericCopy(NumericGetDatum(stake->max_usage));
+	alert.event_id = event_id;
+	alert.has_throttle = candidate->rule.has_throttle;
+	alert.throttle = candidate->rule.throttle;
+	return alert;
+}
+
+static void
+begin_to_note(void)
+{
 	if (!is_anything_noted())
 		noted = new_alert_set(TopTransactionContext, sizeof(NotedAlert));
 	noted_for = present_installation()->usage_events;
 	noted_type = present_installation()->user_id_type;
-	if (hash_search(noted, &key, HASH_FIND, NULL) == NULL)
-	{
-		copy = copy_alert_key(&key);
-		alert.noted_in = GetCurrentSubTransactionId();
-		alert.limit_type = pstrdup(stake->limit->name);
-		alert.window_end = window_to_alert(stake).end;
-		alert.used = num_trim(candidate->mark.used);
-		alert.max_usage = DatumGetNumeric(datumCopy(NumericGetDatum(stake->max_usage), false, -1));
-		alert.event_id = event_id;
-		alert.has_throttle = rule->has_throttle;
-		alert.throttle = rule->throttle;
-		alert.key = copy;
-		*(NotedAlert *) hash_search(noted, &copy, HASH_ENTER, NULL) = alert;
-	}
-	MemoryContextSwitchTo(caller);
 }
 
-/* Of nothing any use is all there is and more. */
+static bool
+is_noted(const AlertKey *key)
+{
+	return hash_search(noted, key, HASH_FIND, NULL) != NULL;
+}
+
+/* Which is to live as long as the transaction. */
+static void
+note_alert(const NotedAlert *alert)
+{
+	*(NotedAlert *) hash_search(noted, &alert->key, HASH_ENTER, NULL) = *alert;
+}
+
+/*
+ * Of nothing any use is all there is and more.  Who has to look again does so at
+ * higher parts as well, because others may leave him out there.
+ */
 static List *
 add_candidates(List *candidates, Datum user_id, const Stake *stake)
 {
@@ -118,6 +141,7 @@ add_candidates(List *candidates, Datum user_id, const Stake *stake)
 	const AlertRule *rules = rules_of_limit(stake->limit, &n);
 	Numeric		used;
 	Numeric		percent;
+	bool		any = false;
 
 	if (n == 0)
 		return candidates;
@@ -125,15 +149,83 @@ add_candidates(List *candidates, Datum user_id, const Stake *stake)
 	percent = num_mul(stake->is_unsure ? num_add(used, stake->more) : used, num_from(100));
 	if (num_sign(percent) <= 0)
 		return candidates;
-	for (int i = 0; i < n && num_cmp(percent, num_mul(rules[i].threshold, stake->max_usage)) >= 0; i++)
+	for (int i = 0; i < n; i++)
 	{
 		AlertKey	key = key_of(user_id, stake, &rules[i]);
 
-		if (rules[i].is_active && !is_known_alert(&key))
-			candidates = lappend(candidates, candidate_for(stake, &rules[i], used));
+		if (!(any && stake->is_unsure) && num_cmp(percent, num_mul(rules[i].threshold, stake->max_usage)) < 0)
+			break;
+		if (!rules[i].is_active || is_known_alert(&key))
+			continue;
+		candidates = lappend(candidates, candidate_for(stake, &rules[i], used));
+		any = true;
 	}
 	return candidates;
 }
+
+/* ---- looking once more ---- */
+
+/*
+ * What a transaction is to look at again as it commits, because others have left it
+ * out: what it took in a subtransaction may be gone then, but not what it took before.
+ */
+typedef struct Debt
+{
+	Mark		mark;
+	NotedAlert	alert;
+} Debt;
+
+static void
+owe_another_look(Datum user_id, List *candidates)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	List	   *marks = NIL;
+	ListCell   *cell;
+
+	begin_to_note();
+	foreach(cell, candidates)
+	{
+		const Candidate *candidate = lfirst(cell);
+		Debt	   *debt = palloc(sizeof(Debt));
+
+		if (!candidate->mark.is_unsure)
+			continue;
+		debt->mark = candidate->mark;
+		debt->mark.amount = DatumGetNumericCopy(NumericGetDatum(candidate->mark.amount));
+		debt->mark.used = num_zero;
+		debt->alert = alert_of(user_id, candidate, 0);
+		debt->alert.noted_in = TopSubTransactionId;
+		marks = lappend(marks, debt);
+	}
+	debts = lappend(debts, marks);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+look_once_more(void)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	ListCell   *use;
+	ListCell   *cell;
+
+	foreach(use, debts)
+	{
+		List	   *marks = lfirst(use);
+
+		wait_for_marks(((Debt *) linitial(marks))->alert.key.user_id, marks);
+		foreach(cell, marks)
+		{
+			Debt	   *debt = lfirst(cell);
+
+			debt->alert.used = num_trim(debt->mark.used);
+			if (num_cmp(debt->mark.used, debt->mark.amount) >= 0 && !is_noted(&debt->alert.key))
+				note_alert(&debt->alert);
+		}
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+/* ---- a use ---- */
 
 /*
  * Which thresholds a use that was just taken reaches: "used" was before it, and is
@@ -154,13 +246,18 @@ reached_alerts(Datum user_id, const Stakes *stakes)
 		if (num_sign(stake->amount) > 0 && stake->limit->is_active && !is_unlimited(stake))
 			candidates = add_candidates(candidates, user_id, stake);
 	}
-	be_sure_of_marks(user_id, candidates);
+	if (!is_sure_of_marks(user_id, candidates))
+	{
+		if (GetCurrentTransactionNestLevel() > 1)
+			owe_another_look(user_id, candidates);
+		wait_for_marks(user_id, candidates);
+	}
 	foreach(cell, candidates)
 	{
-		const Mark *mark = lfirst(cell);
+		Candidate  *candidate = lfirst(cell);
 
-		if (num_cmp(mark->used, mark->amount) >= 0)
-			reached = lappend(reached, lfirst(cell));
+		if (num_cmp(candidate->mark.used, candidate->mark.amount) >= 0)
+			reached = lappend(reached, candidate);
 	}
 	return reached;
 }
@@ -169,14 +266,23 @@ reached_alerts(Datum user_id, const Stakes *stakes)
 void
 note_alerts(Datum user_id, List *found, int64 event_id)
 {
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
 	ListCell   *cell;
 
+	if (found != NIL)
+		begin_to_note();
 	foreach(cell, found)
 	{
 		const Candidate *candidate = lfirst(cell);
+		AlertKey	key = key_of(user_id, candidate->stake, &candidate->rule);
+		NotedAlert	alert;
 
-		note(user_id, candidate, event_id);
+		if (is_noted(&key))
+			continue;
+		alert = alert_of(user_id, candidate, event_id);
+		note_alert(&alert);
 	}
+	MemoryContextSwitchTo(caller);
 }
 
 /* ---- with the transaction ---- */
@@ -212,6 +318,7 @@ raise_noted(bool may_notify)
 	XactReadOnly = false;		/* if this fails, so does the transaction */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	become_owner(present_installation(), &before);
+	look_once_more();
 	alerts = all_noted(&n);
 	if (n > 0)
 		raise_alerts(alerts, n, may_notify);
@@ -228,7 +335,10 @@ transaction_ends(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
 		raise_noted(event == XACT_EVENT_PRE_COMMIT);
 	else
+	{
 		noted = NULL;
+		debts = NIL;
+	}
 }
 
 static void

@@ -6,6 +6,7 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "arguments.h"
 #include "access/detoast.h"
 #include "errors.h"
@@ -230,6 +231,16 @@ number_argument(FunctionCallInfo fcinfo, int n, const char *argument, int least,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" must be between %d and %d", argument, least, most)));
 	return PG_GETARG_DATUM(n);
+}
+
+/* For what must see all there is: an old snapshot would not show it. */
+void
+check_isolation(const char *function)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("%s must be called at isolation level READ COMMITTED", function)));
 }
 
 void

@@ -41,6 +41,7 @@ extern Datum time_argument(FunctionCallInfo fcinfo, int n, const char *argument)
 extern void check_finite_time(TimestampTz at, const char *argument);
 
 /* arguments_metadata.c */
+extern void check_isolation(const char *function);
 extern Jsonb *redact(Jsonb *metadata);
 extern char *cut_text(Datum value, bool isnull);
 extern Jsonb *metadata_argument(FunctionCallInfo fcinfo, int n);

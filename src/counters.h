@@ -76,9 +76,11 @@ is_unlimited(const Stake *stake)
 /* A part of a limit, and what is used with a use that may have reached it. */
 typedef struct Mark
 {
-	const Stake *stake;
+	int64		limit_id;
+	Window		window;
 	Numeric		amount;
 	Numeric		used;
+	bool		is_unsure;		/* transactions under way may change it */
 } Mark;
 
 /* A field of each of several stakes, as an SQL array. */
@@ -226,6 +228,7 @@ extern void join_stakes(Stakes *stakes, const Stakes *counted, const Stakes *sli
 extern bool take_sliding(Datum user_id, Stakes *stakes, TakingKind kind);
 
 /* counters_reached.c */
-extern void be_sure_of_marks(Datum user_id, List *marks);
+extern bool is_sure_of_marks(Datum user_id, List *marks);
+extern void wait_for_marks(Datum user_id, List *marks);
 
 #endif							/* UT_COUNTERS_H */

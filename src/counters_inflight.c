@@ -237,7 +237,7 @@ take_back(Own *own, const Part *part)
 	taking->up = amount_minus(&taking->up, &change->up);
 	taking->down = amount_minus(&taking->down, &change->down);
 	taking->gain = amount_minus(&taking->gain, &change->gain);
-	taking->undecided = amount_zero;
+	taking->is_looking = false;
 	taking->events -= change->events;
 	taking->changes_of_holds -= change->changes_of_holds;
 	counter->up = amount_minus(&counter->up, &change->up);

@@ -27,8 +27,8 @@ typedef struct Taking
 	Amount		up;				/* by which the counter may be more in the end, */
 	Amount		down;			/* or less, */
 	Amount		gain;			/* and is more once it is committed */
-	Amount		undecided;		/* of "up": who takes it looks again what it reaches */
 	int			events;
+	bool		is_looking;		/* again, in the end, at what it reaches */
 	bool		is_early;		/* has instants before the counter's "boundary" */
 	int			changes_of_holds;
 	bool		is_folding;

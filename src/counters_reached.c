@@ -1,16 +1,15 @@
 /*
- * counters_reached.c -- whether uses that were just taken reach parts of limits.
+ * counters_reached.c -- whether uses reach parts of limits, where that hangs on others.
  *
- * Where that hangs on other transactions, the use waits for them, as it would have waited
- * for a row's lock.  So who takes users in one order waits in no circle.
+ * It is waited for them right after the use was taken, as it would have been for a row's
+ * lock.  So who takes users in one order waits in no circle.
  *
- * Meanwhile the use is "undecided": others leave it out, because it takes account of
- * them, as it looks again later.  So nobody waits for one who waits for him, and who
- * looks last sees all.  What the same transaction took before is decided: if both have
- * used before, they may wait for each other.  If the wait fails, the use is taken back.
+ * Who waits is "looking": others leave out all that his transaction takes of the counter,
+ * because he takes account of them, when he looks again.  So nobody waits for one who
+ * waits for him, and who looks last sees all.  If the wait fails, or a savepoint is
+ * rolled back later, he has to look once more as he commits, if anything is left.
  *
- * Locking: the partition's lock, to look and to say whether it is undecided; without it,
- * to wait.
+ * Locking: the partition's lock, to look and to say who is looking; without it, to wait.
  */
 #include "compat.h"
 
@@ -26,9 +25,8 @@ typedef struct Look
 {
 	Mark	   *mark;
 	Amount		amount;
-	Amount		by_this;		/* use */
-	Amount		used;			/* with it, by what is committed */
-	bool		is_here;
+	Amount		used;			/* by what is committed, and by this transaction */
+	Taking	   *own;			/* NULL: it takes nothing of it here */
 } Look;
 
 /* Who makes the bounds differ; an invalid one: nobody. */
@@ -40,12 +38,11 @@ find_bounds(const Counter *counter, Amount *low, Amount *high)
 	for (int number = counter->takings; number != NONE; number = taking_number(number)->next)
 	{
 		const Taking *taking = taking_number(number);
-		Amount		up = amount_minus(&taking->up, &taking->undecided);
 
-		if (is_own(taking) || (amount_is_zero(&up) && amount_is_zero(&taking->down)))
+		if (is_own(taking) || taking->is_looking || !shows(taking))
 			continue;
 		*low = amount_plus(low, &taking->down);
-		*high = amount_plus(high, &up);
+		*high = amount_plus(high, &taking->up);
 		xid = taking->xid;
 	}
 	return xid;
@@ -55,14 +52,13 @@ find_bounds(const Counter *counter, Amount *low, Amount *high)
 static TransactionId
 look_at_mark(const Place *place, Look *look)
 {
-	const Stake *stake = look->mark->stake;
-	Counter    *counter = counter_in_memory(place, stake->limit->id, stake->window);
+	Counter    *counter = counter_in_memory(place, look->mark->limit_id, look->mark->window);
 	TransactionId xid;
 	Amount		low;
 	Amount		high;
 
-	look->is_here = counter != NULL && find_taking(counter, MyProcPid) != NULL;
-	if (!look->is_here)
+	look->own = counter == NULL ? NULL : find_taking(counter, MyProcPid);
+	if (look->own == NULL || !shows(look->own))
 		return InvalidTransactionId;
 	settle_prepared(place->partition, counter);
 	low = high = look->used = used_by_us(counter);
@@ -72,22 +68,9 @@ look_at_mark(const Place *place, Look *look)
 	return xid;
 }
 
-/* All limits of the use, or of two uses each might wait for the other. */
-static void
-tell_others(const Place *place, const Look *looks, int n, bool is_sure)
-{
-	for (int i = 0; i < n; i++)
-	{
-		const Stake *stake = looks[i].mark->stake;
-		Counter    *counter = counter_in_memory(place, stake->limit->id, stake->window);
-
-		if (looks[i].is_here)
-			find_taking(counter, MyProcPid)->undecided = is_sure ? amount_zero : looks[i].by_this;
-	}
-}
-
+/* At all marks at once: if one hangs, what the others come to is not the last word. */
 static TransactionId
-try_to_be_sure(const Place *place, Look *looks, int n)
+look_at_all(const Place *place, Look *looks, int n)
 {
 	TransactionId xid = InvalidTransactionId;
 
@@ -99,53 +82,70 @@ try_to_be_sure(const Place *place, Look *looks, int n)
 		if (TransactionIdIsValid(other))
 			xid = other;
 	}
-	tell_others(place, looks, n, !TransactionIdIsValid(xid));
+	for (int i = 0; i < n; i++)
+		if (looks[i].own != NULL)
+			looks[i].own->is_looking = TransactionIdIsValid(xid);
 	LWLockRelease(&place->partition->lock);
 	return xid;
 }
 
-/* Of stakes without any such marks there is nothing to be sure of. */
-static int
-unsure_looks(List *marks, Look *looks)
+static Look *
+looks_at_unsure(List *marks, int *n)
 {
+	Look	   *looks = palloc(list_length(marks) * sizeof(Look));
 	ListCell   *cell;
-	int			n = 0;
 
+	*n = 0;
 	foreach(cell, marks)
 	{
 		Mark	   *mark = lfirst(cell);
 
-		if (!mark->stake->is_unsure)
+		if (!mark->is_unsure)
 			continue;
-		looks[n].mark = mark;
-		looks[n].amount = amount_from(mark->amount);
-		looks[n++].by_this = amount_from(mark->stake->amount);
+		looks[*n].mark = mark;
+		looks[(*n)++].amount = amount_from(mark->amount);
 	}
-	return n;
+	return looks;
 }
 
-/*
- * Makes "used" of each mark say whether it is reached, however transactions that are
- * under way end.  Right after the taking, by the same subtransaction.
- */
-void
-be_sure_of_marks(Datum user_id, List *marks)
+/* On whom it hangs; if on nobody, "used" of each mark says whether it is reached. */
+static TransactionId
+look(Datum user_id, List *marks)
 {
-	Look	   *looks = palloc(list_length(marks) * sizeof(Look));
-	int			n = unsure_looks(marks, looks);
+	int			n;
+	Look	   *looks = looks_at_unsure(marks, &n);
 	TransactionId xid;
 	Place		place;
 
 	if (n == 0)
-		return;
+		return InvalidTransactionId;
 	place = place_of_user(present_installation(), user_id);
-	while (xid = try_to_be_sure(&place, looks, n), TransactionIdIsValid(xid))
+	xid = look_at_all(&place, looks, n);
+	for (int i = 0; i < n && !TransactionIdIsValid(xid); i++)
+		if (looks[i].own != NULL && shows(looks[i].own))
+			looks[i].mark->used = amount_numeric(&looks[i].used);
+	return xid;
+}
+
+/*
+ * False: it hangs on transactions under way, and until it is waited for them others
+ * leave this one out.
+ */
+bool
+is_sure_of_marks(Datum user_id, List *marks)
+{
+	return !TransactionIdIsValid(look(user_id, marks));
+}
+
+void
+wait_for_marks(Datum user_id, List *marks)
+{
+	TransactionId xid;
+
+	while (xid = look(user_id, marks), TransactionIdIsValid(xid))
 	{
-		fault("undecided");
+		fault("looking");
 		CHECK_FOR_INTERRUPTS();
 		XactLockTableWait(xid, NULL, NULL, XLTW_None);
 	}
-	for (int i = 0; i < n; i++)
-		if (looks[i].is_here)
-			looks[i].mark->used = amount_numeric(&looks[i].used);
 }

@@ -47,7 +47,7 @@ share_of(Stake *stake, TakingKind kind)
 	return share;
 }
 
-static bool
+bool
 shows(const Taking *taking)
 {
 	return !amount_is_zero(&taking->up) || !amount_is_zero(&taking->down);

@@ -45,6 +45,7 @@ typedef struct Trial
 extern bool adds_in_memory(TakingKind kind);
 extern bool may_be_refused(TakingKind kind);
 extern Amount used_by_us(const Counter *counter);
+extern bool shows(const Taking *taking);
 extern Taking *taking_of_another(const Counter *counter);
 extern Share share_of(Stake *stake, TakingKind kind);
 extern Trial try_shares(const Place *place, const Stakes *stakes, Share *shares, bool alone);

@@ -7,7 +7,6 @@
 #include "compat.h"
 
 #include "access/table.h"
-#include "access/xact.h"
 #include "arguments.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -89,16 +88,6 @@ check_stands_alone(Oid target)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is a partition, or has inheritance", get_rel_name(target))));
-}
-
-/* An old snapshot would not show levels that were made meanwhile. */
-static void
-check_isolation(const char *function)
-{
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-				 errmsg("%s must be called at isolation level READ COMMITTED", function)));
 }
 
 /* ---- triggers ---- */
@@ -243,7 +232,7 @@ ut_attach_usage_gauge(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(3))
 		wanted.amount_column = pstrdup(NameStr(*PG_GETARG_NAME(3)));
 	PreventCommandDuringRecovery("attach_usage_gauge()");
-	check_isolation("attach_usage_gauge()");
+	check_isolation("attach_usage_gauge()");	/* or levels that were made meanwhile would not be seen */
 	check_target(wanted.target);
 	table_owner = lock_target(wanted.target);
 	check_user_column(home, wanted.target, wanted.user_column);

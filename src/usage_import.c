@@ -96,16 +96,6 @@ move_history(const Installation *home, FunctionCallInfo fcinfo, Datum *counts)
 
 /* ---- everything below only translates between SQL and the above ---- */
 
-/* An old snapshot would not show all rows of counters that history changes. */
-static void
-check_sees_counters(void)
-{
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-				 errmsg("import_usage() must be called at isolation level READ COMMITTED")));
-}
-
 PG_FUNCTION_INFO_V1(ut_import_usage);
 Datum
 ut_import_usage(PG_FUNCTION_ARGS)
@@ -116,7 +106,7 @@ ut_import_usage(PG_FUNCTION_ARGS)
 	bool		nulls[2] = {false};
 
 	check_is_server(home);
-	check_sees_counters();
+	check_isolation("import_usage()");	/* or counters that history changes would not be seen */
 	if (!PG_ARGISNULL(0))
 		(void) count_argument(fcinfo, 0, "max_rows");
 	if (setting_enabled)

@@ -148,7 +148,7 @@ SQL
     { places => ['subtransaction committed'], before => $used, op => sub { 'SAVEPOINT x; ' . use_of($_[0], 1) . 'RELEASE x;' } },
     { places => ['hangs'], before => $used, op => sub { use_of($_[0], 20) }, ahead => sub { use_of($_[0], 29) }, then => 'ROLLBACK' },
     # four fifths of what there is are an alert
-    { places => ['undecided'], before => $used, op => sub { use_of($_[0], 15) }, ahead => sub { use_of($_[0], 29) }, then => 'ROLLBACK' },
+    { places => ['looking'], before => $used, op => sub { use_of($_[0], 15) }, ahead => sub { use_of($_[0], 29) }, then => 'ROLLBACK' },
     { places => [ 'giving back', 'given back' ], before => $used, op => sub { use_of($_[0], 1, ", idempotency_key => 'k'") },
       ahead => sub { use_of($_[0], 1, ", idempotency_key => 'k'") }, then => 'COMMIT' },
     { places => ['settled'], op => $once,

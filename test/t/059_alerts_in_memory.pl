@@ -1,0 +1,106 @@
+# Uses that reach a part of a limit, or not, as others come to be or not, in shared
+# memory, where a use waits only for that: who waits is left out by others, and takes
+# account of all that came meanwhile, when he looks again.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use OpenSession;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('alerts');
+$node->init;
+$node->append_conf('postgresql.conf', "autovacuum = off\nshared_preload_libraries = 'usage_tracking'\ndeadlock_timeout = 100ms\n");
+$node->start;
+$node->safe_psql('postgres', <<'SQL');
+CREATE SCHEMA usage;
+CREATE EXTENSION usage_tracking SCHEMA usage;
+SELECT usage.define_usage_limit('ever', 'photo', 100, 'lifetime', NULL, enforcement => 'soft');
+SQL
+my $users = 0;
+
+more_than_he_waits_for();
+nobody_waits_for_who_waits();
+after_a_savepoint('is rolled back as it waits', 0);
+after_a_savepoint('is rolled back later', 1);
+done_testing();
+
+sub value { return $node->safe_psql('postgres', $_[0]) }
+sub session { return OpenSession->new($node->connstr('postgres')) }
+sub uses { my ($id, $n) = @_; return "SELECT reason FROM usage.consume_usage('$id', 'photo', $n)" }
+sub told { return value("SELECT string_agg(threshold || ' ' || trim_scale(used), ', ' ORDER BY threshold) FROM usage.usage_alerts WHERE user_id = '$_[0]'") }
+
+sub new_user
+{
+    my ($used) = @_;
+    my $id = sprintf '00000000-0000-4000-8000-%012d', ++$users;
+    value(uses($id, $used));
+    return $id;
+}
+
+# Sends what is going to wait.
+sub send_and_wait
+{
+    my ($session, $sql) = @_;
+    my $pid = $session->ask('SELECT pg_backend_pid()');
+    $session->send($sql);
+    $node->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid") or die 'it does not wait: ' . $session->answer;
+    return $pid;
+}
+
+# Others left him out of what reaches a higher part, too.
+sub more_than_he_waits_for
+{
+    my $id = new_user(78);
+    my ($first, $second) = (session(), session());
+    is($first->ask('BEGIN; ' . uses($id, 1)), 'ok', 'a higher part: one uses');
+    send_and_wait($second, uses($id, 1));
+    is(value(uses($id, 20)), 'ok', 'a higher part: a third one does not wait');
+    is(told($id), '80 98', 'a higher part: he has reached the lower one, whatever comes');
+    is($first->ask('COMMIT'), '', 'a higher part: the first one comes to be');
+    is($second->answer, 'ok', 'a higher part: so does the second one');
+    is(told($id), '80 98, 100 100', 'a higher part: who has waited has reached that');
+    $_->end foreach $first, $second;
+    return;
+}
+
+# Both use more than once in a transaction.
+sub nobody_waits_for_who_waits
+{
+    my $id = new_user(76);
+    my ($first, $second) = (session(), session());
+    is($_->ask('BEGIN; ' . uses($id, 1)), 'ok', 'twice each: one uses') foreach $first, $second;
+    send_and_wait($first, uses($id, 2));
+    is($second->ask(uses($id, 2)), 'ok', 'twice each: the other one goes on');
+    is($second->ask('COMMIT'), '', 'twice each: and commits');
+    is($first->answer, 'ok', 'twice each: who has waited goes on');
+    is(told($id), '', 'twice each: nothing is told before it is so');
+    is($first->ask('COMMIT'), '', 'twice each: he commits');
+    is(told($id), '80 82', 'twice each: and has reached it');
+    $_->end foreach $first, $second;
+    return;
+}
+
+# Others have left out what he used before the savepoint as well, so he looks when he commits.
+sub after_a_savepoint
+{
+    my ($title, $later) = @_;
+    my $id = new_user(10);
+    my ($first, $second) = (session(), session());
+    $title = "a savepoint $title";
+    is($first->ask('BEGIN; ' . uses($id, 5)), 'ok', "$title: one uses");
+    is($second->ask('BEGIN; ' . uses($id, 50) . '; SAVEPOINT s'), 'ok', "$title: and another");
+    my $pid = send_and_wait($second, uses($id, 17));
+    is(value(uses($id, 15)), 'ok', "$title: a third one does not wait");
+    is(value("SELECT pg_cancel_backend($pid)"), 't', "$title: it is cancelled") if !$later;
+    is($first->ask('COMMIT'), '', "$title: the first one comes to be");
+    is($second->answer, $later ? 'ok' : 'ERROR 57014', "$title: the wait is over");
+    is($second->ask('ROLLBACK TO s; COMMIT'), '', "$title: what is left of the second one comes to be");
+    is(told($id), '80 80', "$title: it has reached what it did not before");
+    is(value("SELECT trim_scale(used) FROM usage.check_usage_limit('$id', 'ever')"), 80, "$title: which is so");
+    $_->end foreach $first, $second;
+    return;
+}
