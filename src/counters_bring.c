@@ -191,19 +191,33 @@ is_of_nothing(const Counter *counter, const Taking *taking)
 		counter->exclusive != number_of_taking(taking);
 }
 
+/* Others' before our own. */
 static Taking *
 taking_of_something(const Counter *counter)
 {
+	Taking	   *own = NULL;
+
 	for (int number = counter->takings; number != NONE; number = taking_number(number)->next)
-		if (!is_of_nothing(counter, taking_number(number)))
-			return taking_number(number);
-	return NULL;
+	{
+		Taking	   *taking = taking_number(number);
+
+		if (is_of_nothing(counter, taking))
+			continue;
+		if (!is_own(taking))
+			return taking;
+		own = taking;
+	}
+	return own;
 }
 
-/* Somebody who has taken of it, or of a window that overlaps it, under another clock. */
+/*
+ * Somebody who has taken of it, though it is out of use by now, or of a window that
+ * overlaps it, under another clock.  Others before us.
+ */
 static Taking *
 taking_beside(const Place *place, const Stake *stake)
 {
+	Taking	   *own = NULL;
 	Counter    *next = next_counter_of_user(place, NULL);
 	Taking	   *taking;
 
@@ -216,10 +230,25 @@ taking_beside(const Place *place, const Stake *stake)
 			counter->window.end <= stake->window.start)
 			continue;
 		settle_prepared(place->partition, counter);
-		if ((taking = taking_of_something(counter)) != NULL)
+		taking = taking_of_something(counter);
+		if (taking != NULL && !is_own(taking))
 			return taking;
+		own = taking != NULL ? taking : own;
 	}
-	return NULL;
+	return own;
+}
+
+/*
+ * Whose events the row of a counter that is not here may lack: their takings are of
+ * counters that are out of use, and no lock keeps us out any more if it was got in a
+ * savepoint that was rolled back.  None: an invalid one.
+ */
+TransactionId
+taker_beside(const Place *place, const Stake *stake)
+{
+	const Taking *taking = taking_beside(place, stake);
+
+	return taking == NULL || is_own(taking) ? InvalidTransactionId : taking->xid;
 }
 
 typedef enum Way

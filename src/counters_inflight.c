@@ -43,6 +43,9 @@
  *  windows or events changed by other means    uses are kept out, then the counters leave
  *                        (counters_elsewhere.c); what the same transaction does next goes
  *                        past memory
+ *  savepoint rolled back that had kept uses out    its locks are gone, what was taken
+ *                        before is still under way, of counters that are out of use:
+ *                        whoever counts in rows waits for it (taker_beside)
  *  server without memory, and back    rows say to which instant they count
  *  standby               tables only; a promoted server begins with nothing in memory
  */

@@ -21,25 +21,43 @@ typedef enum Bypass
 {
 	BEGUN,
 	CAME_BACK,					/* a counter is here after all */
-	IS_FULL
+	HAS_TO_WAIT
 } Bypass;
+
+static Bypass
+look_past(const Place *place, Stakes *stakes, TransactionId *taker)
+{
+	Bypass		bypass = BEGUN;
+
+	for (int i = 0; i < stakes->n; i++)
+	{
+		Stake	   *stake = &stakes->all[i];
+		bool		is_here = counter_in_memory(place, stake->limit->id, stake->window) != NULL;
+		TransactionId beside = is_here ? InvalidTransactionId : taker_beside(place, stake);
+
+		stake->in_memory = stake->in_memory || is_here;
+		if (is_here)
+			bypass = CAME_BACK;
+		else if (bypass == BEGUN && TransactionIdIsValid(beside))
+		{
+			bypass = HAS_TO_WAIT;
+			*taker = beside;
+		}
+	}
+	return bypass;
+}
 
 static Bypass
 try_to_bypass(const Place *place, Stakes *stakes, TransactionId *taker)
 {
-	Bypass		bypass = BEGUN;
+	Bypass		bypass;
 
 	expect_takings(1);
 	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < stakes->n; i++)
-		if (counter_in_memory(place, stakes->all[i].limit->id, stakes->all[i].window) != NULL)
-		{
-			stakes->all[i].in_memory = true;
-			bypass = CAME_BACK;
-		}
+	bypass = look_past(place, stakes, taker);
 	if (bypass == BEGUN && own_taking(place->partition, NULL) == NULL)
 	{
-		bypass = IS_FULL;
+		bypass = HAS_TO_WAIT;
 		*taker = any_taker(place->partition);
 	}
 	stall("bypassing");
@@ -53,9 +71,12 @@ begin_to_bypass(const Place *place, Stakes *stakes)
 	TransactionId taker;
 	Bypass		bypass;
 
-	while ((bypass = try_to_bypass(place, stakes, &taker)) == IS_FULL)
+	while ((bypass = try_to_bypass(place, stakes, &taker)) == HAS_TO_WAIT)
+	{
+		CHECK_FOR_INTERRUPTS();
 		if (TransactionIdIsValid(taker))
 			XactLockTableWait(taker, NULL, NULL, XLTW_None);
+	}
 	return bypass;
 }
 

@@ -43,6 +43,7 @@ extern void forget_noted_folds(void);
 /* counters_bring.c */
 extern bool bring_to_look(const Place *place, Datum user_id, const Stake *stake);
 extern bool bring_counter(const Place *place, Datum user_id, const Stake *stake);
+extern TransactionId taker_beside(const Place *place, const Stake *stake);
 extern void lock_key(const UserKey *user, int64 limit_id, Window window, bool in_row);
 extern bool wait_for_prepared(const UserKey *user, int64 limit_id, Window window);
 extern void lock_prepared(Partition *partition, Taking *taking);

@@ -88,6 +88,20 @@ look_at_rest(PGconn *conn, Watch *watch)
 	take_snapshot(conn, "SELECT * FROM storm.miscounted LIMIT 3", &watch->rows);
 }
 
+/* Before they are told to end, which lets most of them go. */
+static void
+report_stuck(PGconn *conn)
+{
+	PGresult   *result = must_get(conn, "SELECT format('# pid %s of transaction %s waits for %s (%s %s), for %s, in %s: %s', pid, backend_xid,"
+								  " pg_blocking_pids(pid), wait_event_type, wait_event, now() - query_start, state, query)"
+								  " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
+								  " UNION ALL SELECT format('# transaction %s is prepared since %s', transaction, now() - prepared) FROM pg_prepared_xacts");
+
+	for (int i = 0; i < PQntuples(result); i++)
+		puts(PQgetvalue(result, i, 0));
+	PQclear(result);
+}
+
 static void
 look_in_pause(PGconn *conn, Shared *shared, Watch *watch)
 {
@@ -97,7 +111,10 @@ look_in_pause(PGconn *conn, Shared *shared, Watch *watch)
 	while (!all_idle(shared) && waits++ < 100 * SECONDS_TO_END)
 		usleep(10000);
 	if (!all_idle(shared) || !await_nothing_under_way(conn))
+	{
 		watch->stuck = true;
+		report_stuck(conn);
+	}
 	else
 		look_at_rest(conn, watch);
 	shared->paused = false;
