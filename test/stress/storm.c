@@ -109,7 +109,11 @@ look_in_pause(PGconn *conn, Shared *shared, Watch *watch)
 
 	shared->paused = true;
 	while (!all_idle(shared) && waits++ < 100 * SECONDS_TO_END)
+	{
+		if (waits % 100 == 0)
+			end_orphans(conn);	/* somebody may wait for one */
 		usleep(10000);
+	}
 	if (!all_idle(shared) || !await_nothing_under_way(conn))
 	{
 		watch->stuck = true;
