@@ -61,6 +61,7 @@ typedef struct Stakes
 	Stake	   *neighbours;
 	int			nneighbours;
 	bool		is_known;		/* the user is, so these are windows of his */
+	bool		is_late;		/* some row may count to a later instant already */
 	TimestampTz first;			/* the instants between which the uses are */
 	TimestampTz last;
 	Event	   **events;			/* if there are several of them, or NULL */
@@ -211,6 +212,7 @@ extern bool read_if_shared(Datum user_id, Stakes *stakes);
 extern bool holds_belong(Datum user_id, const Stakes *stakes);
 extern bool take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
 extern void add_to_shared(Datum user_id, const Stakes *stakes, bool back);
+extern void let_rows_follow(Datum user_id, const Stakes *stakes);
 
 /* counters_elsewhere.c */
 extern void counters_elsewhere_init(void);

@@ -156,12 +156,44 @@ some_stakes(const Stakes *stakes, bool in_memory)
 static void
 put_back(Stakes *stakes, const Stakes *some)
 {
+	stakes->is_late = stakes->is_late || some->is_late;
 	for (int i = 0; i < some->n; i++)
 	{
 		Stake	   *stake = stake_in_window(stakes, some->all[i].limit->id, some->all[i].window);
 
 		*stake = some->all[i];
 	}
+}
+
+static void
+turn_round(Change *change)
+{
+	change->up = amount_minus(&amount_zero, &change->up);
+	change->down = amount_minus(&amount_zero, &change->down);
+	change->gain = amount_minus(&amount_zero, &change->gain);
+	change->events = -change->events;
+}
+
+/* To, or back from, counters of which this transaction has taken; not to their rows. */
+static void
+add_here(const Place *place, const Stakes *here, bool back)
+{
+	expect_takings(here->n);
+	LWLockAcquire(&place->partition->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < here->n; i++)
+	{
+		Stake	   *stake = &here->all[i];
+		Share		share = share_of(stake, TAKE_ANYWAY);
+		Change		change = change_of(&share, TAKE_ANYWAY);
+
+		change.events = 1;
+		if (back)
+			turn_round(&change);
+		change_taking(place->partition, own_taking(place->partition, counter_in_memory(place, stake->limit->id, stake->window)), &change);
+	}
+	stall(back ? "giving back" : "adding");
+	LWLockRelease(&place->partition->lock);
+	fault(back ? "given back" : "added");
 }
 
 /* Moved: nothing is taken, but it is known now which of them are here. */
@@ -175,7 +207,7 @@ try_both(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, boo
 	*moved = false;
 	taken = here.n == 0 || take_here(place, user_id, &here, kind, stale, moved);
 	if (taken && there.n > 0 && !(taken = take_past_memory(place, user_id, &there, kind, stale, moved)) && adds_in_memory(kind))
-		add_to_shared(user_id, &here, true);
+		add_here(place, &here, true);
 	put_back(stakes, &here);
 	if (taken || *moved)
 		put_back(stakes, &there);
@@ -204,16 +236,25 @@ take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 	return true;
 }
 
-static void
-turn_round(Change *change)
+/*
+ * Rows of counters that were just taken of here, as far as they have to count it now.
+ * After others were waited for (counters_reached.c), who may wait for these rows.
+ */
+void
+let_rows_follow(Datum user_id, const Stakes *stakes)
 {
-	change->up = amount_minus(&amount_zero, &change->up);
-	change->down = amount_minus(&amount_zero, &change->down);
-	change->gain = amount_minus(&amount_zero, &change->gain);
-	change->events = -change->events;
+	Stakes		here = some_stakes(stakes, true);
+	Place		place;
+
+	if (here.n == 0)
+		return;
+	place = place_of_user(present_installation(), user_id);
+	make_rows(&place, user_id, &here);
+	if (stakes->is_late)
+		count_late(user_id, &here, false);
 }
 
-/* To, or back from, counters of which this transaction has taken. */
+/* The same, and to their rows. */
 void
 add_to_shared(Datum user_id, const Stakes *stakes, bool back)
 {
@@ -221,22 +262,7 @@ add_to_shared(Datum user_id, const Stakes *stakes, bool back)
 	Stakes		there = some_stakes(stakes, false);
 	Place		place = place_of_user(present_installation(), user_id);
 
-	expect_takings(here.n);
-	LWLockAcquire(&place.partition->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < here.n; i++)
-	{
-		Stake	   *stake = &here.all[i];
-		Share		share = share_of(stake, TAKE_ANYWAY);
-		Change		change = change_of(&share, TAKE_ANYWAY);
-
-		change.events = 1;
-		if (back)
-			turn_round(&change);
-		change_taking(place.partition, own_taking(place.partition, counter_in_memory(&place, stake->limit->id, stake->window)), &change);
-	}
-	stall(back ? "giving back" : "adding");
-	LWLockRelease(&place.partition->lock);
-	fault(back ? "given back" : "added");
+	add_here(&place, &here, back);
 	count_late(user_id, &here, back);
 	if (there.n > 0)
 		add_to_rows(user_id, &there, back ? MINUS_AMOUNT : AMOUNT);

@@ -2,7 +2,8 @@
  * counters_reached.c -- whether uses reach parts of limits, where that hangs on others.
  *
  * It is waited for them right after the use was taken, as it would have been for a row's
- * lock.  So who takes users in one order waits in no circle.
+ * lock, and before rows that count it too are locked (let_rows_follow).  So who takes users
+ * in one order waits in no circle.
  *
  * Who waits is "looking": others leave out all that his transaction takes of the counter,
  * because he takes account of them, when he looks again.  So nobody waits for one who

@@ -337,11 +337,6 @@ take_here(const Place *place, Datum user_id, Stakes *stakes, TakingKind kind, bo
 	}
 	*stale = *stale || trial.is_stale;
 	tell_stakes(shares, stakes->n);
-	if (adds_in_memory(kind))
-	{
-		make_rows(place, user_id, stakes);
-		if (trial.is_late)
-			count_late(user_id, stakes, false);
-	}
+	stakes->is_late = trial.is_late && adds_in_memory(kind);
 	return true;
 }

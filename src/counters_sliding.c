@@ -139,6 +139,7 @@ join_stakes(Stakes *stakes, const Stakes *counted, const Stakes *sliding)
 		stakes->all[i] = limit_is_sliding(stakes->all[i].limit) ? *next_sliding++ : *next++;
 	stakes->neighbours = counted->neighbours;
 	stakes->nneighbours = counted->nneighbours;
+	stakes->is_late = counted->is_late;
 }
 
 /* ---- taking ---- */

@@ -156,6 +156,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	if (!take(event, &stakes, &changing, may_refuse))
 		return false;
 	alerts = event->hold_for > 0 ? NIL : reached_alerts(event->user_id, &stakes);	/* of what is only reserved: none */
+	let_rows_follow(event->user_id, &changing);
 	*decision = decide_taken(home, event, &stakes, may_refuse);
 	answer = answer_to_keep(decision);
 	if (event->idempotency_key != NULL && !keep_first_answer(event, &answer))

@@ -144,6 +144,7 @@ count_together(const Installation *home, const UserEvents *user)
 	Stakes		stakes = stakes_of_events(config, &user->terms, user->events, user->n);
 	TimestampTz first;
 	TimestampTz last;
+	List	   *alerts;
 
 	charge_together(home, &user->terms, user->events, user->n);
 	find_span(user->events, user->n, &first, &last);
@@ -151,7 +152,9 @@ count_together(const Installation *home, const UserEvents *user)
 	stakes.nevents = user->n;
 	read_counters(user_id, first, last, &stakes, true);
 	take_from_counters(user_id, &stakes, TAKE_TOGETHER);
-	note_alerts(user_id, reached_alerts(user_id, &stakes), 0);
+	alerts = reached_alerts(user_id, &stakes);
+	let_rows_follow(user_id, &stakes);
+	note_alerts(user_id, alerts, 0);
 	note_folds(user_id, &stakes);
 	mark_overage(config, &user->terms, user->events, user->n, &stakes);
 }

@@ -26,6 +26,7 @@ more_than_he_waits_for();
 nobody_waits_for_who_waits();
 after_a_savepoint('is rolled back as it waits', 0);
 after_a_savepoint('is rolled back later', 1);
+late_uses_wait_before_they_lock_rows();
 done_testing();
 
 sub value { return $node->safe_psql('postgres', $_[0]) }
@@ -102,5 +103,27 @@ sub after_a_savepoint
     is(told($id), '80 80', "$title: it has reached what it did not before");
     is(value("SELECT trim_scale(used) FROM usage.check_usage_limit('$id', 'ever')"), 80, "$title: which is so");
     $_->end foreach $first, $second;
+    return;
+}
+
+# A row is locked by who does not wait for others' uses any more: they may want it.
+sub late_uses_wait_before_they_lock_rows
+{
+    value(q{SELECT usage.define_usage_limit('more', 'photo', 1000, 'lifetime', NULL, enforcement => 'soft')});
+    my $id = new_user(1);
+    my ($holder, $earlier, $later) = (session(), session(), session());
+    my $track = sub { my ($n, $minutes) = @_; return "SELECT usage.track_usage('$id', 'photo', $n, occurred_at => now() - interval '$minutes minutes') > 0" };
+    value($track->(77, 180));
+    value("UPDATE usage.usage_counters SET counted_to = now() - interval '120 minutes', used = 77 WHERE user_id = '$id' AND limit_id = 1; SELECT usage._forget_counters()");
+    is(value('SELECT count(*) FROM usage.reconcile_usage()'), 0, 'late uses: rows are right, one of them counts to an earlier instant');
+    $holder->ask("BEGIN; SELECT FROM usage.usage_counters WHERE user_id = '$id' AND limit_id = 1 FOR UPDATE");
+    send_and_wait($earlier, $track->(1, 150));
+    send_and_wait($later, $track->(1, 60));
+    $holder->ask('ROLLBACK');
+    is($earlier->answer, 't', 'late uses: one, late for both rows, goes on');
+    is($later->answer, 't', 'late uses: so does the other one');
+    is(told($id), '80 80', 'late uses: they have reached it');
+    is(value('SELECT count(*) FROM usage.reconcile_usage()'), 0, 'late uses: rows are right');
+    $_->end foreach $holder, $earlier, $later;
     return;
 }
