@@ -299,11 +299,16 @@ $node->psql('postgres', "COMMIT PREPARED 'p'") if $prepared % 2;
 sql("$refresh(); $refresh()");
 is($node->safe_psql('postgres', 'SELECT count(*) FROM usage._rollup_progress() AS p, usage.usage_events AS e WHERE usage._is_uncounted(e.id, e.xact_id, p.floor_id, p.base_id, p.through, p.done_id, p.next_through)'),
     0, 'when nobody is at work, two refreshes count everything');
-# Chance may have had no month go, so one that has events goes now.
-sql(q{SELECT usage.track_usage(person(1), 'photo', 7, occurred_at => '2026-04-10 12:00+00'); CALL see_events();
-      SET usage_tracking.event_retention = '20d'; SET usage_tracking.max_event_age = '1d'; SELECT usage.usage_maintenance(600); CALL see_retention()});
+# Chance may have had no month go, so one that has events goes now.  What is in use is left for a later call.
+sql(q{SELECT usage.track_usage(person(1), 'photo', 7, occurred_at => '2026-04-10 12:00+00'); CALL see_events()});
+my $retired = 0;
+for (my $try = 0; $try < 50 && !$retired; $try++)
+{
+    sql(q{SET usage_tracking.event_retention = '20d'; SET usage_tracking.max_event_age = '1d'; SELECT usage.usage_maintenance(600); CALL see_retention()});
+    $retired = $node->safe_psql('postgres', q{SELECT count(*) FROM usage.usage_aggregations WHERE is_final});
+}
 is($node->safe_psql('postgres', "$differences LIMIT 20"), '', 'when a month has gone, answers are what they were');
-cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM usage.usage_aggregations WHERE is_final}), '>', 0, 'events were retired');
+cmp_ok($retired, '>', 0, 'events were retired');
 
 # ---- a dump with events that are not counted ----
 
