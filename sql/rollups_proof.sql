@@ -78,13 +78,12 @@ END;
 COMMENT ON FUNCTION @extschema@._reconcile_days() IS
 'Internal: a row for each row of usage_aggregations, usage_daily_totals or usage_user_months that is not the sum of its events';
 
-/* The plan has a part for each month, several times over: compiled (jit), it took 18 s with
- * 31 months, and runs once. */
+/* Without settings of its own (jit), or its snapshot would be older than its locks: events may
+ * be moved meanwhile. */
 CREATE FUNCTION @extschema@.reconcile_usage(
     OUT user_id @user_id@, OUT limit_type text, OUT window_start timestamptz, OUT window_end timestamptz,
     OUT counted numeric, OUT recorded numeric) RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000000
-SET jit = off
 BEGIN ATOMIC
     SELECT c.user_id, l.limit_type, c.window_start, c.window_end, c.used, e.used
       FROM @extschema@.usage_counters AS c

@@ -212,7 +212,7 @@ extern bool read_if_shared(Datum user_id, Stakes *stakes);
 extern bool holds_belong(Datum user_id, const Stakes *stakes);
 extern bool take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale);
 extern void add_to_shared(Datum user_id, const Stakes *stakes, bool back);
-extern void let_rows_follow(Datum user_id, const Stakes *stakes);
+extern void let_rows_follow(Datum user_id, Stakes *stakes);
 
 /* counters_elsewhere.c */
 extern void counters_elsewhere_init(void);

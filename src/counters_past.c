@@ -241,7 +241,7 @@ take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
  * After others were waited for (counters_reached.c), who may wait for these rows.
  */
 void
-let_rows_follow(Datum user_id, const Stakes *stakes)
+let_rows_follow(Datum user_id, Stakes *stakes)
 {
 	Stakes		here = some_stakes(stakes, true);
 	Place		place;
@@ -252,6 +252,7 @@ let_rows_follow(Datum user_id, const Stakes *stakes)
 	make_rows(&place, user_id, &here);
 	if (stakes->is_late)
 		count_late(user_id, &here, false);
+	put_back(stakes, &here);
 }
 
 /* The same, and to their rows. */

@@ -165,7 +165,7 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 			return_to_counters(event->user_id, &changing);
 		return false;
 	}
-	insert(event, &stakes, alerts);
+	insert(event, &changing, alerts);
 	if (price != NULL)
 	{
 		pay(&account, event);

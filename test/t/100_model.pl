@@ -85,7 +85,7 @@ sub show
 
 my $node = PostgreSQL::Test::Cluster->new('model');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'\ndatestyle = 'ISO, YMD'\nautovacuum = off\nstatement_timeout = '60s'\n");
+$node->append_conf('postgresql.conf', "fsync = off\ntimezone = 'UTC'\ndatestyle = 'ISO, YMD'\nautovacuum = off\njit = off\nstatement_timeout = '60s'\n");
 $node->start;
 $node->safe_psql('postgres', $setup);
 
