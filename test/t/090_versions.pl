@@ -124,7 +124,7 @@ $node->init;
 # A preloaded library could not be replaced.
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''\nusage_tracking.clock = '2026-02-10 12:00+00'\ntimezone = 'UTC'\n");
 $node->start;
-$node->safe_psql('postgres', 'CREATE ROLE anon; CREATE ROLE regress_ut_app; CREATE ROLE regress_ut_server');
+$node->safe_psql('postgres', 'CREATE ROLE anon; CREATE ROLE regress_ut_app; CREATE ROLE regress_ut_server; CREATE ROLE regress_ut_maker SUPERUSER; CREATE ROLE regress_ut_owner');
 
 # Sessions from now on load this library; those that have loaded another keep it.
 sub use_library
@@ -246,6 +246,34 @@ sub run_story
     return;
 }
 
+# The extension was given to somebody who is no superuser, as who updates is.
+sub update_of_another_owner
+{
+    my ($name, $from, $to) = @_;
+    my $title = "$name of another owner from $from to $to";
+    my $db = join('_', 'given', $name, $from, $to) =~ tr/./_/r;
+    my ($ada, $bob) = @{ $ids{$name} };
+
+    use_library($from);
+    $node->safe_psql('postgres', "CREATE DATABASE $db");
+    $node->safe_psql($db, "SET SESSION AUTHORIZATION regress_ut_maker; CREATE SCHEMA usage; CREATE EXTENSION $name SCHEMA usage VERSION '$from';
+        RESET SESSION AUTHORIZATION; REASSIGN OWNED BY regress_ut_maker TO regress_ut_owner");
+    $node->safe_psql($db, "SET ROLE regress_ut_owner; SELECT usage.define_usage_limit('photos', 'photo', 5, 'lifetime'), usage.consume_usage($ada, 'photo'), usage.consume_usage($bob, 'photo')");
+    use_library($to);
+    $node->safe_psql($db, "ALTER EXTENSION $name UPDATE");
+    is($node->safe_psql($db, q{SELECT DISTINCT coalesce(c.relowner, p.proowner, t.typowner)::regrole
+        FROM pg_depend AS d LEFT JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+        LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+        LEFT JOIN pg_type AS t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
+        WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname LIKE 'usage_tracking%')}),
+        'regress_ut_owner', "$title: all is his");
+    is($node->safe_psql($db, "SELECT object FROM usage.usage_security_check() WHERE problem ~ 'owner|may '"), '', "$title: nothing is open");
+    is($node->safe_psql($db, "SET ROLE regress_ut_owner; SELECT usage.erase_user($bob) IS NOT NULL, (SELECT count(*) > 0 FROM usage.usage_maintenance()), allowed FROM usage.consume_usage($ada, 'photo')"),
+        't|t|t', "$title: he can use what was his and what is new");
+    $node->safe_psql('postgres', "DROP DATABASE $db");
+    return;
+}
+
 # {version => library}; of a release, of the commit that froze it.
 sub build_release
 {
@@ -272,6 +300,7 @@ foreach my $version (@usable, $current)
 {
     run_story($_, $version, $next) foreach @names;
 }
+update_of_another_owner($_, $current, $next) foreach @names;
 
 # ---- the script that forgets something ----
 
@@ -355,6 +384,7 @@ if (@usable)
     foreach my $version (@usable)
     {
         run_story($_, $version, $current) foreach @names;
+        update_of_another_owner('usage_tracking', $version, $current);
     }
 }
 
