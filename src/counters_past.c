@@ -32,17 +32,14 @@ look_past(const Place *place, Stakes *stakes, TransactionId *taker)
 	for (int i = 0; i < stakes->n; i++)
 	{
 		Stake	   *stake = &stakes->all[i];
-		bool		is_here = counter_in_memory(place, stake->limit->id, stake->window) != NULL;
-		TransactionId beside = is_here ? InvalidTransactionId : taker_beside(place, stake);
 
-		stake->in_memory = stake->in_memory || is_here;
-		if (is_here)
-			bypass = CAME_BACK;
-		else if (bypass == BEGUN && TransactionIdIsValid(beside))
+		if (counter_in_memory(place, stake->limit->id, stake->window) != NULL)
 		{
-			bypass = HAS_TO_WAIT;
-			*taker = beside;
+			stake->in_memory = true;
+			bypass = CAME_BACK;
 		}
+		else if (bypass == BEGUN && TransactionIdIsValid(*taker = taker_beside(place, stake)))
+			bypass = HAS_TO_WAIT;
 	}
 	return bypass;
 }
@@ -236,6 +233,15 @@ take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 	return true;
 }
 
+static bool
+any_lacks_row(const Stakes *stakes)
+{
+	for (int i = 0; i < stakes->n; i++)
+		if (stakes->all[i].lacks_row)
+			return true;
+	return false;
+}
+
 /*
  * Rows of counters that were just taken of here, as far as they have to count it now.
  * After others were waited for (counters_reached.c), who may wait for these rows.
@@ -243,11 +249,12 @@ take_shared(Datum user_id, Stakes *stakes, TakingKind kind, bool *stale)
 void
 let_rows_follow(Datum user_id, Stakes *stakes)
 {
-	Stakes		here = some_stakes(stakes, true);
+	Stakes		here;
 	Place		place;
 
-	if (here.n == 0)
+	if (!stakes->is_late && !any_lacks_row(stakes))
 		return;
+	here = some_stakes(stakes, true);
 	place = place_of_user(present_installation(), user_id);
 	make_rows(&place, user_id, &here);
 	if (stakes->is_late)
@@ -255,7 +262,7 @@ let_rows_follow(Datum user_id, Stakes *stakes)
 	put_back(stakes, &here);
 }
 
-/* The same, and to their rows. */
+/* To, or back from, counters of which this transaction has taken, and rows that count it. */
 void
 add_to_shared(Datum user_id, const Stakes *stakes, bool back)
 {

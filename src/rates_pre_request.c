@@ -49,6 +49,18 @@ is_mapped(const struct in6_addr *address)
 	return memcmp(address->s6_addr, prefix, sizeof(prefix)) == 0;
 }
 
+/* Some proxies add the client's port, another one for each connection. */
+static char *
+without_port(char *address)
+{
+	char	   *end = strchr(address, *address == '[' ? ']' : ':');
+
+	if (end == NULL || (*address != '[' && strchr(end + 1, ':') != NULL))
+		return address;			/* of IPv6 two colons at least are not before a port */
+	*end = '\0';
+	return *address == '[' ? address + 1 : address;
+}
+
 /*
  * One spelling for each.  Of IPv6 a client has a network of 64 bits to choose from,
  * so that is what is counted.
@@ -74,7 +86,7 @@ client_address(void)
 {
 	const char *headers = GetConfigOption("request.headers", true, false);
 	const char *list = headers == NULL ? NULL : text_member(headers, setting_client_address_header);
-	const char *address = list == NULL ? "" : canonical_address(address_in_list(list, setting_trusted_proxies));
+	const char *address = list == NULL ? "" : canonical_address(without_port(address_in_list(list, setting_trusted_proxies)));
 
 	if (*address == '\0' || strlen(address) > MAX_TEXT)
 		return "unknown";

@@ -104,6 +104,19 @@ insert(const Event *event, const Stakes *stakes, List *alerts)
 	}
 }
 
+/* False: somebody else had this key first, and what was taken is given back. */
+static bool
+keep_key(const Event *event, const Stakes *taken, const Decision *decision)
+{
+	FirstAnswer answer = answer_to_keep(decision);
+
+	if (event->idempotency_key == NULL || keep_first_answer(event, &answer))
+		return true;
+	if (event->hold_for == 0)
+		return_to_counters(event->user_id, taken);
+	return false;
+}
+
 /*
  * One try.  False: somebody was faster (the user's first use, the last unit of
  * a limit, a reservation, or this key), so look again.
@@ -158,13 +171,8 @@ try_to_record(const Installation *home, Event *event, bool may_refuse, Decision 
 	alerts = event->hold_for > 0 ? NIL : reached_alerts(event->user_id, &stakes);	/* of what is only reserved: none */
 	let_rows_follow(event->user_id, &changing);
 	*decision = decide_taken(home, event, &stakes, may_refuse);
-	answer = answer_to_keep(decision);
-	if (event->idempotency_key != NULL && !keep_first_answer(event, &answer))
-	{
-		if (event->hold_for == 0)
-			return_to_counters(event->user_id, &changing);
+	if (!keep_key(event, &changing, decision))
 		return false;
-	}
 	insert(event, &changing, alerts);
 	if (price != NULL)
 	{

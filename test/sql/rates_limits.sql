@@ -331,6 +331,17 @@ SELECT pre_request();
 SET request.headers = '{"x-forwarded-for": "::ffff:192.0.2.33"}';
 SELECT pre_request();
 :asked '192.0.2.33');
+-- the port that a proxy adds is another one for each connection
+SET request.headers = '{"x-forwarded-for": "192.0.2.34:50001"}';
+SELECT pre_request();
+SET request.headers = '{"x-forwarded-for": "192.0.2.34:50002"}';
+SELECT pre_request();
+:asked '192.0.2.34');
+SET request.headers = '{"x-forwarded-for": "203.0.113.7, [2001:db8:1::1]:443"}';
+SELECT pre_request();
+SET request.headers = '{"x-forwarded-for": "[2001:db8:1::2]"}';
+SELECT pre_request();
+:asked '2001:db8:1::/64');
 SET usage_tracking.trusted_proxies = 2;
 SET request.headers = '{"x-forwarded-for": "203.0.113.9,198.51.100.4, 192.0.2.1"}';
 SELECT pre_request();
