@@ -2,8 +2,9 @@
  * rows_write.c -- changing rows of our own tables without a plan.
  *
  * What the executor would do besides, it alone knows: triggers, constraints,
- * row security, and indexes on expressions or on some of the rows.  So only
- * plain tables are written here; callers have a statement for the others.
+ * and indexes on expressions or on some of the rows.  So only plain tables are
+ * written here; callers have a statement for the others.  Row security is not
+ * asked: who writes here does it as the owner, not for who called.
  */
 #include "compat.h"
 
