@@ -92,6 +92,17 @@ COMMENT ON INDEX @extschema@.usage_reservations_held IS 'The live ones of a user
 ALTER TABLE @extschema@.usage_reservations ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.usage_reservations', '');
 
+/* Sessions keep what is reserved for as long as nobody changes it, also by
+ * replication, hence ENABLE ALWAYS. */
+CREATE FUNCTION @extschema@._holds_changed() RETURNS trigger
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'ut_holds_changed';
+COMMENT ON FUNCTION @extschema@._holds_changed() IS
+'Internal: tells sessions that what is reserved by a user changed';
+CREATE TRIGGER holds_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.usage_reservations
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._holds_changed();
+ALTER TABLE @extschema@.usage_reservations ENABLE ALWAYS TRIGGER holds_changed;
+
 /* What is counted changes: wait for uses in flight, so that their events are
  * summed under the new number; also when replication applies the change, hence
  * ENABLE ALWAYS. */

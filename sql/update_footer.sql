@@ -20,10 +20,11 @@ BEGIN
            AND d.deptype OPERATOR(pg_catalog.=) 'e' AND x.extname OPERATOR(pg_catalog.=) '@extension@'
            AND COALESCE(c.relowner, p.proowner, t.typowner) OPERATOR(pg_catalog.=) current_user::pg_catalog.regrole
            AND x.extowner OPERATOR(pg_catalog.<>) current_user::pg_catalog.regrole
-           -- a sequence of a column follows its table
+           -- a sequence of a column follows its table, as a row's type does, and an array its elements
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS s
                             WHERE s.classid OPERATOR(pg_catalog.=) d.classid AND s.objid OPERATOR(pg_catalog.=) d.objid
-                              AND s.deptype OPERATOR(pg_catalog.=) ANY ('{a,i}') AND s.refobjsubid OPERATOR(pg_catalog.>) 0)
+                              AND (s.deptype OPERATOR(pg_catalog.=) 'i' OR
+                                   s.deptype OPERATOR(pg_catalog.=) 'a' AND s.refobjsubid OPERATOR(pg_catalog.>) 0))
     LOOP
         EXECUTE change;
     END LOOP;

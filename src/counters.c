@@ -151,6 +151,15 @@ add_hold(Stake *stake, const Hold *hold)
 }
 
 static void
+add_holds(Stakes *stakes, const Hold *holds, int n)
+{
+	for (int i = 0; i < stakes->n; i++)
+		for (int k = 0; k < n; k++)
+			add_hold(&stakes->all[i], &holds[k]);
+}
+
+/* As the snapshot in use shows them. */
+static void
 read_holds(Datum user_id, Stakes *stakes)
 {
 	int			n;
@@ -159,9 +168,19 @@ read_holds(Datum user_id, Stakes *stakes)
 	if (!may_have_holds(stakes))
 		return;
 	holds = live_holds(user_id, &n);
-	for (int i = 0; i < stakes->n; i++)
-		for (int k = 0; k < n; k++)
-			add_hold(&stakes->all[i], &holds[k]);
+	add_holds(stakes, holds, n);
+}
+
+static void
+read_holds_now(Datum user_id, Stakes *stakes)
+{
+	int			n;
+	Hold	   *holds;
+
+	if (!may_have_holds(stakes))
+		return;
+	holds = holds_now(user_id, &n);
+	add_holds(stakes, holds, n);
 }
 
 /* What is held now, beside rows that this transaction has locked. */
@@ -254,6 +273,11 @@ read_once_for_use(Datum user_id, Stakes *stakes)
 	for (int i = 0; i < stakes->n; i++)
 		if (!stakes->all[i].in_memory)
 			others.all[others.n++] = stakes->all[i];
+	if (others.n == 0)
+	{
+		read_holds_now(user_id, stakes);
+		return;
+	}
 	begin_fresh_view();
 	read_rows_and_events(user_id, &others);
 	for (int i = 0, k = 0; i < stakes->n && k < others.n; i++)
@@ -298,11 +322,7 @@ read_from_memory(Datum user_id, Stakes *stakes)
 		forget_counters(stakes);
 		if (!has_counter_memory() || !read_if_shared(user_id, stakes))
 			return false;
-		if (!may_have_holds(stakes))
-			return true;
-		begin_fresh_view();
-		read_holds(user_id, stakes);
-		end_fresh_view();
+		read_holds_now(user_id, stakes);
 	} while (!is_of_one_instant(user_id, stakes));
 	return true;
 }

@@ -160,6 +160,9 @@ typedef struct Hold
 extern int64 next_hold_id(const Installation *home);
 extern void insert_hold(const Event *event, TimestampTz expires_at);
 extern Hold *live_holds(Datum user_id, int *n);
+extern void leave_memory_for(const Installation *home, Datum user_id);
+extern void known_holds_init(void);
+extern Hold *holds_now(Datum user_id, int *n);
 extern bool hold_is_live(Datum user_id, int64 id);
 extern bool lock_hold(Datum user_id, int64 id, Hold *hold);
 extern void settle_hold(Datum user_id, int64 id, const char *state);

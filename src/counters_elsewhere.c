@@ -1,5 +1,5 @@
 /*
- * counters_elsewhere.c -- what changes events or windows by other ways than uses.
+ * counters_elsewhere.c -- what changes events, windows or reservations by other ways than uses.
  *
  * Whoever does keeps uses out of it (locks.c); then nobody has taken of the counters
  * in shared memory, and they leave it, to be read anew.
@@ -75,6 +75,15 @@ forget_all_counters(const Installation *home)
 			forget_partition(partition_number(i), home);
 }
 
+/* What replication brings of a user is not seen by memory, nor what follows in its transaction. */
+void
+leave_memory_for(const Installation *home, Datum user_id)
+{
+	keep_out_uses_of(home, user_id);
+	forget_counters_of(home, user_id);
+	pass_memory_by(home, user_id);
+}
+
 void
 counters_elsewhere_init(void)
 {
@@ -85,8 +94,7 @@ counters_elsewhere_init(void)
 
 /*
  * Trigger of usage_events and its partitions, for INSERTs that are not ours: those
- * of replication come row by row, and may well be all of one user.  What follows in
- * this transaction goes past shared memory, which does not see what it brought.
+ * of replication come row by row, and may well be all of one user.
  */
 PG_FUNCTION_INFO_V1(ut_events_come);
 Datum
@@ -108,9 +116,7 @@ ut_events_come(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	}
 	user_id = SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "user_id"), &isnull);
-	keep_out_uses_of(home, user_id);
-	forget_counters_of(home, user_id);
-	pass_memory_by(home, user_id);
+	leave_memory_for(home, user_id);
 	return PointerGetDatum(NULL);
 }
 

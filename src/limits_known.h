@@ -6,17 +6,8 @@
 
 #include "postgres.h"
 
+#include "known.h"
 #include "limits.h"
-#include "user_key.h"
-
-/* What was known of changes before the tables were read. */
-typedef struct Seen
-{
-	bool		may_keep;
-	UserKey		user;
-	uint64		news;			/* of the tables */
-	uint64		mark;
-} Seen;
 
 extern void known_terms_init(void);
 extern bool find_known_terms(Datum user_id, TimestampTz now, Seen *seen, UserTerms *terms);

@@ -93,15 +93,15 @@ unlock_counting(const Installation *home, Datum user_id)
 	UnlockRelationOid(home->usage_events, RowExclusiveLock);
 }
 
-/* Of users whose terms a prepared transaction changes; nobody waits for it. */
+/* Of users of whom a prepared transaction changes what sessions keep (known.c); nobody waits for it. */
 void
-lock_terms(Oid usage_events, int group)
+lock_known(Oid usage_events, int group)
 {
 	LockDatabaseObject(usage_events, CLOCKS + group, 0, RowShareLock);
 }
 
 bool
-terms_are_locked(Oid usage_events, int group)
+known_is_locked(Oid usage_events, int group)
 {
 	LOCKTAG		tag;
 

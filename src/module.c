@@ -10,6 +10,7 @@
 #include "credits.h"
 #include "faults.h"
 #include "installation.h"
+#include "known.h"
 #include "limits.h"
 #include "limits_known.h"
 #include "memory.h"
@@ -37,8 +38,10 @@ _PG_init(void)
 	inflight_init();
 	installation_init();
 	rows_init();
+	known_init();
 	limits_init();
 	known_terms_init();
+	known_holds_init();
 	prices_init();
 	credits_init();
 	alerts_init();

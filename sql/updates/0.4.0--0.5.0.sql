@@ -40,6 +40,10 @@ BEGIN
 END
 $$;
 
+@new counters _holds_changed@
+CREATE TRIGGER holds_changed AFTER INSERT OR UPDATE OR DELETE ON @extschema@.usage_reservations
+    FOR EACH ROW EXECUTE FUNCTION @extschema@._holds_changed();
+ALTER TABLE @extschema@.usage_reservations ENABLE ALWAYS TRIGGER holds_changed;
 @new counters _forget_counters@
 @new counters _counted_usage@
 @changed upkeep _drop_months@

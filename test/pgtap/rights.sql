@@ -116,7 +116,7 @@ INSERT INTO rights.functions VALUES
     ('_get_usage_totals', 'owner'), ('_get_user_stats', 'owner'),
     ('_close_partitions', 'owner'), ('_check_id_column', 'owner'), ('_canonical_zone', 'owner'),
     ('handle_new_user', 'owner'), ('handle_deleted_user', 'owner'), ('_config_changed', 'owner'), ('_terms_changed', 'owner'), ('_limit_changes', 'owner'),
-    ('_names_are_distinct', 'owner'), ('_history_is_kept', 'owner'), ('_counting_changed', 'owner'), ('_clock_changed', 'owner'), ('_events_come', 'owner'), ('_forget_counters', 'owner'), ('_counted_usage', 'owner'),
+    ('_names_are_distinct', 'owner'), ('_history_is_kept', 'owner'), ('_counting_changed', 'owner'), ('_clock_changed', 'owner'), ('_events_come', 'owner'), ('_forget_counters', 'owner'), ('_holds_changed', 'owner'), ('_counted_usage', 'owner'),
     ('_make_month', 'owner'), ('_name_month', 'owner'), ('_log_partition', 'owner'), ('_events_are_in_place', 'owner'),
     ('_settled_event_id', 'owner'), ('_make_moving_months', 'owner'), ('_copy_default_rows', 'owner'),
     ('_empty_default_partition', 'owner'), ('_attach_moved_months', 'owner'), ('_move_default_rows', 'owner'), ('_fill_months', 'owner'),

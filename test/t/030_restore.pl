@@ -24,7 +24,7 @@ $node->safe_psql('postgres', $roles);
 
 # --disable-triggers switches all triggers on again as ordinary ones.
 my $always = q{SELECT format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass, CASE tgname WHEN 'event_comes' THEN 'REPLICA' ELSE 'ALWAYS' END, tgname)
-  FROM pg_trigger WHERE tgname IN ('config_changed', 'config_emptied', 'counting_begins', 'counting_changed', 'clock_begins', 'clock_changed', 'clock_ends', 'terms_changed',
+  FROM pg_trigger WHERE tgname IN ('config_changed', 'config_emptied', 'counting_begins', 'counting_changed', 'clock_begins', 'clock_changed', 'clock_ends', 'terms_changed', 'holds_changed',
                                    'events_come', 'event_comes') \gexec};
 my $enable_always = "psql -Xq -v ON_ERROR_STOP=1 -d \"\$0\" <<'SQL'\n$always\nSQL\n";
 # The schema, and how a dump is made and restored; %f is the dump, %d the database.

@@ -149,7 +149,7 @@ sub compare
 }
 
 # Each change on the publisher, a question about it, and the answer that a session
-# on the subscriber gives, which asked all of them before.
+# on the subscriber gives, which asked all of them before, and this one right before.
 sub check_open_session
 {
     my ($db) = @_;
@@ -179,6 +179,10 @@ sub check_open_session
           "SELECT input_cost FROM usage.calculate_llm_cost('azure', 'ours', 1, 0)", '2' ],
         [ 'a model has another name', q{INSERT INTO usage.model_aliases VALUES ('azure', 'yours', 'openai', 'gpt')},
           "SELECT input_cost FROM usage.calculate_llm_cost('azure', 'yours', 1, 0)", '2' ],
+        [ 'something is reserved', "SELECT usage.reserve_usage($dan, 'photo', 4, expires_in => '1 day')",
+          "SELECT used FROM usage.check_usage_limit($dan, 'photos')", '1' ],
+        [ 'and released', "SELECT usage.release_usage($dan, id) FROM usage.usage_reservations WHERE user_id = $dan",
+          "SELECT used FROM usage.check_usage_limit($dan, 'photos')", '0' ],
         [ 'a user has his own', "SELECT usage.set_user_limit($dan, 'photos', 7)",
           "SELECT max_usage FROM usage.check_usage_limit($dan, 'photos')", '7' ],
         [ 'a rate is new', q{SELECT usage.define_rate_limit('reels', 2, '1 hour', plan => 'team')},
@@ -195,6 +199,7 @@ sub check_open_session
     foreach my $change (@changes)
     {
         my ($title, $sql, $question, $answer) = @$change;
+        $session->ask($question);
         $publisher->safe_psql($db, $sql);
         $publisher->wait_for_catchup($db);
         is($session->ask($question), $answer, "$db: $title: a session of the subscriber knows");

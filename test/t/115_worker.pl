@@ -13,6 +13,7 @@ use OpenSession;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $preload = "shared_preload_libraries = 'usage_tracking'\nusage_tracking.worker_interval = '1s'\n";
 my $node = PostgreSQL::Test::Cluster->new('worker');
@@ -179,8 +180,13 @@ sub waiting_worker
     sql('postgres', 'CREATE ROLE gate');
     later($node, $database);
     use_with_key($database, $schema);
-    $node->poll_query_until('postgres', "SELECT count(*) = 1 FROM ($workers AND datname = '$database') AS w") or die 'no worker waits';
-    return ask('postgres', $workers);
+    for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+    {
+        my $pid = ask('postgres', "$workers AND datname = '$database'");    # it wakes up now and then
+        return $pid if $pid =~ /^\d+$/;
+        usleep(100_000);
+    }
+    die 'no worker waits';
 }
 sub let_it_go { return sql('postgres', 'DROP ROLE gate') }
 
