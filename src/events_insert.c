@@ -345,7 +345,7 @@ insert_some(Event *const *events, int n)
 		insert_others_by_statement(rows, fates, n);
 }
 
-#define TOGETHER 1000			/* rows, for what they take in memory */
+#define TOGETHER 100			/* rows: their memory is used again while it is in the cache */
 
 void
 insert_events(Event *const *events, int n)

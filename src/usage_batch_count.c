@@ -29,7 +29,7 @@ add_stakes(Stakes *all, int *room, const Stakes *of_event)
 			continue;
 		}
 		if (all->n == *room)
-			all->all = repalloc(all->all, (*room *= 2) * sizeof(Stake));
+			all->all = repalloc(all->all, (*room = 2 * *room + 1) * sizeof(Stake));
 		all->all[all->n++] = *one;
 	}
 }
@@ -38,10 +38,10 @@ add_stakes(Stakes *all, int *room, const Stakes *of_event)
 static Stakes
 stakes_of_events(const Config *config, const UserTerms *terms, Event **events, int n)
 {
-	int			room = 8;
-	Stakes		all = {palloc(room * sizeof(Stake))};
+	Stakes		all = stakes_of_event(config, terms, events[0]);
+	int			room = all.n;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 1; i < n; i++)
 	{
 		Stakes		one = stakes_of_event(config, terms, events[i]);
 

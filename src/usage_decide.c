@@ -26,22 +26,30 @@ stake_in(const UsageLimit *limit, const UserTerms *terms, TimestampTz at)
 	return stake;
 }
 
+static int
+limits_that_count(const Config *config, const Event *event, const UsageLimit **limits)
+{
+	int			n = 0;
+
+	for (int i = 0; i < config->nlimits; i++)
+		if (limit_is_counted(&config->limits[i]) && limit_counts(&config->limits[i], event))
+			limits[n++] = &config->limits[i];
+	return n;
+}
+
 Stakes
 stakes_of_event(const Config *config, const UserTerms *terms, const Event *event)
 {
-	Stakes		stakes = {.all = palloc(config->nlimits * sizeof(Stake)), .is_known = terms->is_known};
+	const UsageLimit **limits = palloc(config->nlimits * sizeof(UsageLimit *));
+	Stakes		stakes = {.n = limits_that_count(config, event, limits), .is_known = terms->is_known};
 
-	for (int i = 0; i < config->nlimits; i++)
+	stakes.all = palloc(stakes.n * sizeof(Stake));
+	for (int i = 0; i < stakes.n; i++)
 	{
-		const UsageLimit *limit = &config->limits[i];
-		Stake	   *stake = &stakes.all[stakes.n];
-
-		if (!limit_is_counted(limit) || !limit_counts(limit, event))
-			continue;
-		*stake = stake_in(limit, terms, event->occurred_at);
-		stake->amount = amount_of(limit, event);
-		stakes.n++;
+		stakes.all[i] = stake_in(limits[i], terms, event->occurred_at);
+		stakes.all[i].amount = amount_of(limits[i], event);
 	}
+	pfree(limits);
 	return stakes;
 }
 
