@@ -124,7 +124,7 @@ $node->init;
 # A preloaded library could not be replaced.
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''\nusage_tracking.clock = '2026-02-10 12:00+00'\ntimezone = 'UTC'\n");
 $node->start;
-$node->safe_psql('postgres', 'CREATE ROLE anon; CREATE ROLE regress_ut_app; CREATE ROLE regress_ut_server; CREATE ROLE regress_ut_maker SUPERUSER; CREATE ROLE regress_ut_owner');
+$node->safe_psql('postgres', 'CREATE ROLE anon; CREATE ROLE regress_ut_app; CREATE ROLE regress_ut_server; CREATE ROLE regress_ut_maker SUPERUSER; CREATE ROLE "Regress ut.Admin" SUPERUSER; CREATE ROLE regress_ut_owner');
 
 # Sessions from now on load this library; those that have loaded another keep it.
 sub use_library
@@ -260,7 +260,7 @@ sub update_of_another_owner
         RESET SESSION AUTHORIZATION; REASSIGN OWNED BY regress_ut_maker TO regress_ut_owner");
     $node->safe_psql($db, "SET ROLE regress_ut_owner; SELECT usage.define_usage_limit('photos', 'photo', 5, 'lifetime'), usage.consume_usage($ada, 'photo'), usage.consume_usage($bob, 'photo')");
     use_library($to);
-    $node->safe_psql($db, "ALTER EXTENSION $name UPDATE");
+    $node->safe_psql($db, qq{SET SESSION AUTHORIZATION "Regress ut.Admin"; ALTER EXTENSION $name UPDATE});
     is($node->safe_psql($db, q{SELECT DISTINCT coalesce(c.relowner, p.proowner, t.typowner)::regrole
         FROM pg_depend AS d LEFT JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
         LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
