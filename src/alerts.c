@@ -72,7 +72,6 @@ candidate_for(const Stake *stake, const AlertRule *rule, Numeric used)
 	mark->window = stake->window;
 	mark->amount = num_mul(num_mul(rule->threshold, stake->max_usage), num_hundredth);
 	mark->used = used;
-	mark->is_unsure = stake->is_unsure;
 	candidate->stake = stake;
 	candidate->rule = *rule;
 	candidate->rule.limit_type = NULL;
@@ -130,37 +129,61 @@ note_alert(const NotedAlert *alert)
 	*(NotedAlert *) hash_search(noted, &alert->key, HASH_ENTER, NULL) = *alert;
 }
 
-/*
- * Of nothing any use is all there is and more.  Who has to look again does so at
- * higher parts as well, because others may leave him out there.
- */
+/* What it may come to; of nothing any use is all there is and more. */
+static bool
+may_reach(const Stake *stake, const AlertRule *rule, Numeric used)
+{
+	Numeric		percent = num_mul(stake->is_unsure ? num_add(used, stake->more) : used, num_from(100));
+
+	return num_sign(percent) > 0 && num_cmp(percent, num_mul(rule->threshold, stake->max_usage)) >= 0;
+}
+
+/* Rules are in the order of their thresholds. */
 static List *
-add_candidates(List *candidates, Datum user_id, const Stake *stake)
+add_candidates(List *candidates, Datum user_id, const Stake *stake, bool all)
 {
 	int			n;
 	const AlertRule *rules = rules_of_limit(stake->limit, &n);
-	Numeric		used;
-	Numeric		percent;
-	bool		any = false;
+	Numeric		used = n == 0 ? NULL : num_add(stake->used, stake->amount);
 
-	if (n == 0)
-		return candidates;
-	used = num_add(stake->used, stake->amount);
-	percent = num_mul(stake->is_unsure ? num_add(used, stake->more) : used, num_from(100));
-	if (num_sign(percent) <= 0)
-		return candidates;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && (all || may_reach(stake, &rules[i], used)); i++)
 	{
 		AlertKey	key = key_of(user_id, stake, &rules[i]);
+		Candidate  *candidate;
 
-		if (!(any && stake->is_unsure) && num_cmp(percent, num_mul(rules[i].threshold, stake->max_usage)) < 0)
-			break;
 		if (!rules[i].is_active || is_known_alert(&key))
 			continue;
-		candidates = lappend(candidates, candidate_for(stake, &rules[i], used));
-		any = true;
+		candidate = candidate_for(stake, &rules[i], used);
+		candidate->mark.is_unsure = all || stake->is_unsure;
+		candidates = lappend(candidates, candidate);
 	}
 	return candidates;
+}
+
+static List *
+candidates_of(Datum user_id, const Stakes *stakes, bool all)
+{
+	List	   *candidates = NIL;
+
+	for (int i = 0; i < stakes->n; i++)
+	{
+		const Stake *stake = &stakes->all[i];
+
+		if (num_sign(stake->amount) > 0 && stake->limit->is_active && !is_unlimited(stake))
+			candidates = add_candidates(candidates, user_id, stake, all);
+	}
+	return candidates;
+}
+
+static bool
+any_is_unsure(const List *candidates)
+{
+	ListCell   *cell;
+
+	foreach(cell, candidates)
+		if (((Candidate *) lfirst(cell))->mark.is_unsure)
+			return true;
+	return false;
 }
 
 /* ---- looking once more ---- */
@@ -231,21 +254,19 @@ look_once_more(void)
  * Which thresholds a use that was just taken reaches: "used" was before it, and is
  * exact, or said to be unsure, and how much more it may be.  Before anything else is
  * locked, because it may wait, as the taking itself.  As the owner.
+ *
+ * Who has to look again does so at all parts of all its limits, because others may
+ * leave him out there.
  */
 List *
 reached_alerts(Datum user_id, const Stakes *stakes)
 {
-	List	   *candidates = NIL;
+	List	   *candidates = candidates_of(user_id, stakes, false);
 	List	   *reached = NIL;
 	ListCell   *cell;
 
-	for (int i = 0; i < stakes->n; i++)
-	{
-		const Stake *stake = &stakes->all[i];
-
-		if (num_sign(stake->amount) > 0 && stake->limit->is_active && !is_unlimited(stake))
-			candidates = add_candidates(candidates, user_id, stake);
-	}
+	if (any_is_unsure(candidates))
+		candidates = candidates_of(user_id, stakes, true);
 	if (!is_sure_of_marks(user_id, candidates))
 	{
 		if (GetCurrentTransactionNestLevel() > 1)

@@ -5,9 +5,9 @@
  * lock, and before rows that count it too are locked (let_rows_follow).  So who takes users
  * in one order waits in no circle.
  *
- * Who waits is "looking": others leave out all that his transaction takes of the counter,
- * because he takes account of them, when he looks again.  So nobody waits for one who
- * waits for him, and who looks last sees all.  If the wait fails, or a savepoint is
+ * Who waits is "looking" at all counters of his use: others leave out all that his
+ * transaction takes of them, because he takes account of them, when he looks again.  So
+ * nobody waits for one who waits for him, and who looks last sees all.  If the wait fails, or a savepoint is
  * rolled back later, he has to look once more as he commits, if anything is left.
  *
  * Locking: the partition's lock, to look and to say who is looking; without it, to wait.

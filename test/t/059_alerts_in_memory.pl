@@ -27,6 +27,7 @@ nobody_waits_for_who_waits();
 after_a_savepoint('is rolled back as it waits', 0);
 after_a_savepoint('is rolled back later', 1);
 late_uses_wait_before_they_lock_rows();
+nobody_waits_for_who_waits_under_another_limit();
 done_testing();
 
 sub value { return $node->safe_psql('postgres', $_[0]) }
@@ -102,6 +103,25 @@ sub after_a_savepoint
     is($second->ask('ROLLBACK TO s; COMMIT'), '', "$title: what is left of the second one comes to be");
     is(told($id), '80 80', "$title: it has reached what it did not before");
     is(value("SELECT trim_scale(used) FROM usage.check_usage_limit('$id', 'ever')"), 80, "$title: which is so");
+    $_->end foreach $first, $second;
+    return;
+}
+
+# Who waits has taken of two limits; it hangs on others under one of them.
+sub nobody_waits_for_who_waits_under_another_limit
+{
+    my $id = sprintf '00000000-0000-4000-8000-%012d', ++$users;
+    value("SELECT usage.define_usage_limit('tokens', 'photo', 100, 'lifetime', NULL, measure => 'tokens', enforcement => 'soft')");
+    my $use = sub { return "SELECT reason FROM usage.consume_usage('$id', 'photo', $_[0], $_[1])" };
+    value($use->(78, 78));
+    my ($first, $second) = (session(), session());
+    is($first->ask('BEGIN; ' . $use->(1, 0)), 'ok', 'two limits: one uses of the first');
+    send_and_wait($second, $use->(1, 1));
+    is($first->ask($use->(0, 1)), 'ok', 'two limits: and of the second, where another one waits for him under the first');
+    is($first->ask('COMMIT'), '', 'two limits: he commits');
+    is($second->answer, 'ok', 'two limits: who has waited goes on');
+    is(told($id), '80 80, 80 80', 'two limits: and has reached both');
+    value("DELETE FROM usage.usage_limits WHERE limit_type = 'tokens'");
     $_->end foreach $first, $second;
     return;
 }
