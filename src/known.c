@@ -7,6 +7,9 @@
  * it back, when everybody sees the change.  So what is read after nobody was found at
  * it holds for as long as the mark stays the same: it is what a new snapshot would see.
  *
+ * Who writes may read his own change before its trigger comes, which it does not if the
+ * statement fails: what was kept beside writes is forgotten when they are undone.
+ *
  * TRUNCATE, and ALTER TABLE by an owner who disabled the triggers, tell that the table
  * changed, and nothing that was read before holds.
  *
@@ -89,6 +92,8 @@ group_of(const KnownKind *kind, uint32 hash)
 
 /* ---- changes ---- */
 
+static void forget_what_is_undone(bool undone);
+
 static Bitmapset *changing = NULL;	/* groups, by this transaction */
 static Marks *marked = NULL;	/* where it is at them; NULL: there is no memory */
 static Oid	changed_events;		/* names the installation in locks */
@@ -131,6 +136,7 @@ transaction_ends(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
+			forget_what_is_undone(event == XACT_EVENT_ABORT);
 			end_changes();
 			break;
 		default:
@@ -250,6 +256,27 @@ known_find(KnownKind *kind, Datum user_id, TimestampTz now, Seen *seen)
 	return NULL;
 }
 
+/*
+ * What was read in a transaction that writes may be a change of its own, whose trigger
+ * comes at the end of the statement, or, if that fails, never.
+ */
+static bool may_be_undone = false;
+
+static void
+forget_what_is_undone(bool undone)
+{
+	for (int i = 0; i < KNOWN_KINDS && undone && may_be_undone; i++)
+		kinds[i]->news++;
+	may_be_undone = false;
+}
+
+static void
+subtransaction_ends(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_what_is_undone(true);
+}
+
 /* Right after known_find() of the same user, but for what had to be read. */
 void
 known_keep(KnownKind *kind, const Seen *seen, Known *known)
@@ -258,6 +285,7 @@ known_keep(KnownKind *kind, const Seen *seen, Known *known)
 	int			i = find_place(places, seen->hash, &seen->user);
 	Known	   *before = places[i].known;
 
+	may_be_undone = may_be_undone || TransactionIdIsValid(GetTopTransactionIdIfAny());
 	known->seen = *seen;
 	places[i].hash = seen->hash;
 	places[i].known = known;
@@ -271,6 +299,7 @@ known_init(void)
 {
 	memory_register(&area);
 	RegisterXactCallback(transaction_ends, NULL);
+	RegisterSubXactCallback(subtransaction_ends, NULL);
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 }
 

@@ -60,6 +60,15 @@ is($other->ask(question($ann)), 33, 'goes on to see what it saw');
 is_told('and others what is new', 35, 31);
 $other->ask('COMMIT');
 
+my $late = OpenSession->new($node->connstr('postgres'));
+is($late->ask("UPDATE usage.user_limits SET max_usage = 99 WHERE user_id = '$bob' RETURNING 1 / (SELECT max_usage - 99 FROM usage.check_usage_limit(user_id, 'calls'))"),
+    'ERROR 22012', 'a statement sees its own change, and fails');
+is($late->ask(question($bob)), 31, 'its session knows nothing of it');
+is($late->ask("BEGIN; SAVEPOINT s; UPDATE usage.user_limits SET max_usage = 98 WHERE user_id = '$ann' RETURNING 1 / (SELECT max_usage - 98 FROM usage.check_usage_limit(user_id, 'calls'))"),
+    'ERROR 22012', 'so does one after a savepoint');
+is($late->ask('ROLLBACK TO s; ' . question($ann)), 35, 'nor when that is rolled back');
+$late->ask('COMMIT');
+$late->end;
 value("BEGIN; SELECT usage.set_user_limit('$ann', 'calls', 36); PREPARE TRANSACTION 'a'");
 is_told('prepared', 35, 31);
 value("COMMIT PREPARED 'a'");
