@@ -129,7 +129,14 @@ note_alert(const NotedAlert *alert)
 	*(NotedAlert *) hash_search(noted, &alert->key, HASH_ENTER, NULL) = *alert;
 }
 
-/* What it may come to; of nothing any use is all there is and more. */
+/* Of nothing any use is all there is and more. */
+static bool
+is_reached(const Mark *mark)
+{
+	return num_sign(mark->used) > 0 && num_cmp(mark->used, mark->amount) >= 0;
+}
+
+/* By what it may come to. */
 static bool
 may_reach(const Stake *stake, const AlertRule *rule, Numeric used)
 {
@@ -241,7 +248,7 @@ look_once_more(void)
 			Debt	   *debt = lfirst(cell);
 
 			debt->alert.used = num_trim(debt->mark.used);
-			if (num_cmp(debt->mark.used, debt->mark.amount) >= 0 && !is_noted(&debt->alert.key))
+			if (is_reached(&debt->mark) && !is_noted(&debt->alert.key))
 				note_alert(&debt->alert);
 		}
 	}
@@ -277,7 +284,7 @@ reached_alerts(Datum user_id, const Stakes *stakes)
 	{
 		Candidate  *candidate = lfirst(cell);
 
-		if (num_cmp(candidate->mark.used, candidate->mark.amount) >= 0)
+		if (is_reached(&candidate->mark))
 			reached = lappend(reached, candidate);
 	}
 	return reached;

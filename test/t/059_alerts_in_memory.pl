@@ -28,6 +28,7 @@ after_a_savepoint('is rolled back as it waits', 0);
 after_a_savepoint('is rolled back later', 1);
 late_uses_wait_before_they_lock_rows();
 nobody_waits_for_who_waits_under_another_limit();
+nothing_is_no_part_of_nothing();
 done_testing();
 
 sub value { return $node->safe_psql('postgres', $_[0]) }
@@ -121,6 +122,24 @@ sub nobody_waits_for_who_waits_under_another_limit
     is($first->ask('COMMIT'), '', 'two limits: he commits');
     is($second->answer, 'ok', 'two limits: who has waited goes on');
     is(told($id), '80 80, 80 80', 'two limits: and has reached both');
+    value("DELETE FROM usage.usage_limits WHERE limit_type = 'tokens'");
+    $_->end foreach $first, $second;
+    return;
+}
+
+# Of a limit of nothing any use is all there is, but what is rolled back is no use.
+sub nothing_is_no_part_of_nothing
+{
+    my $id = new_user(10);
+    value("SELECT usage.define_usage_limit('tokens', 'photo', 0, 'lifetime', NULL, measure => 'tokens', enforcement => 'soft')");
+    my ($first, $second) = (session(), session());
+    is($first->ask('BEGIN; ' . uses($id, 5)), 'ok', 'a limit of nothing: one uses');
+    is($second->ask('BEGIN; ' . uses($id, 50) . '; SAVEPOINT s'), 'ok', 'a limit of nothing: and another');
+    send_and_wait($second, "SELECT reason FROM usage.consume_usage('$id', 'photo', 17, 1)");
+    is($first->ask('COMMIT'), '', 'a limit of nothing: the first one comes to be');
+    is($second->answer, 'overage', 'a limit of nothing: who has waited goes on');
+    is($second->ask('ROLLBACK TO s; COMMIT'), '', 'a limit of nothing: and what he waited with is rolled back');
+    is(told($id), '', 'a limit of nothing: he has reached no part');
     value("DELETE FROM usage.usage_limits WHERE limit_type = 'tokens'");
     $_->end foreach $first, $second;
     return;
